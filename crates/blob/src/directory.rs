@@ -217,6 +217,7 @@ impl Inner {
                 Folder::SHARED.into_iter().chain(tenants.flat_map(Folder::of)).collect()
             }
             KeyPrefix::Tenant(tenant) => Folder::of(tenant).to_vec(),
+            KeyPrefix::WrappedKeys(tenant) => vec![Folder::Keys(tenant)],
             KeyPrefix::Journal => vec![Folder::Journal],
         };
         let after = after.unwrap_or_default();

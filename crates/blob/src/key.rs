@@ -157,6 +157,8 @@ pub enum KeyPrefix {
     All,
     /// Every object of one tenant.
     Tenant(TenantId),
+    /// One tenant's wrapped keys.
+    WrappedKeys(TenantId),
     /// The journal's segments, in the order of their numbers.
     Journal,
 }
@@ -167,6 +169,7 @@ impl fmt::Display for KeyPrefix {
         match self {
             Self::All => Ok(()),
             Self::Tenant(tenant) => write!(f, "{TENANTS}/{}/", tenant.uuid()),
+            Self::WrappedKeys(tenant) => Folder::Keys(*tenant).fmt(f),
             Self::Journal => Folder::Journal.fmt(f),
         }
     }
@@ -201,6 +204,8 @@ mod tests {
                 prop_assert!(text.starts_with(&KeyPrefix::All.to_string()));
                 let is_tenants = text.starts_with(&KeyPrefix::Tenant(tenant).to_string());
                 prop_assert_eq!(is_tenants, !Folder::SHARED.contains(&folder));
+                let is_wrapped = text.starts_with(&KeyPrefix::WrappedKeys(tenant).to_string());
+                prop_assert_eq!(is_wrapped, folder == Folder::Keys(tenant));
                 prop_assert_eq!(text.starts_with(&KeyPrefix::Journal.to_string()), folder == Folder::Journal);
                 prop_assert_eq!(text.parse::<BlobKey>(), Ok(key));
             }

@@ -62,7 +62,7 @@ pub trait BlobStore: Send + Sync + Debug + 'static {
     /// An empty range (which HTTP cannot express) gives no bytes wherever it lies. [`Error::NotFound`] if there is no object.
     async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, Error>;
 
-    /// Removes the object for good; removing what is not there succeeds.
+    /// Removes the object; removing what is not there succeeds. A bucket that keeps versions keeps it as an older one: see [`Self::erase`].
     async fn delete(&self, key: &BlobKey) -> Result<(), Error>;
 
     /// The keys under `prefix` in the byte order of their texts, at most [`PAGE_KEYS`] of them.
@@ -71,6 +71,34 @@ pub trait BlobStore: Send + Sync + Debug + 'static {
     /// page is made: a key put behind the cursor in the meantime is missed. Objects whose names are not keys are
     /// not among the keys, but [`KeyPage::strays`].
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error>;
+
+    /// Removes the object with every version of it that the store keeps, so that nobody reads it again; what is not there is no error.
+    ///
+    /// After an `Err` some versions may be left, whether or not the object is there; the same call goes on with them.
+    /// [`Error::Misconfigured`] if the service does not let us see or delete versions. A store over another one passes this on.
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
+        self.delete(key).await
+    }
+
+    /// As [`Self::erase`], all objects under `prefix`, those too that were deleted and of which only older versions are left.
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
+        delete_all(self, prefix).await
+    }
+}
+
+/// Removes all objects under a prefix, where there is one version of each.
+async fn delete_all<S: BlobStore + ?Sized>(store: &S, prefix: &KeyPrefix) -> Result<(), Error> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list(prefix, after.as_deref()).await?;
+        for key in &page.keys {
+            store.delete(key).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Credentials of an S3 service, for callers that do not take them from the process's environment.

@@ -1,6 +1,7 @@
 //! Objects in a bucket of an S3-compatible service.
 
 mod parts;
+mod versions;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use secrecy::ExposeSecret;
 use crate::key::{is_stray, is_within};
 use crate::{
     BlobKey, BlobStore, Cause, Credentials, Error, KeyPage, KeyPrefix, Location, PAGE_KEYS, S3Location,
-    S3Options,
+    S3Options, delete_all,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,7 +150,7 @@ impl S3Store {
                 let out_of_reach = failure.is_io() || failure.is_timeout() || failure.as_other().is_some();
                 if out_of_reach { Error::Unavailable } else { Error::Misconfigured }
             }
-            (_, Some("NoSuchKey"), _) => return Error::NotFound,
+            (_, Some("NoSuchKey" | "NoSuchVersion"), _) => return Error::NotFound,
             (_, Some("InvalidRange"), _) | (_, _, Some(416)) => return Error::RangeNotSatisfiable,
             // Credentials are renewed and clocks are set while we run; putting parts together fails with a 200.
             (
@@ -243,9 +244,21 @@ impl BlobStore for S3Store {
         let is_ours = |name: &&&str| is_stray(name) && (!self.prefix.is_empty() || is_within(name));
         let strays = match prefix {
             KeyPrefix::All => names.iter().filter(is_ours).map(|name| (*name).to_owned()).collect(),
-            KeyPrefix::Tenant(_) | KeyPrefix::Journal => Vec::new(),
+            KeyPrefix::Tenant(_) | KeyPrefix::WrappedKeys(_) | KeyPrefix::Journal => Vec::new(),
         };
         Ok(KeyPage { keys: names.iter().filter_map(|name| name.parse().ok()).collect(), next, strays })
+    }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
+        if self.erase_versions(&key.to_string(), Some(key)).await? { Ok(()) } else { self.delete(key).await }
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
+        if self.erase_versions(&prefix.to_string(), None).await? {
+            Ok(())
+        } else {
+            delete_all(self, prefix).await
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod store;
 
+use std::num::NonZeroU32;
+
 use blob::BlobKey;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -17,9 +19,9 @@ use tenancy::{Caller, Ctx};
 use crate::message::Flags;
 use crate::{Error, MailStore, body, ingest, message};
 
-/// How far UIDs and modification sequences go on beyond the last that is known of: more than any folder is given while the journal is on
-/// its way to the bucket, and one in forty thousand of the UIDs there are (RFC 9051 §2.3.1.1: 32 bits).
-const GAP: i64 = 100_000;
+/// How many UIDs or modification sequences a folder or mailbox is given in a second at most: some twenty times what a server takes in. Of the UIDs
+/// there are (RFC 9051 §2.3.1.1: 32 bits) a minute of them is one in seven hundred.
+const IN_A_SECOND: u32 = 100_000;
 
 /// How many packs are looked up at a time.
 const BATCH: usize = 1_000;
@@ -35,8 +37,9 @@ pub struct Found {
     pub left: Vec<String>,
 }
 
-/// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on by 100,000, and
-/// every message counts as changed: what else was done after that moment nobody knows, nor which clients were told of it.
+/// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on, beyond all that can have
+/// been given out in the seconds that were lost at most, and every message counts as changed: what else was done after that moment nobody knows, nor
+/// which clients were told of it.
 ///
 /// # Errors
 /// When the database or the bucket do not answer.
@@ -44,9 +47,10 @@ pub async fn take_in(
     store: &MailStore,
     packs: &[(Option<TenantId>, PackId)],
     read_at: DateTime<Utc>,
+    lost_seconds: NonZeroU32,
 ) -> Result<Found, Error> {
     let mut tx = system(&store.db).await?;
-    store::raise(&mut tx, GAP).await?;
+    store::raise(&mut tx, i64::from(IN_A_SECOND) * i64::from(lost_seconds.get())).await?;
     tx.commit().await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {

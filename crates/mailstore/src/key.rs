@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blob::{BlobKey, BlobStore};
+use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
@@ -209,8 +209,11 @@ impl Keys {
         Ok(())
     }
 
-    /// Deletes the keys of a tenant that is being destroyed, and forgets them; the objects are deleted next. From then on nothing of
-    /// it opens, and what another process was just wrapping anew has no row to be noted in, and goes.
+    /// Deletes the keys of a tenant that is being destroyed, in rows and in objects with all their versions, and forgets them. From then on
+    /// nothing of it opens, and what another process was just wrapping anew has no row to be noted in, and goes.
+    ///
+    /// # Errors
+    /// `Blob` when a version may be left: as long as there is one, whoever may read versions and has the key-encryption key reads the mail.
     pub(crate) async fn destroy(&self, tenant: TenantId) -> Result<(), Error> {
         let mut tx = self.system().await?;
         store::delete_of(&mut tx, tenant).await?;
@@ -218,7 +221,7 @@ impl Keys {
         self.sealing.invalidate(&tenant).await;
         // The cache was made for it.
         let _ = self.opening.invalidate_entries_if(move |(of, _), _| *of == tenant);
-        Ok(())
+        Ok(self.blobs.erase_all(&KeyPrefix::WrappedKeys(tenant)).await?)
     }
 
     /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed, in a transaction
@@ -250,7 +253,7 @@ impl Keys {
         tx.commit().await?;
         if !noted {
             // The key was wrapped anew or the tenant destroyed in the meantime: nobody would find the object.
-            self.blobs.delete(&key).await?;
+            self.blobs.erase(&key).await?;
         }
         Ok(noted)
     }
@@ -304,14 +307,14 @@ impl Keys {
         Ok(replaced && self.finish(&anew).await?)
     }
 
-    /// Puts the object if it is not there, and then deletes the former one. Whether the row is still that one: another process may have
-    /// been first, or the tenant is no more.
+    /// Puts the object if it is not there, and then erases the former one: an older version of that would open by the key-encryption key that
+    /// is changed because it may have leaked. Whether the row is still that one: another process may have been first, or the tenant is no more.
     async fn finish(&self, row: &Row) -> Result<bool, Error> {
         if !row.is_stored && !self.put(row).await? {
             return Ok(false);
         }
         if let Some(former) = row.former {
-            self.blobs.delete(&BlobKey::WrappedKey { tenant: row.tenant_id, key: former }).await?;
+            self.blobs.erase(&BlobKey::WrappedKey { tenant: row.tenant_id, key: former }).await?;
             let mut tx = self.system().await?;
             store::forget_former(&mut tx, row).await?;
             tx.commit().await?;

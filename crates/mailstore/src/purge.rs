@@ -6,7 +6,8 @@
 
 mod store;
 
-use blob::KeyPrefix;
+use blob::{BlobKey, BlobStore, KeyPrefix};
+use chrono::TimeDelta;
 use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{MailboxId, TenantId};
@@ -33,11 +34,11 @@ pub struct Purged {
     pub failed: u64,
 }
 
-/// Destroys all that is due. Several processes may do so at once.
+/// Destroys all that is due, where backups of the database are kept for so long. Several processes may do so at once.
 ///
 /// # Errors
 /// When what is due cannot be looked up.
-pub async fn run(store: &MailStore, db: &Db, auth: &Auth) -> Result<Purged, Error> {
+pub async fn run(store: &MailStore, db: &Db, auth: &Auth, backups_kept: TimeDelta) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let server = Caller::server(db.clone());
     for (tenant_id, id) in purge::due_mailboxes(db).await? {
@@ -56,7 +57,7 @@ pub async fn run(store: &MailStore, db: &Db, auth: &Auth) -> Result<Purged, Erro
         }
     }
     for id in purge::due_tenants(db).await? {
-        match tenant(store, db, auth, id).await {
+        match tenant(store, db, auth, id, backups_kept).await {
             Ok(()) => purged.tenants += 1,
             Err(error) => {
                 purged.failed += 1;
@@ -91,7 +92,13 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
 }
 
 /// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds.
-async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result<(), Error> {
+async fn tenant(
+    store: &MailStore,
+    db: &Db,
+    auth: &Auth,
+    id: TenantId,
+    backups_kept: TimeDelta,
+) -> Result<(), Error> {
     let mut tx = system(db).await?;
     let counted = store::count(&mut tx, id).await?;
     let destroyed = purge::begin(&mut tx, id, counted).await?;
@@ -101,7 +108,7 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
     loop {
         let page = store.blobs.list(&KeyPrefix::Tenant(id), after.as_deref()).await?;
         for some in page.keys.chunks(OBJECTS_AT_ONCE) {
-            try_join_all(some.iter().map(|key| store.blobs.delete(key))).await?;
+            try_join_all(some.iter().map(|key| remove(&*store.blobs, key))).await?;
         }
         after = page.next;
         if after.is_none() {
@@ -125,7 +132,16 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
             break;
         }
     }
-    Ok(purge::tenant(db, auth, id, destroyed).await?)
+    Ok(purge::tenant(db, auth, id, destroyed, backups_kept).await?)
+}
+
+/// Older versions of what was sealed stay as long as the bucket keeps them: nothing opens them once no version of a key is left.
+async fn remove(blobs: &dyn BlobStore, key: &BlobKey) -> Result<(), blob::Error> {
+    match key {
+        // Another process has put it since the others were erased.
+        BlobKey::WrappedKey { .. } => blobs.erase(key).await,
+        BlobKey::Pack { .. } | BlobKey::Segment(_) => blobs.delete(key).await,
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deleted tenant cannot be entered")]

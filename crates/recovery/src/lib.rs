@@ -1,7 +1,7 @@
 //! Coming back from nothing: the journal is put into the bucket, and a lost database is made anew out of the bucket alone.
 //!
 //! Every table is written down by its triggers, in the transaction of the change, in `journal` (`migrations/0044_journal.sql`). [`ship`]
-//! puts what has been committed into the bucket about once a second, each tenant's rows under their own key, and forgets it here. [`base`] puts a whole
+//! puts what has been committed into the bucket every few seconds, each tenant's rows under their own key, and forgets it here. [`base`] puts a whole
 //! state there once a day, so that no recovery begins at the beginning. [`recover()`] reads the newest base and what came after it.
 //!
 //! A row's images come in the order in which they were made, and each segment holds exactly what one state of the database has and the
@@ -14,6 +14,7 @@ pub mod restore;
 pub mod ship;
 mod turn;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,8 +32,12 @@ use ship::Attempt;
 use turn::Claim;
 pub use turn::{check, check_blank};
 
-/// How often what was committed goes to the bucket: so much is lost at most with the database.
-pub const EVERY: Duration = Duration::from_secs(1);
+/// How many seconds lie between two puts of what was committed, where nobody says otherwise: so much is lost at most with the database.
+pub const SECONDS: NonZeroU32 = NonZeroU32::MIN;
+/// How many at most. What a database ran with is lost with it: a recovery takes it that it was this.
+pub const MOST_SECONDS: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
+/// How often it is looked whether there is something to put, and told how long it has been waiting.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a base is due, and what of the journal may go.
 const BASE_EVERY: Duration = Duration::from_secs(60);
 
@@ -52,13 +57,26 @@ pub struct Journal {
     keys: Keys,
     /// What this process calls itself, where one of several has the turn.
     process: Uuid,
+    /// How long it rests between two puts.
+    seconds: NonZeroU32,
 }
 
 impl Journal {
-    /// The journal of a mail store's database, in its bucket.
+    /// The journal of a mail store's database, in its bucket; what is committed goes there every second.
     pub fn new(db: &Db, store: &MailStore) -> Self {
         let (blobs, keys) = (store.blobs().clone(), store.keys().clone());
-        Self { db: db.clone(), blobs, keys, process: db.env().new_uuid() }
+        Self { db: db.clone(), blobs, keys, process: db.env().new_uuid(), seconds: SECONDS }
+    }
+
+    /// The same with so many seconds between two puts, [`MOST_SECONDS`] at most. Where processes differ, who would put sooner does.
+    #[must_use]
+    pub fn putting_every(self, seconds: NonZeroU32) -> Self {
+        Self { seconds: seconds.min(MOST_SECONDS), ..self }
+    }
+
+    /// So many seconds more than it rests, as a column holds them.
+    fn longer_by(&self, seconds: i32) -> i32 {
+        i32::try_from(self.seconds.get()).unwrap_or(i32::MAX).saturating_add(seconds)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
@@ -115,14 +133,16 @@ async fn ship_last(journal: &Journal, has_followed: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Follows the bucket first, and again after whatever failed: another database, older by a moment, may answer since.
+/// Follows the bucket first, and again after whatever failed: another database, older by a moment, may answer since. Who has put something
+/// rests; whatever else came of it, the next try is a second later.
 async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
-    let mut due = tokio::time::interval(EVERY);
+    let mut due = tokio::time::interval(LOOKS_EVERY);
     // Whoever had the turn before may have been killed.
     let mut claim = Claim::AtOnce;
+    let mut rests_until: Option<Instant> = None;
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        due.tick().await;
+        let at = due.tick().await;
         if !has_followed.load(Ordering::Relaxed) {
             if let Err(error) = turn::follow(journal).await {
                 tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
@@ -130,18 +150,21 @@ async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
             }
             has_followed.store(true, Ordering::Relaxed);
         }
-        match ship::attempt(journal, claim).await {
-            Ok(Attempt::Put(shipped)) => {
-                if shipped.segments > 0 {
-                    claim = Claim::Patient;
+        if rests_until.is_none_or(|until| at >= until) {
+            match ship::attempt(journal, claim).await {
+                Ok(Attempt::Put(shipped)) => {
+                    if shipped.segments > 0 {
+                        claim = Claim::Patient;
+                        rests_until = Some(at + Duration::from_secs(journal.seconds.get().into()));
+                    }
+                    metrics::counter!("pillarbox_journal_records_total").increment(shipped.records);
+                    metrics::counter!("pillarbox_journal_segments_total").increment(shipped.segments);
                 }
-                metrics::counter!("pillarbox_journal_records_total").increment(shipped.records);
-                metrics::counter!("pillarbox_journal_segments_total").increment(shipped.segments);
-            }
-            Ok(Attempt::NoBase | Attempt::Others) => {}
-            Err(error) => {
-                has_followed.store(false, Ordering::Relaxed);
-                tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
+                Ok(Attempt::NoBase | Attempt::Others) => {}
+                Err(error) => {
+                    has_followed.store(false, Ordering::Relaxed);
+                    tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
+                }
             }
         }
         match ship::lag(&journal.db).await {

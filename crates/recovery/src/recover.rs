@@ -18,7 +18,7 @@ use mailstore::found::{self, Found};
 use pack::KeyEncryption;
 use pack::segment::{Record, Segment};
 
-use crate::{Error, Journal, base};
+use crate::{Error, Journal, MOST_SECONDS, base};
 use bucket::{Listing, Numbered};
 use chain::Chain;
 use keyring::Keyring;
@@ -135,7 +135,7 @@ pub async fn recover(
     store.keys().adopt(keys.objects()).await?;
     let found = match late {
         Late::Deliver => {
-            let found = found::take_in(&store, &listing.packs, read_at).await?;
+            let found = found::take_in(&store, &listing.packs, read_at, MOST_SECONDS).await?;
             mailstore::search::index::queue_all(db).await?;
             let mut older = Vec::new();
             for (base, first) in listing.bases() {

@@ -86,7 +86,7 @@ async fn put_all(journal: &Journal, number: u64, after: u64) -> Result<Attempt, 
     let shipped = segments.finish().await?;
     let mut tx = journal.system().await?;
     // Otherwise somebody else has a higher number by now, and puts it again.
-    if !store::forget(&mut tx, number, &seqs).await? {
+    if !store::forget(&mut tx, number, &seqs, turn::held_after(journal)).await? {
         return Ok(Attempt::Others);
     }
     tx.commit().await?;

@@ -11,9 +11,9 @@
 //! | none since a stop | | | | anybody |
 //! | another | is over | | nothing, or it hangs, or its host is gone without a word | anybody |
 //! | another | goes on | held | it puts, however long that takes | nobody else |
-//! | another | goes on | free | it was killed, or rests between two puts | others once something has waited for two seconds, or in a hurry |
+//! | another | goes on | free | it was killed, or rests between two puts | others once something has waited for a second longer than they would rest, or in a hurry |
 //!
-//! Whoever put last may go on at any time. One that hangs holds its own lock alone, so nobody after it is taken for it.
+//! While it rests, its half minute begins when it would be back. Whoever put last may go on at any time. One that hangs holds its own lock alone, so nobody after it is taken for it.
 
 mod store;
 
@@ -30,10 +30,15 @@ use crate::{Error, Journal};
 /// How often whoever puts something says that it does: some times within the half minute that it is believed.
 const HELD_EVERY: Duration = Duration::from_secs(10);
 
+/// For how many seconds more than it rests nothing is heard of whoever has put something before it is passed over.
+const PASSED_OVER: i32 = 30;
+/// For how many seconds more than it would rest itself a process leaves what is waiting to whoever put last.
+const LEAVES: i32 = 1;
+
 /// When a process wants the turn that another one had last, and that nobody is making use of at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Once something has been waiting for longer than that one would let it.
+    /// Once something has been waiting for longer than this one would let it.
     Patient,
     /// At once. That one may be gone, or the process that asks is about to go.
     AtOnce,
@@ -74,7 +79,9 @@ impl Turn {
 /// Asks for a turn. Nothing is locked where the answer is no: others would take that for somebody who puts.
 pub(crate) async fn take(journal: &Journal, claim: Claim) -> Result<Asked, Error> {
     let mut lock = journal.system().await?;
-    let Some(found) = store::ask(&mut lock, journal.process).await? else { return Ok(Asked::NoBase) };
+    let late_after = journal.longer_by(LEAVES);
+    let found = store::ask(&mut lock, journal.process, late_after).await?;
+    let Some(found) = found else { return Ok(Asked::NoBase) };
     if !found.is_waiting {
         return Ok(Asked::Nothing);
     }
@@ -97,6 +104,11 @@ pub(crate) async fn take(journal: &Journal, claim: Claim) -> Result<Asked, Error
     }
     lock.roll_back().await?;
     Ok(Asked::Others)
+}
+
+/// For how many seconds whoever has just put something is believed to be there, and to be resting.
+pub(crate) fn held_after(journal: &Journal) -> i32 {
+    journal.longer_by(PASSED_OVER)
 }
 
 /// Goes on having the turn; ends once another number was given out.

@@ -1,10 +1,11 @@
 //! The configuration: one TOML file and environment variables, the environment first. Every mistake is reported at once.
 
+mod parse;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,11 +13,14 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use smtp::codec::mark::SpamMark;
-use tracing_subscriber::EnvFilter;
 
+use parse::{
+    parse_addresses, parse_count, parse_database_url, parse_hostname, parse_hosts, parse_key_encryption_keys,
+    parse_log, parse_networks, parse_path, parse_provider, parse_register, parse_spam_header, parse_up_to,
+};
 use settings::{
-    BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER, DEFAULT_STRIPE_URL,
-    MAX_COMPACTION_LAG_HOURS, OTHER_VARIABLES, SETTINGS, variable,
+    BACKUP_DAYS, BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER,
+    DEFAULT_STRIPE_URL, MAX_BACKUP_DAYS, MAX_COMPACTION_LAG_HOURS, OTHER_VARIABLES, SETTINGS, variable,
 };
 
 pub(crate) use settings::describe;
@@ -51,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) compaction_lag_hours: NonZeroU32,
     /// How fast it is moved out of them, in MiB a second at most.
     pub(crate) compaction_mib_per_second: NonZeroU32,
+    /// How many seconds lie between two puts of the journal at most.
+    pub(crate) journal_seconds: NonZeroU32,
+    /// For how many days the operator keeps backups of the database.
+    pub(crate) backup_days: NonZeroU32,
     /// How much of the mail that was read or taken in stays in memory, in MiB.
     pub(crate) body_cache_mib: NonZeroU32,
     pub(crate) body_cache_disk_mib: Option<NonZeroU32>,
@@ -198,11 +206,15 @@ impl Config {
             blob_url,
             key_encryption_keys,
             compaction_lag_hours: reader
-                .value("compaction_lag_hours", parse_compaction_lag)
+                .value("compaction_lag_hours", parse_up_to(MAX_COMPACTION_LAG_HOURS))
                 .unwrap_or(COMPACTION_LAG_HOURS),
             compaction_mib_per_second: reader
                 .value("compaction_mib_per_second", parse_count)
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),
+            journal_seconds: reader
+                .value("journal_seconds", parse_up_to(recovery::MOST_SECONDS.get()))
+                .unwrap_or(recovery::SECONDS),
+            backup_days: reader.value("backup_days", parse_up_to(MAX_BACKUP_DAYS)).unwrap_or(BACKUP_DAYS),
             body_cache_mib: reader.value("body_cache_mib", parse_count).unwrap_or(BODY_CACHE_MIB),
             body_cache_disk_mib: reader.value("body_cache_disk_mib", parse_count),
             tls,
@@ -312,99 +324,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Never says what the text is.
-fn parse_key_encryption_keys(text: &str) -> Result<SecretString, String> {
-    let secret = SecretString::from(text);
-    match pack::LocalKeys::parse(&kernel::Env::system(), &secret) {
-        Ok(_) => Ok(secret),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// An empty variable is an unset one, so that there is a word for no field.
-fn parse_spam_header(text: &str) -> Result<Option<SpamMark>, String> {
-    if text == "none" {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|error| format!("{text:?}: {error}"))
-}
-
-fn parse_path(text: &str) -> Result<PathBuf, String> {
-    std::path::absolute(text).map_err(|error| format!("{text:?}: {error}"))
-}
-
-fn parse_hostname(text: &str) -> Result<String, String> {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.len() <= 253 && text.split('.').all(is_label) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?} is not a host name"))
-    }
-}
-
-/// The parts of a list, each read by `parse`.
-fn parse_list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
-}
-
-/// Zero would refuse everything, also the call that mends it.
-fn parse_count(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| format!("{text:?} is not a whole number from 1 to {}", u32::MAX))
-}
-
-fn parse_compaction_lag(text: &str) -> Result<NonZeroU32, String> {
-    let hours = text.parse::<NonZeroU32>().ok().filter(|hours| hours.get() <= MAX_COMPACTION_LAG_HOURS);
-    hours.ok_or_else(|| format!("{text:?} is not a whole number from 1 to {MAX_COMPACTION_LAG_HOURS}"))
-}
-
-fn parse_provider(text: &str) -> Result<String, String> {
-    billing::payment::provider_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-fn parse_register(text: &str) -> Result<String, String> {
-    billing::vat_id::register_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
-    parse_list(text, |part| {
-        let address = part.parse::<IpAddr>().map(IpNet::from);
-        part.parse().or(address).map_err(|_| format!("{part:?} is not a network, such as 10.0.0.0/8"))
-    })
-}
-
-fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
-    parse_list(text, |part| {
-        let address = part.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-        part.parse().or(address).map_err(|_| format!("{part:?} is not an address, such as 127.0.0.1:53"))
-    })
-}
-
-fn parse_hosts(text: &str) -> Result<Vec<String>, String> {
-    parse_list(text, |part| parse_hostname(part).map(|host| host.to_lowercase()))
-}
-
-/// Repeats nothing of the text, which may hold a password.
-fn parse_database_url(text: &str) -> Result<SecretString, String> {
-    let url = url::Url::parse(text)
-        .map_err(|error| format!("not a URL ({error}): write postgres://user:password@host/database"))?;
-    match url.scheme() {
-        "postgres" | "postgresql" => Ok(SecretString::from(text)),
-        _ => Err("must begin with postgres://".into()),
-    }
-}
-
-fn parse_log(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| format!("{text:?} is not a log filter: {error}"))
-}
-
 fn default_data_dir(environment: &BTreeMap<String, String>, is_root: bool) -> Option<PathBuf> {
     if is_root {
         // Nothing under /root can be reached by the account that Postgres runs as.
@@ -498,6 +417,29 @@ mod tests {
                 hours(value),
                 Err(vec![format!("{name}: {value:?} is not a whole number from 1 to 144")])
             );
+        }
+    }
+
+    #[test]
+    fn the_journal_is_put_once_a_minute_at_least() {
+        let seconds = |value| {
+            read("", &[("PILLARBOX_JOURNAL_SECONDS", value)]).map(|config| config.journal_seconds.get())
+        };
+        assert_eq!([seconds(""), seconds("1"), seconds("60")], [Ok(1), Ok(1), Ok(60)]);
+        for value in ["0", "61", "0.5", "a second"] {
+            let mistake = format!("PILLARBOX_JOURNAL_SECONDS: {value:?} is not a whole number from 1 to 60");
+            assert_eq!(seconds(value), Err(vec![mistake]));
+        }
+    }
+
+    #[test]
+    fn backups_are_kept_for_some_days() {
+        let days =
+            |value| read("", &[("PILLARBOX_BACKUP_DAYS", value)]).map(|config| config.backup_days.get());
+        assert_eq!([days(""), days("1"), days("3650")], [Ok(30), Ok(1), Ok(3650)]);
+        for value in ["0", "3651", "-1", "a month"] {
+            let mistake = format!("PILLARBOX_BACKUP_DAYS: {value:?} is not a whole number from 1 to 3650");
+            assert_eq!(days(value), Err(vec![mistake]));
         }
     }
 

@@ -88,7 +88,8 @@ async fn serve_on(
         Services { auth, sender, submission, payments, vat_register, tls, certificates, metrics },
         &shutdown,
     );
-    let (journal, all_ended) = (Journal::new(&platform.db, &platform.store), CancellationToken::new());
+    let journal = Journal::new(&platform.db, &platform.store).putting_every(config.journal_seconds);
+    let all_ended = CancellationToken::new();
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
@@ -256,9 +257,20 @@ fn start(
         lag: chrono::TimeDelta::hours(config.compaction_lag_hours.get().into()),
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
     };
+    let backups_kept = chrono::TimeDelta::days(config.backup_days.get().into());
     let db = platform.db.clone();
-    let worker =
-        worker::Worker { db, store, compaction, auth, payments, vat_register, submission, dns, sender };
+    let worker = worker::Worker {
+        db,
+        store,
+        compaction,
+        backups_kept,
+        auth,
+        payments,
+        vat_register,
+        submission,
+        dns,
+        sender,
+    };
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));

@@ -75,11 +75,18 @@ pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Resul
     serde_json::from_value(noted).map_err(Error::internal)
 }
 
-/// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record.
+/// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record. A backup of the database that was taken until then
+/// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long, is gone.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) -> Result<(), Error> {
+pub async fn tenant(
+    db: &Db,
+    auth: &Auth,
+    id: TenantId,
+    destroyed: Destroyed,
+    backups_kept: TimeDelta,
+) -> Result<(), Error> {
     let server = Caller::server(db.clone());
     let mut tx = system(db).await?;
     let Some(left) = store::lock_due_tenant(&mut tx, id).await? else { return Ok(()) };
@@ -96,6 +103,7 @@ pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) ->
         "name": left.name,
         "deleted_at": left.deleted_at,
         "purged_at": now,
+        "backups_expire_on": (now + backups_kept).date_naive(),
         "destroyed": counts,
         "kept": ["audit trail", "invoices", "payments", "ledger", "subscription", "seat changes", "standings", "placements", "stored bytes by hour"],
     });

@@ -52,6 +52,9 @@ impl Fault {
         "",
         "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>",
     );
+    /// Whoever asks is known, and may not do this: a policy lacks the permission for it.
+    pub const DENIED: Self =
+        Self::Answer(403, "", "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
     /// The service has done it, and nobody hears of it.
     pub const LOST_ANSWER: Self = Self::CutAnswer(0);
 }

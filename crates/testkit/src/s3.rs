@@ -2,8 +2,11 @@
 //!
 //! It keeps objects in a temporary folder and fsyncs nothing: good for tests of the wire, not of durability.
 
+mod versions;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -14,6 +17,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+pub use versions::Version;
+use versions::{Versioned, Versions};
 
 /// The bucket that the server starts with.
 pub const BUCKET: &str = "pillarbox-test";
@@ -30,14 +36,31 @@ pub struct S3Server {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     root: TempDir,
+    /// `None`: the bucket keeps none, and the server does not know of them.
+    versions: Option<Arc<Versions>>,
 }
 
 impl S3Server {
     /// Starts a server on a free port of 127.0.0.1, on a thread of its own, so that a test that blocks does not stop it.
     pub async fn start() -> S3Server {
-        tokio::task::spawn_blocking(start).await.expect("the S3 server's start does not panic").expect(
+        Self::with(None).await
+    }
+
+    /// As [`Self::start`], with a bucket that keeps every version of its objects.
+    pub async fn versioned() -> S3Server {
+        Self::with(Some(Arc::default())).await
+    }
+
+    async fn with(versions: Option<Arc<Versions>>) -> S3Server {
+        let started = tokio::task::spawn_blocking(move || start(versions)).await;
+        started.expect("the S3 server's start does not panic").expect(
             "an S3 server starts on 127.0.0.1 with a temporary folder: is the loopback up and the disk writable?",
         )
+    }
+
+    /// What the bucket keeps of the objects whose names begin so, each object's oldest version first; nothing in a bucket without versions.
+    pub fn versions(&self, prefix: &str) -> Vec<Version> {
+        self.versions.as_ref().map_or_else(Vec::new, |versions| versions.under(prefix))
     }
 
     /// Where the server listens.
@@ -79,10 +102,10 @@ pub(crate) fn env() -> [(&'static str, &'static str); 2] {
     [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]
 }
 
-fn start() -> anyhow::Result<S3Server> {
+fn start(versions: Option<Arc<Versions>>) -> anyhow::Result<S3Server> {
     let root = tempfile::Builder::new().prefix("pillarbox-s3-").tempdir()?;
     std::fs::create_dir(root.path().join(BUCKET))?;
-    let service = service(root.path())?;
+    let service = service(root.path(), versions.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
     let address = listener.local_addr()?;
@@ -97,14 +120,17 @@ fn start() -> anyhow::Result<S3Server> {
         });
         runtime.shutdown_background();
     })?;
-    Ok(S3Server { address, stop: Some(stop), thread: Some(thread), root })
+    Ok(S3Server { address, stop: Some(stop), thread: Some(thread), root, versions })
 }
 
-fn service(root: &Path) -> anyhow::Result<S3Service> {
+fn service(root: &Path, versions: Option<Arc<Versions>>) -> anyhow::Result<S3Service> {
     let files = s3s_fs::FileSystem::new(root)
         .map_err(|error| anyhow::anyhow!("{error:?}"))
         .context("opening the S3 server's folder")?;
-    let mut builder = S3ServiceBuilder::new(files);
+    let mut builder = match versions {
+        Some(versions) => S3ServiceBuilder::new(Versioned { files, folder: root.join(BUCKET), versions }),
+        None => S3ServiceBuilder::new(files),
+    };
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
     Ok(builder.build())
 }

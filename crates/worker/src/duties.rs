@@ -236,7 +236,7 @@ async fn chain_events(worker: &Worker) {
 }
 
 async fn purge(worker: &Worker) {
-    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth).await {
+    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept).await {
         Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
             metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);
             metrics::counter!("pillarbox_purged_tenants_total").increment(tenants);

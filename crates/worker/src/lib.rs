@@ -27,7 +27,9 @@ pub struct Worker {
     pub store: MailStore,
     /// How mail is moved into packs of its tenant's own.
     pub compaction: mailstore::compact::Pace,
-    /// Whose signing keys are rotated.
+    /// For how long the operator keeps backups of the database: records of destroyed tenants say when the last has expired.
+    pub backups_kept: chrono::TimeDelta,
+    /// Whose signing keys are rotated, and by which those records are signed.
     pub auth: Auth,
     /// Takes charges.
     pub payments: Arc<dyn billing::payment::Provider>,

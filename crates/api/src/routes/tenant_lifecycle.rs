@@ -151,8 +151,8 @@ struct DestructionRecord {
     #[schema(value_type = schema::TenantId)]
     tenant_id: TenantId,
     /// The record and its signature: a JWS in compact form (RFC 7515), signed with EdDSA. Its header has the public key (`jwk`) and
-    /// that key's id as `/.well-known/jwks.json` showed it at the time; its payload says what was destroyed, how much of it, and what
-    /// was kept.
+    /// that key's id as `/.well-known/jwks.json` showed it at the time; its payload says what was destroyed, how much of it, what
+    /// was kept, and on which day (UTC) the last backup of the database in which it still is has expired, `backups_expire_on`.
     #[schema(example = "eyJhbGciOiJFZERTQSJ9.eyJ0ZW5hbnRfaWQiOiJ0ZW5fMDE5YTJmM2MifQ.c2lnbmF0dXJl")]
     jws: String,
     created_at: DateTime<Utc>,

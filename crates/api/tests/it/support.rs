@@ -291,7 +291,8 @@ impl App {
             .execute(&mut connection)
             .await
             .unwrap();
-        let purged = mailstore::purge::run(&self.api.store, &self.db.db(), &self.api.auth).await.unwrap();
+        let (db, kept) = (self.db.db(), chrono::TimeDelta::days(30));
+        let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, kept).await.unwrap();
         assert_eq!((purged.tenants, purged.failed), (1, 0));
     }
 

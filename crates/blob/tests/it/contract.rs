@@ -7,7 +7,7 @@ use blob::{BlobKey, BlobStore, Error, KeyPrefix, PAGE_KEYS};
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::{new_key, new_tenant, random_bytes};
+use crate::{new_key, new_tenant, new_wrapped_key, random_bytes};
 
 type Store = Arc<dyn BlobStore>;
 
@@ -27,6 +27,8 @@ macro_rules! for_each_promise {
             gives_nothing_for_empty_ranges
             replaces_under_the_same_key
             deletes_and_deletes_again
+            erases_and_erases_again
+            erases_all_under_a_prefix
             lists_nothing_when_empty
             lists_in_order_page_by_page
             keeps_tenants_apart
@@ -167,8 +169,47 @@ pub(crate) async fn deletes_and_deletes_again(store: Store) {
     assert_eq!(store.get(&gone).await.unwrap(), "again");
 }
 
+pub(crate) async fn erases_and_erases_again(store: Store) {
+    let tenant = new_tenant();
+    let (gone, kept) = (new_wrapped_key(tenant), new_wrapped_key(tenant));
+    for bytes in ["the first", "the second"] {
+        for key in [&gone, &kept] {
+            store.put(key, Bytes::from_static(bytes.as_bytes())).await.unwrap();
+        }
+    }
+    store.erase(&gone).await.unwrap();
+    assert!(matches!(store.get(&gone).await, Err(Error::NotFound)));
+    store.erase(&gone).await.unwrap();
+    store.erase(&new_wrapped_key(new_tenant())).await.unwrap();
+    assert_eq!(list(&store, KeyPrefix::All).await, std::slice::from_ref(&kept));
+    assert_eq!(store.get(&kept).await.unwrap(), "the second");
+    store.put(&gone, Bytes::from_static(b"again")).await.unwrap();
+    assert_eq!(store.get(&gone).await.unwrap(), "again");
+    // One that was deleted before has nothing left to erase, or older versions alone.
+    store.delete(&gone).await.unwrap();
+    store.erase(&gone).await.unwrap();
+    assert!(matches!(store.get(&gone).await, Err(Error::NotFound)));
+}
+
+pub(crate) async fn erases_all_under_a_prefix(store: Store) {
+    let (tenant, other) = (new_tenant(), new_tenant());
+    let wrapped: Vec<_> = (0..5).map(|_| new_wrapped_key(tenant)).collect();
+    let wrapped = fill(&store, wrapped).await;
+    let kept = fill(&store, vec![new_key(tenant), new_key(other), new_wrapped_key(other)]).await;
+    assert_eq!(list(&store, KeyPrefix::WrappedKeys(tenant)).await, wrapped);
+    for _ in 0..2 {
+        store.erase_all(&KeyPrefix::WrappedKeys(tenant)).await.unwrap();
+        assert_eq!(list(&store, KeyPrefix::WrappedKeys(tenant)).await, []);
+        assert_eq!(list(&store, KeyPrefix::All).await, kept);
+    }
+    store.erase_all(&KeyPrefix::WrappedKeys(new_tenant())).await.unwrap();
+    store.erase_all(&KeyPrefix::Tenant(other)).await.unwrap();
+    assert_eq!(list(&store, KeyPrefix::Tenant(other)).await, []);
+    assert_eq!(list(&store, KeyPrefix::All).await.len(), 1);
+}
+
 pub(crate) async fn lists_nothing_when_empty(store: Store) {
-    for prefix in [KeyPrefix::All, KeyPrefix::Tenant(new_tenant())] {
+    for prefix in [KeyPrefix::All, KeyPrefix::Tenant(new_tenant()), KeyPrefix::WrappedKeys(new_tenant())] {
         for after in [None, Some(""), Some("zzz"), Some("tenants/")] {
             let page = store.list(&prefix, after).await.unwrap();
             assert_eq!((page.keys, page.next), (vec![], None), "{prefix:?} {after:?}");
@@ -235,11 +276,11 @@ pub(crate) async fn lists_all_tenants(store: Store) {
 pub(crate) async fn lists_all_kinds(store: Store) {
     let (tenant, other) = (new_tenant(), new_tenant());
     let new_shared = || BlobKey::Pack { owner: None, pack: kernel::Env::system().new_id() };
-    let wrapped = |tenant| BlobKey::WrappedKey { tenant, key: kernel::Env::system().new_id() };
     // A page ends among the shared packs, another among a tenant's own.
     let packs = (0..PAGE_KEYS + 10).map(|_| new_key(tenant));
     let shared = (0..PAGE_KEYS + 10).map(|_| new_shared());
-    let keys = shared.chain(packs).chain([wrapped(tenant), wrapped(tenant), wrapped(other), new_key(other)]);
+    let wrapped = [new_wrapped_key(tenant), new_wrapped_key(tenant), new_wrapped_key(other)];
+    let keys = shared.chain(packs).chain(wrapped).chain([new_key(other)]);
     let keys = fill(&store, keys.collect()).await;
     assert_eq!(list(&store, KeyPrefix::All).await, keys);
     let own = |key: &&BlobKey| key.to_string().starts_with(&KeyPrefix::Tenant(tenant).to_string());

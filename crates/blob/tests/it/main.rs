@@ -9,6 +9,7 @@ mod directory;
 mod garage;
 mod memory;
 mod s3;
+mod versions;
 
 use std::sync::Arc;
 
@@ -19,6 +20,11 @@ use kernel::{Env, OsRandom, Random, TenantId};
 /// A key that no other call gives.
 fn new_key(tenant: TenantId) -> BlobKey {
     BlobKey::Pack { owner: Some(tenant), pack: Env::system().new_id() }
+}
+
+/// As [`new_key`], of an object with a key in it.
+fn new_wrapped_key(tenant: TenantId) -> BlobKey {
+    BlobKey::WrappedKey { tenant, key: Env::system().new_id() }
 }
 
 fn new_tenant() -> TenantId {

@@ -112,6 +112,7 @@ pub(crate) async fn turns_everything_away(store: &dyn BlobStore, code: &str) {
     is_turned_away(&store.get(&key).await.unwrap_err(), code);
     is_turned_away(&store.get_range(&key, 0..0).await.unwrap_err(), code);
     is_turned_away(&store.delete(&key).await.unwrap_err(), code);
+    is_turned_away(&store.erase(&key).await.unwrap_err(), code);
     is_turned_away(&store.list(&blob::KeyPrefix::All, None).await.unwrap_err(), code);
     is_turned_away(&blob::ping(store).await.unwrap_err(), code);
 }

@@ -170,7 +170,7 @@ async fn mailbox(ctx: Ctx, address: &str) -> (Ctx, MailboxId) {
     (ctx, user.mailbox_id)
 }
 
-async fn bucket(url: &str, attempt_timeout: Duration) -> Arc<dyn BlobStore> {
+pub(crate) async fn bucket(url: &str, attempt_timeout: Duration) -> Arc<dyn BlobStore> {
     let credentials = Credentials {
         access_key_id: testkit::s3::ACCESS_KEY_ID.into(),
         secret_access_key: testkit::s3::SECRET_ACCESS_KEY.into(),

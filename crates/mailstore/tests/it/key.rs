@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
@@ -14,7 +15,9 @@ use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::auth::Auth;
 use tenancy::{Action, event, tenant};
+use testkit::s3::S3Server;
 
+use crate::fault::bucket;
 use crate::support::{Bench, HELLO, id};
 
 fn new_kek() -> String {
@@ -197,7 +200,7 @@ async fn a_destroyed_tenant_leaves_no_key() {
     bench.world.test_db.clock().advance(TimeDelta::days(32));
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
-    assert_eq!(purge::run(&bench.store, &db, &auth).await.unwrap().tenants, 1);
+    assert_eq!(purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap().tenants, 1);
 
     // Neither rows nor objects: packs that hold a part of their mail are noise from now on.
     let [left] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
@@ -206,4 +209,20 @@ async fn a_destroyed_tenant_leaves_no_key() {
     for generation in [Generation::FIRST, Generation::new(2).unwrap()] {
         assert!(matches!(keys.opening(&gone, generation).await, Err(Error::NotFound)));
     }
+}
+
+#[tokio::test]
+async fn a_wrapping_that_was_replaced_is_gone_with_its_versions() {
+    let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+    let server = S3Server::versioned().await;
+    let blobs = bucket(&server.url("x"), Duration::from_secs(10)).await;
+    let keys = |kek: &str| Keys::new(bench.world.test_db.db(), blobs.clone(), local(kek));
+    let key = keys(&old).sealing(bench.ctx()).await.unwrap();
+    let both = keys(&format!("{new}{old}"));
+    assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 1, failed: 0 });
+    // Whoever has found the old key-encryption key finds nothing that it opens.
+    let [version] = &server.versions("x/")[..] else { panic!("{:?}", server.versions("x/")) };
+    let wrapped = WrappedKey::decode(version.bytes.as_ref().unwrap()).unwrap();
+    assert!(local(&old).unwrap(&wrapped).await.is_err());
+    assert!(same(&local(&new).unwrap(&wrapped).await.unwrap(), &key).await);
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use blob::{BlobKey, BlobStore as _};
+use blob::{BlobKey, BlobStore as _, KeyPrefix};
 use chrono::TimeDelta;
 use db::SystemTx;
 use kernel::{MailboxId, PageRequest};
@@ -11,7 +12,7 @@ use mailstore::folder::{self, NewFolder};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::purge::{self, Purged};
 use mailstore::{MailStore, change, message};
-use pack::{Ending, Tail};
+use pack::{Ending, KeyEncryption as _, Tail, WrappedKey};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, DomainChange};
@@ -20,13 +21,16 @@ use tenancy::group::{self, Member, NewGroup};
 use tenancy::mailbox::{self, NewMailbox};
 use tenancy::quota::drift;
 use tenancy::{Action, Error, tenant, user};
+use testkit::faults::{Fault, Faults, Rule};
+use testkit::s3::S3Server;
 
+use crate::fault::bucket;
 use crate::support::{Bench, HELLO, id, noise};
 
 async fn run(bench: &Bench) -> Purged {
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
-    purge::run(&bench.store, &db, &auth).await.unwrap()
+    purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap()
 }
 
 /// A mailbox gets a folder in a folder, and a log that does not go back to its beginning.
@@ -271,4 +275,48 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
         .contains(&table.as_str());
         assert!(kept || rows == 0, "{table} has {rows} rows of a tenant that was destroyed");
     }
+}
+
+#[tokio::test]
+async fn in_a_bucket_that_keeps_versions_none_is_left_of_a_destroyed_tenants_keys() {
+    let bench = Bench::new().await;
+    let (server, limit) = (S3Server::versioned().await, Duration::from_secs(10));
+    let front = Faults::before(server.address()).await;
+    let (blobs, direct) = (bucket(&front.url("x"), limit).await, bucket(&server.url("x"), limit).await);
+    let store = MailStore::new(bench.world.test_db.db(), blobs, testkit::kek::encryption());
+    let ada = bench.mailbox("ada", None).await;
+    id(&ingest(&store, vec![bench.target(ada)], bench.incoming(HELLO)).await[0]);
+    store.keys().rotate(bench.ctx()).await.unwrap();
+    let tenant_id = bench.ctx().tenant_id();
+    let keys = KeyPrefix::WrappedKeys(tenant_id);
+    let versions = || server.versions(&format!("x/{keys}"));
+
+    // A plain delete, as of a purge that knows no versions: no listing shows the key any more, and it opens all the same.
+    let first = direct.list(&keys, None).await.unwrap().keys.remove(0);
+    direct.delete(&first).await.unwrap();
+    assert!(matches!(direct.get(&first).await, Err(blob::Error::NotFound)));
+    let [older, marker, _] = &versions()[..] else { panic!("{:?}", versions()) };
+    assert_eq!((&older.name, &marker.bytes), (&format!("x/{first}"), &None));
+    let wrapped = WrappedKey::decode(older.bytes.as_ref().unwrap()).unwrap();
+    let opened = testkit::kek::encryption().unwrap(&wrapped).await.unwrap();
+    assert_eq!(opened.tenant(), tenant_id);
+
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    let db = bench.world.test_db.db();
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let gone = bench.world.operator.enter_deleted_too(tenant_id).await.unwrap();
+    // Without the permissions for it, nothing says that it was destroyed.
+    for (method, part) in [("GET", "versions"), ("DELETE", "versionId=")] {
+        front.set([Rule::new(method, part, Fault::DENIED)]);
+        let purged = purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+        assert_eq!(purged, Purged { mailboxes: 0, tenants: 0, failed: 1 }, "{part}");
+        assert_eq!(versions().len(), 3, "{part}");
+        assert!(matches!(tenancy::purge::record(&gone).await, Err(Error::NotFound)), "{part}");
+    }
+    front.lift();
+    let purged = purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(versions(), []);
+    tenancy::purge::record(&gone).await.unwrap();
 }

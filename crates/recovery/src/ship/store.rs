@@ -31,11 +31,17 @@ pub(super) fn read(tx: &mut SystemTx) -> impl Stream<Item = Result<Row, Error>> 
     .map_err(Error::from)
 }
 
-/// Forgets what was put under a number, unless a higher one was given out; whether it did.
-pub(super) async fn forget(tx: &mut SystemTx, number: u64, seqs: &[i64]) -> Result<bool, Error> {
+/// Forgets what was put under a number, unless a higher one was given out, and notes for how many seconds whoever put it is believed; whether it did.
+pub(super) async fn forget(
+    tx: &mut SystemTx,
+    number: u64,
+    seqs: &[i64],
+    held_after: i32,
+) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "update journal_head set shipped = number, held_until = now() + interval '30 seconds' where number = $1",
+        "update journal_head set shipped = number, held_until = now() + make_interval(secs => $2::integer) where number = $1",
         i64::try_from(number).unwrap_or(i64::MAX),
+        held_after,
     )
     .execute(tx.conn())
     .await?;

@@ -22,22 +22,23 @@ pub(super) struct Found {
     pub(super) is_free: bool,
     /// Whether anything is to be put.
     pub(super) is_waiting: bool,
-    /// Whether something has waited for so long that whoever put last should have put it: that one looks each second.
+    /// Whether something has waited for so long that whoever put last should have put it, if that one rests no longer than this one.
     pub(super) is_late: bool,
     /// Whether there is a base to go on from.
     pub(super) has_base: bool,
 }
 
-/// `None` while a recovery is under way.
-pub(super) async fn ask(tx: &mut SystemTx, process: Uuid) -> Result<Option<Found>, Error> {
+/// What has waited for more seconds than that is late. `None` while a recovery is under way.
+pub(super) async fn ask(tx: &mut SystemTx, process: Uuid, late_after: i32) -> Result<Option<Found>, Error> {
     let found = sqlx::query_as!(
         Found,
         r#"select number, shipped, held_by, held_by is null or held_by = $1 or held_until < now() as "is_free!",
              exists (select from journal) as "is_waiting!",
-             coalesce((select at from journal order by seq limit 1) < now() - interval '2 seconds', false) as "is_late!",
+             coalesce((select at from journal order by seq limit 1) < now() - make_interval(secs => $2::integer), false) as "is_late!",
              base_number is not null as "has_base!"
            from journal_head"#,
         process,
+        late_after,
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -1,6 +1,7 @@
 //! The journal on its way into the bucket.
 
 use std::fmt::Debug;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -174,6 +175,68 @@ async fn one_process_has_the_turn_and_another_takes_it_over() {
     assert_eq!(ship::lag(&bench.world.test_db.db()).await.unwrap(), chrono::TimeDelta::zero());
     bench.mailbox("carol").await;
     assert!(ship::ship(&other).await.unwrap().records > 0);
+}
+
+fn seconds(seconds: u32) -> NonZeroU32 {
+    NonZeroU32::new(seconds).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_committed_waits_for_as_many_seconds_as_are_set_and_no_longer() {
+    let bench = Bench::new().await;
+    let journal = bench.journal.clone().putting_every(seconds(5));
+    bench.mailbox("ada").await;
+    let work = async {
+        until_all_is_put(&bench).await;
+        // It has just put something, and rests.
+        let began = Instant::now();
+        bench.mailbox("bob").await;
+        tokio::time::sleep(RESTS).await;
+        let is_put = is_all_put(&bench).await;
+        if began.elapsed() < Duration::from_secs(4) {
+            assert!(!is_put, "it is put before its time");
+        }
+        until_all_is_put(&bench).await;
+    };
+    tokio::time::timeout(AT_ONCE, recovery::run(&journal, work)).await.unwrap();
+    let is_segment = |key: &&BlobKey| matches!(key, BlobKey::Segment(id) if !Name::of(*id).unwrap().is_base);
+    let objects = bench.objects(KeyPrefix::Journal).await;
+    assert_eq!(objects.iter().filter(is_segment).count(), 2, "ada's and bob's");
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn one_that_rests_for_long_is_left_for_long_and_by_its_likes_alone() {
+    let bench = Bench::new().await;
+    let other = || Journal::new(&bench.world.test_db.db(), &bench.store);
+    let (likes, eager) = (other().putting_every(seconds(20)), other());
+    let resting = bench.journal.clone().putting_every(seconds(20));
+    bench.mailbox("ada").await;
+    assert!(ship::ship(&resting).await.unwrap().records > 0);
+    let began = Instant::now();
+    bench.mailbox("bob").await;
+    // It would have been for a second's rest.
+    tokio::time::sleep(RESTS + A_WHILE).await;
+    let shipped = ship::ship(&likes).await.unwrap();
+    if began.elapsed() < Duration::from_secs(20) {
+        assert_eq!(shipped, ship::Shipped::default());
+        assert!(ship::ship(&eager).await.unwrap().records > 0, "who would put sooner does");
+    }
+}
+
+#[tokio::test]
+async fn one_that_rests_is_believed_to_be_there_until_after_its_rest() {
+    let bench = Bench::new().await;
+    let mut connection = system(&bench).await;
+    // A minute is the longest: a recovery goes by it.
+    for (rest, held) in [(1, 31), (60, 90), (3_600, 90)] {
+        bench.mailbox(&format!("ada{rest}")).await;
+        let journal = bench.journal.clone().putting_every(seconds(rest));
+        assert!(ship::ship(&journal).await.unwrap().records > 0);
+        let left = "select extract(epoch from held_until - now())::float8 from journal_head";
+        let left: f64 = sqlx::query_scalar(left).fetch_one(&mut connection).await.unwrap();
+        assert!(left <= f64::from(held) && left > f64::from(held) - 20.0, "{rest}: {left}");
+    }
 }
 
 #[tokio::test]

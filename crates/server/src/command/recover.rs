@@ -51,8 +51,9 @@ pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
     let made = made.context("recovering into the scratch database")?;
     report(&made);
     println!(
-        "RPO {:.1} s: for so long the oldest change has been waiting to get into the bucket",
-        lag.as_seconds_f64()
+        "RPO {:.1} s: for so long the oldest change has been waiting to get into the bucket; servers put what there is every {} s",
+        lag.as_seconds_f64(),
+        config.journal_seconds
     );
     println!(
         "RTO {:.1} s: so long it took to make the database anew and to check it",

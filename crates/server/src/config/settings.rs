@@ -7,6 +7,10 @@ pub(super) const COMPACTION_LAG_HOURS: NonZeroU32 = NonZeroU32::new(24).expect("
 /// Six days: what was purged is to be rewritten away within seven.
 pub(super) const MAX_COMPACTION_LAG_HOURS: u32 = 144;
 pub(super) const COMPACTION_MIB_PER_SECOND: NonZeroU32 = NonZeroU32::new(8).expect("is not zero");
+/// As long as the journal is kept.
+pub(super) const BACKUP_DAYS: NonZeroU32 = NonZeroU32::new(30).expect("is not zero");
+/// Ten years.
+pub(super) const MAX_BACKUP_DAYS: u32 = 3650;
 pub(super) const BODY_CACHE_MIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
 /// As rspamd marks it by default.
 pub(super) const DEFAULT_SPAM_HEADER: &str = "X-Spam: Yes";
@@ -61,6 +65,16 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
         "how long mail stays in packs that tenants share before it moves into its tenant's own; 1 to 144",
     ),
     ("compaction_mib_per_second", "8", "how many MiB of mail are moved so in a second at most; 1 at least"),
+    (
+        "journal_seconds",
+        "1",
+        "how many seconds lie at most between two puts of what was committed into the blob store, where a lost database is made anew; 1 to 60",
+    ),
+    (
+        "backup_days",
+        "30",
+        "for how many days at most you keep backups of the database, which the records of destroyed tenants name; 1 to 3650",
+    ),
     ("body_cache_mib", "64", "how many MiB of mail, sealed, a server keeps in memory; 1 at least"),
     (
         "body_cache_disk_mib",

@@ -133,6 +133,8 @@ async fn a_trial_ends_in_a_suspension_and_a_customer_stays() {
 
 #[tokio::test]
 async fn the_record_of_a_destruction_can_be_verified() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation};
     let world = World::new().await;
     world.user("ada", None).await;
@@ -140,7 +142,7 @@ async fn the_record_of_a_destruction_can_be_verified() {
     let db = world.test_db.db();
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let destroyed = purge::Destroyed { messages: 3, bytes: 4096, objects: 2 };
-    purge::tenant(&db, &auth, world.tenant.id, destroyed).await.unwrap();
+    purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(35)).await.unwrap();
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let record = purge::record(&ctx).await.unwrap();
     let header = jsonwebtoken::decode_header(&record.jws).unwrap();
@@ -156,7 +158,17 @@ async fn the_record_of_a_destruction_can_be_verified() {
     let counts = serde_json::json!({"messages": 3, "bytes": 4096, "objects": 2, "users": 1, "mailboxes": 1,
         "groups": 0, "domains": 1});
     assert_eq!((&said["tenant_id"], &said["destroyed"]), (&world.tenant.id.to_string().into(), &counts));
+    let expire = (record.created_at + TimeDelta::days(35)).date_naive();
+    assert_eq!(said["backups_expire_on"], expire.to_string());
+    // It is under the signature: whoever puts another day has a record that does not verify.
+    let parts: Vec<&str> = record.jws.split('.').collect();
+    let [head, payload, signature] = parts[..] else { panic!("{parts:?}") };
+    let mut forged: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    forged["backups_expire_on"] = (expire - TimeDelta::days(1)).to_string().into();
+    let forged = format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(forged.to_string()));
+    jsonwebtoken::decode::<serde_json::Value>(&forged, &key, &validation).unwrap_err();
     // Once is enough.
-    purge::tenant(&db, &auth, world.tenant.id, destroyed).await.unwrap();
+    purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(90)).await.unwrap();
     assert_eq!(purge::record(&ctx).await.unwrap().id, record.id);
 }

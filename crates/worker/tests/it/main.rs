@@ -50,6 +50,7 @@ impl Working {
                 lag: chrono::TimeDelta::hours(24),
                 bytes_per_second: 8 << 20,
             },
+            backups_kept: chrono::TimeDelta::days(30),
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             payments: billing::payment::provider_at(provider).unwrap(),
             vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),
