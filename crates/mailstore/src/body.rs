@@ -92,6 +92,30 @@ pub(crate) fn pack_key(tenant: TenantId, is_own: bool, pack: PackId) -> BlobKey 
     BlobKey::Pack { owner: is_own.then_some(tenant), pack }
 }
 
+/// Whose a pack is, and whether what lies in it is moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Any tenants may have something in it, until compaction moves that into packs of their own.
+    Shared,
+    /// A tenant's own with what arrived together, until compaction moves that on likewise.
+    Unsorted(TenantId),
+    /// A tenant's own, in which bodies stay.
+    Own(TenantId),
+}
+
+impl Kind {
+    pub(crate) fn owner(self) -> Option<TenantId> {
+        match self {
+            Self::Shared => None,
+            Self::Unsorted(tenant) | Self::Own(tenant) => Some(tenant),
+        }
+    }
+
+    pub(crate) fn is_unsorted(self) -> bool {
+        matches!(self, Self::Unsorted(_))
+    }
+}
+
 /// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
 pub(crate) const RESERVATION: TimeDelta = TimeDelta::hours(2);
 

@@ -1,5 +1,5 @@
-//! Moves bodies to where they belong: out of packs that many share into packs of their tenant's own, by mailbox and time, and out of packs
-//! that hold more dead than alive.
+//! Moves bodies to where they belong: out of packs of what arrived together, which many share, into packs of their tenant's own, by mailbox and time,
+//! and out of packs that hold more dead than alive.
 //!
 //! A body is opened and sealed anew, under the key that its tenant has now, and its row comes to say where it lies; nothing that a client sees changes. Who has looked up
 //! the old place still finds it there: the old pack stays for [`crate::sweep::GRACE`]. A body that cannot be read stays where it is, and its pack with it.
@@ -19,7 +19,7 @@ use tenancy::{Caller, Ctx};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
+use crate::body::{self, Kind, Place, RESERVATION, Uploaded, pack_key};
 use crate::{MailStore, sweep};
 
 /// How long what is dead may stay among what is alive.
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 8;
 /// How it is to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long bodies stay in packs that many share.
+    /// How long bodies stay in packs of what arrived together; those of a tenant that is to share none leave what it shares at once.
     pub lag: TimeDelta,
     /// How many bytes are moved in a second at most.
     pub bytes_per_second: u64,
@@ -58,8 +58,8 @@ pub struct Compacted {
 /// What is due at a moment.
 #[derive(Debug, Clone, Copy)]
 struct Due {
-    /// Shared packs from before.
-    shared_before: DateTime<Utc>,
+    /// Packs of what arrived together from before.
+    arrived_before: DateTime<Utc>,
     /// Own packs with something in them that has been dead since before, or with more dead than alive.
     dead_before: DateTime<Utc>,
 }
@@ -72,8 +72,8 @@ struct Due {
 pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Error> {
     let now = db.env().now();
     // A lag of more years than there are dates is never.
-    let shared_before = now.checked_sub_signed(pace.lag).unwrap_or(DateTime::UNIX_EPOCH);
-    let due = Due { shared_before, dead_before: now - DEAD_FOR };
+    let arrived_before = now.checked_sub_signed(pace.lag).unwrap_or(DateTime::UNIX_EPOCH);
+    let due = Due { arrived_before, dead_before: now - DEAD_FOR };
     let server = Caller::server(db.clone());
     let mut done = Compacted::default();
     let mut after = None;
@@ -118,7 +118,7 @@ async fn tenant(
     let mut passed_by: Vec<Uuid> = Vec::new();
     loop {
         let mut tx = system(db).await?;
-        let mut moving = store::bodies(&mut tx, ctx.tenant_id(), due, &passed_by, PACK_BODIES).await?;
+        let mut moving = store::bodies(&mut tx, ctx, due, &passed_by, PACK_BODIES).await?;
         cut(&mut moving);
         store::add_deliveries(&mut tx, ctx.tenant_id(), &mut moving).await?;
         drop(tx);
@@ -217,7 +217,7 @@ async fn pack(
     let mut writer = Writer::new(db.env());
     let mut tx = system(db).await?;
     let now = db.env().now();
-    body::store::reserve(tx.conn(), writer.id(), Some(tenant), now, now + RESERVATION).await?;
+    body::store::reserve(tx.conn(), writer.id(), Kind::Own(tenant), now, now + RESERVATION).await?;
     tx.commit().await?;
     // Encrypting some MiB would hold up every session of an async thread.
     let work = move || {

@@ -1,4 +1,5 @@
-//! Writes a mailbox's live mail into files: a Maildir with subfolders (Maildir++), or an mbox for each folder (mboxrd), in a folder or as one zip.
+//! Writes a mailbox's mail into files: a Maildir with subfolders (Maildir++), or an mbox for each folder (mboxrd), in a folder or as one zip. Live mail,
+//! and, if that is wanted, what was deleted and is still kept, in folders below one of their own. Of a mailbox that is deleted, what a legal hold keeps.
 //!
 //! Each message is fetched once however often an export is run: what is in the folder already is not written again, what is not in the mailbox any more is taken
 //! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other, and in the comment of a zip, which gives
@@ -11,6 +12,8 @@
 
 mod archive;
 pub(crate) mod mbox;
+mod source;
+mod store;
 mod tree;
 
 use std::io;
@@ -21,8 +24,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kernel::{ErrorKind, MailboxId, PageRequest};
 use tenancy::Ctx;
 
-use crate::message::{self, Filter, Message};
-use crate::{Error, MailStore, folder};
+use crate::message::Message;
+use crate::{Error, MailStore};
 use tree::Tree;
 
 /// How many bodies are fetched at a time.
@@ -35,6 +38,30 @@ pub enum Format {
     Maildir,
     /// A file for each folder.
     Mbox,
+}
+
+/// What of a mailbox is written, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// In what form.
+    pub format: Format,
+    /// Whether what was deleted from it and can be recovered, or is kept by a legal hold, is written as well: below a folder `Deleted messages`, in the
+    /// folders that it was in.
+    pub with_deleted: bool,
+}
+
+impl From<Format> for How {
+    /// Live mail alone.
+    fn from(format: Format) -> Self {
+        Self { format, with_deleted: false }
+    }
+}
+
+impl How {
+    /// Whose export something is, and of what, as it says itself.
+    fn mark(self, mailbox_id: MailboxId) -> String {
+        format!("{mailbox_id}{}", if self.with_deleted { " with deleted" } else { "" })
+    }
 }
 
 /// Where an export has got to. At the end, what it came to.
@@ -61,10 +88,10 @@ pub enum Failure {
         /// Why.
         cause: Arc<io::Error>,
     },
-    /// The folder, or the file, holds something that is not an earlier export of this mailbox, or does not say that it is: versions before this did not
-    /// write that into zips and folders of mboxes. It is as it was.
+    /// The folder, or the file, holds something that is not an earlier export of the same of this mailbox (of its live mail, or of that with what was deleted),
+    /// or does not say that it is: versions before this did not write that into zips and folders of mboxes. It is as it was.
     #[error(
-        "{}: it holds something other than an export of this mailbox, or one that an earlier version made, and is left as it is",
+        "{}: it holds something other than such an export of this mailbox, or one that an earlier version made, and is left as it is",
         .0.display()
     )]
     Occupied(PathBuf),
@@ -83,30 +110,33 @@ impl Failure {
 /// Exports a mailbox to `to`: one file if that ends in `.zip`, else a folder, telling `tell` about it.
 ///
 /// # Errors
-/// [`Error::NotFound`] or `Forbidden` when the caller may not read the mailbox; the first error of a file or of the mail store.
+/// [`Error::NotFound`] or `Forbidden` when the caller may not read the mailbox, and `NotFound` for one that is deleted while no legal hold keeps it; the first error
+/// of a file or of the mail store.
 pub async fn run(
     store: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     to: &Path,
-    format: Format,
+    how: impl Into<How>,
     mut tell: impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
+    let how: How = how.into();
+    let (format, mark) = (how.format, how.mark(mailbox_id));
     let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
     let is_staged = is_zip || format == Format::Mbox;
     let at = if is_staged { beside(to) } else { to.to_owned() };
     let to = to.to_owned();
-    let place = to.clone();
+    let (place, marked) = (to.clone(), mark.clone());
     let claim = move || match (is_zip, format) {
-        (true, _) => archive::look(&place, mailbox_id),
-        (false, Format::Mbox) => tree::occupy(&place, &format!("{mailbox_id} mbox\n")).map(drop),
+        (true, _) => archive::look(&place, &marked),
+        (false, Format::Mbox) => tree::occupy(&place, &format!("{marked} mbox\n")).map(drop),
         (false, Format::Maildir) => Ok(()),
     };
     tokio::task::spawn_blocking(claim).await.map_err(|_| Error::ShuttingDown)??;
-    let progress = gather(store, ctx, mailbox_id, at.clone(), &mut tell).await?;
+    let progress = gather(store, ctx, mailbox_id, at.clone(), how, &mut tell).await?;
     let finish = move || {
         match (is_zip, format) {
-            (true, _) => archive::write(&at, &to, format, mailbox_id)?,
+            (true, _) => archive::write(&at, &to, format, &mark)?,
             (false, Format::Mbox) => mbox::write_all(&at, &to)?,
             (false, Format::Maildir) => {}
         }
@@ -143,17 +173,18 @@ async fn gather(
     ctx: &Ctx,
     mailbox_id: MailboxId,
     at: PathBuf,
+    how: How,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
     let mut progress = Progress::default();
     for pass in 0..MAX_PASSES {
-        let folders = folder::list(ctx, mailbox_id).await?;
-        tree::claim(&at, mailbox_id, &folders)?;
-        progress.total = folders.iter().map(|folder| folder.message_count).sum();
+        let sources = source::all(ctx, mailbox_id, how.with_deleted).await?;
+        tree::claim(&at, &how.mark(mailbox_id), &sources)?;
+        progress.total = sources.iter().map(|source| source.message_count).sum();
         let before = progress.done;
         progress.failed = 0;
-        for folder in folders {
-            let tree = Tree::open(&at, &folder)?;
+        for source in sources {
+            let tree = Tree::open(&at, source)?;
             walk(store, ctx, mailbox_id, tree, pass == 0, &mut progress, tell).await?;
         }
         // A message that was moved meanwhile is in a folder that was gone through before.
@@ -165,7 +196,7 @@ async fn gather(
     Ok(progress)
 }
 
-/// Goes through a folder once; what is there already counts as skipped the first time.
+/// Goes once through what is written into a folder; what is there already counts as skipped the first time.
 async fn walk(
     store: &MailStore,
     ctx: &Ctx,
@@ -175,18 +206,19 @@ async fn walk(
     progress: &mut Progress,
     tell: &mut impl FnMut(Progress),
 ) -> Result<(), Failure> {
+    let state = tree.source().state;
+    let mut folders = tree.source().folders.clone().into_iter();
+    let Some(mut folder_id) = folders.next() else { return tree.close() };
     let mut after = None;
     loop {
-        let filter = Filter { folder_id: Some(tree.folder_id()), ..Filter::default() };
         let page = PageRequest::new(Some(200), after);
-        let page = message::list(ctx, mailbox_id, filter, &page).await?;
+        let page = source::page(ctx, mailbox_id, folder_id, state, &page).await?;
         let (there, new): (Vec<_>, Vec<_>) = page.items.into_iter().partition(|message| tree.has(message));
         for message in &there {
             tree.mark(message)?;
             progress.skipped += u64::from(is_first);
         }
-        let new: Vec<_> =
-            new.into_iter().map(|message| fetch(store.clone(), ctx.clone(), mailbox_id, message)).collect();
+        let new: Vec<_> = new.into_iter().map(|message| fetch(store.clone(), ctx.clone(), message)).collect();
         let mut bodies = stream::iter(new).buffered(AT_ONCE);
         while let Some(fetched) = bodies.try_next().await? {
             let (message, bytes) = match fetched {
@@ -204,9 +236,12 @@ async fn walk(
             progress.done += 1;
             tell(*progress);
         }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return tree.close(),
+        after = page.next;
+        if after.is_none() {
+            match folders.next() {
+                Some(next) => folder_id = next,
+                None => return tree.close(),
+            }
         }
     }
 }
@@ -218,14 +253,9 @@ enum Fetched {
     Unreadable,
 }
 
-async fn fetch(
-    store: MailStore,
-    ctx: Ctx,
-    mailbox_id: MailboxId,
-    message: Message,
-) -> Result<Fetched, Error> {
-    match message::raw(&store, &ctx, mailbox_id, message.id, None).await {
-        Ok(raw) => Ok(Fetched::Whole(Box::new(message), raw.bytes)),
+async fn fetch(store: MailStore, ctx: Ctx, message: Message) -> Result<Fetched, Error> {
+    match source::bytes(&store, &ctx, &message).await {
+        Ok(bytes) => Ok(Fetched::Whole(Box::new(message), bytes)),
         Err(Error::NotFound) => Ok(Fetched::Gone),
         Err(error @ (Error::Unreadable(_) | Error::Blob(_))) if error.kind() != ErrorKind::Unavailable => {
             tracing::warn!(message.id = %message.id, error.cause = %kernel::error::chain(&error), "a message cannot be exported");

@@ -149,7 +149,8 @@ pub async fn ingest_all(
     for incoming in incoming {
         let message = Arc::new(prepare(incoming, room.take()).await?);
         let (reply, answer) = oneshot::channel();
-        parts.push(Part { message, deliveries: vec![Delivery::new(&target)], key: key.clone(), reply });
+        let (deliveries, is_dedicated) = (vec![Delivery::new(&target)], target.ctx.is_storage_dedicated());
+        parts.push(Part { message, deliveries, key: key.clone(), is_dedicated, reply });
         answers.push(answer);
     }
     door::enter_whole(store, parts);
@@ -269,8 +270,17 @@ struct Part {
     deliveries: Vec<Delivery>,
     /// The tenant's.
     key: Arc<DataKey>,
+    /// Whether it may lie beside no other tenant's.
+    is_dedicated: bool,
     /// A result for each delivery; dropped without one, the process is shutting down.
     reply: oneshot::Sender<Vec<Result<Outcome, Error>>>,
+}
+
+impl Part {
+    /// The tenant whose own its pack has to be, if it may not be shared.
+    fn owner(&self) -> Option<TenantId> {
+        self.is_dedicated.then(|| self.key.tenant())
+    }
 }
 
 /// One mailbox, and the message that it is to get.
@@ -338,8 +348,8 @@ async fn submit(
     message: &Arc<Message>,
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let Some(first) = deliveries.first() else { return Ok(Vec::new()) };
-    let key = store.keys.sealing(&first.ctx).await?;
+    let (key, is_dedicated) = (store.keys.sealing(&first.ctx).await?, first.ctx.is_storage_dedicated());
     let (reply, answer) = oneshot::channel();
-    door::enter(store, Part { message: message.clone(), deliveries, key, reply });
+    door::enter(store, Part { message: message.clone(), deliveries, key, is_dedicated, reply });
     answer.await.map_err(|_| Error::ShuttingDown)
 }

@@ -11,7 +11,7 @@ use pack::{About, Compressed, Delivery, Uidl, Writer};
 use sha2::{Digest as _, Sha256};
 use tenancy::{Ctx, TenantTx};
 
-use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
+use crate::body::{self, Kind, Place, RESERVATION, Uploaded, pack_key};
 use crate::{Error, MailStore, to_column};
 
 /// A body in the blob store that nothing refers to yet.
@@ -48,7 +48,7 @@ pub async fn upload(
     let mut writer = Writer::new(env);
     let mut tx = ctx.begin().await?;
     let now = env.now();
-    body::store::reserve(tx.conn(), writer.id(), Some(tenant), now, now + RESERVATION).await?;
+    body::store::reserve(tx.conn(), writer.id(), Kind::Own(tenant), now, now + RESERVATION).await?;
     tx.commit().await?;
     let message = env.new_id();
     // Compressing and encrypting some MiB would hold up every other session of an async thread.

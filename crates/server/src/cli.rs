@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
-use kernel::{ApiKeyId, EmailAddress, TenantId};
+use kernel::{ApiKeyId, EmailAddress, MailboxId, TenantId};
 
 /// Hosted mailboxes for many tenants: LMTP in, POP3 and REST out, billing.
 #[derive(Debug, Parser)]
@@ -45,17 +47,22 @@ pub(crate) enum Command {
     /// Writes a mailbox's mail into a folder, or into one zip: as a Maildir with subfolders, or an mbox for each folder. `import --folders` takes
     /// it back.
     ///
+    /// Of a mailbox that is deleted, what a legal hold keeps of it is written.
+    ///
     /// An export that was broken off is simply run again, and goes on from there. Ends with status 1 when any message cannot be read.
     Export {
-        /// The mailbox, by one of its addresses.
-        #[arg(long, value_name = "ADDRESS")]
-        mailbox: EmailAddress,
+        /// The mailbox, by one of its addresses, or by its id; one that is deleted has no address.
+        #[arg(long, value_name = "ADDRESS_OR_ID")]
+        mailbox: MailboxName,
         /// Why, for the tenant to read on its audit trail.
         #[arg(long, value_name = "TEXT")]
         reason: String,
         /// In what form.
         #[arg(long, value_enum, default_value_t = ExportFormat::Maildir)]
         format: ExportFormat,
+        /// Writes what was deleted from it as well, as long as it can be recovered or a legal hold keeps it: below a folder of its own.
+        #[arg(long)]
+        with_deleted: bool,
         /// The folder, or the zip if it ends in .zip.
         #[arg(value_name = "PATH")]
         to: PathBuf,
@@ -94,6 +101,35 @@ pub(crate) enum Command {
     ReplaceSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
+}
+
+/// A mailbox, as somebody names it.
+#[derive(Debug, Clone)]
+pub(crate) enum MailboxName {
+    /// By one of its addresses.
+    Address(EmailAddress),
+    /// By its id.
+    Id(MailboxId),
+}
+
+impl FromStr for MailboxName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.contains('@') {
+            true => text.parse::<EmailAddress>().map(Self::Address).map_err(|error| error.to_string()),
+            false => text.parse::<MailboxId>().map(Self::Id).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for MailboxName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => fmt::Display::fmt(address, f),
+            Self::Id(id) => fmt::Display::fmt(id, f),
+        }
+    }
 }
 
 /// In what form mail is exported.

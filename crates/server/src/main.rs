@@ -72,8 +72,8 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Import { mailbox, folders, paths } => {
             command::import::run(config, mailbox, folders, paths).await
         }
-        Command::Export { mailbox, reason, format, to } => {
-            command::export::run(config, mailbox, reason, format, to).await
+        Command::Export { mailbox, reason, format, with_deleted, to } => {
+            command::export::run(config, mailbox, reason, format, with_deleted, to).await
         }
         Command::Billing(Billing::Run { as_of, tenant }) => {
             command::billing::run(config, as_of, tenant).await

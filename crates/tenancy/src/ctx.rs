@@ -49,6 +49,11 @@ impl Ctx {
         self.place.time_zone
     }
 
+    /// Whether bodies of the tenant's mail share no object with another's, as it was when it was entered.
+    pub fn is_storage_dedicated(&self) -> bool {
+        self.place.storage_dedicated
+    }
+
     /// The machine's clock and randomness: for ids, leases and logs. What a tenant's history says is [`Ctx::now`].
     pub fn env(&self) -> &Env {
         self.caller.db().env()

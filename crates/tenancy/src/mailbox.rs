@@ -5,11 +5,12 @@ mod lifecycle;
 mod store;
 
 use chrono::{DateTime, Utc};
+use db::SystemRead;
 use kernel::{Checks, MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
 use crate::quota::{self, Bounds, Threshold};
-use crate::{Action, Ctx, Error, TenantTx, event, require_version};
+use crate::{Action, Caller, Ctx, Error, TenantTx, event, require_version};
 use kernel::named;
 
 pub(crate) use lifecycle::require_manageable;
@@ -92,6 +93,26 @@ pub async fn get(ctx: &Ctx, id: MailboxId) -> Result<Mailbox, Error> {
     ctx.require_mailbox(Action::MailboxRead, id)?;
     let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// Enters the tenant that has or had a mailbox, deleted or not, for the operator at the machine's own command line, who has nothing but its id.
+///
+/// # Errors
+/// [`Error::NotFound`] when no tenant that the caller sees has it.
+pub async fn enter(caller: &Caller, id: MailboxId) -> Result<Ctx, Error> {
+    #[expect(clippy::disallowed_methods, reason = "the id tells the tenant, so none is known before")]
+    let mut read = SystemRead::open(caller.db()).await?;
+    let tenant_id = store::tenant_of(&mut read, id).await?.ok_or(Error::NotFound)?;
+    drop(read);
+    caller.enter(tenant_id).await
+}
+
+/// Whether the tenant has such a mailbox that is not deleted, or that a legal hold keeps though it is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_kept(tx: &mut TenantTx, id: MailboxId) -> Result<bool, db::Error> {
+    store::is_kept(tx, id).await
 }
 
 /// Which mailboxes are asked for.

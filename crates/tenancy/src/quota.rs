@@ -31,6 +31,15 @@ pub enum Charge {
     Gone,
 }
 
+/// What a look at a mailbox finds before a message for it is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Whether the message would fit at this moment, here and in the pools above.
+    pub fits: bool,
+    /// Whether its body may lie beside no other tenant's.
+    pub storage_dedicated: bool,
+}
+
 /// Counts `bytes` in one mailbox if its quota allows, by one conditional update, and locks the mailbox until the transaction ends. Its
 /// caller then takes what it needs of the folders, and last calls [`charge_pools`]. For mail that comes in there is [`Intake`].
 ///
@@ -147,8 +156,8 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
     store::forget(tx, mailbox_id, signed(bytes)).await
 }
 
-/// Whether so many bytes more would fit at this moment, here and in the pools above, for each mailbox in order; `None` when there is no
-/// such mailbox, or none that takes messages. Only saves an upload that is bound to fail: [`Intake::charge`] decides.
+/// Whether so many bytes more would fit at this moment, for each mailbox in order; `None` when there is no such mailbox, or none that takes
+/// messages. Only saves an upload that is bound to come to nothing: [`Intake::charge`] decides.
 ///
 /// # Errors
 /// [`db::Error`] when the database fails.
@@ -156,7 +165,7 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
     clippy::disallowed_methods,
     reason = "mail comes for several tenants, each proven by a Ctx; one look needs no transaction"
 )]
-pub async fn have_room(db: &Db, wanted: &[(&Ctx, MailboxId, u64)]) -> Result<Vec<Option<bool>>, db::Error> {
+pub async fn have_room(db: &Db, wanted: &[(&Ctx, MailboxId, u64)]) -> Result<Vec<Option<Room>>, db::Error> {
     store::have_room(&mut SystemRead::open(db).await?, wanted).await
 }
 

@@ -116,19 +116,27 @@ pub(crate) async fn require(ctx: &Ctx, action: Action, mailbox_id: MailboxId) ->
     Ok(())
 }
 
-/// Notes on the tenant's trail that a mailbox's mail is about to be written into files at the machine's own command line, where no
-/// access has to be opened, and why.
+/// Notes on the tenant's trail that a mailbox's mail, perhaps with what was deleted from it, is about to be written into files at the machine's own command
+/// line, where no access has to be opened, and why.
 ///
 /// # Errors
-/// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox; [`Error::Invalid`].
-pub async fn note_export(ctx: &Ctx, mailbox_id: MailboxId, reason: &str) -> Result<(), Error> {
+/// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox, or a deleted one that no legal hold keeps; [`Error::Invalid`].
+pub async fn note_export(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    reason: &str,
+    with_deleted: bool,
+) -> Result<(), Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let mut checks = Checks::default();
     checks.name(reason, 500, "/reason");
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    mailbox::require_exists(&mut tx, mailbox_id).await?;
-    event::record(&mut tx, ctx, event::Kind::MailboxExported, mailbox_id, json!({"reason": reason})).await?;
+    if !mailbox::is_kept(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    let data = json!({"reason": reason, "with_deleted": with_deleted});
+    event::record(&mut tx, ctx, event::Kind::MailboxExported, mailbox_id, data).await?;
     tx.commit().await?;
     Ok(())
 }

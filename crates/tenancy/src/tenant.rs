@@ -61,6 +61,8 @@ pub struct Tenant {
     pub used_bytes: i64,
     /// Whether the quotas of its mailboxes may add up to more than that limit.
     pub allow_overallocation: bool,
+    /// Whether no object in the blob store has bodies of its mail beside another tenant's.
+    pub storage_dedicated: bool,
     /// How it presents itself.
     pub branding: Branding,
     /// A sandbox tenant's own time.
@@ -96,6 +98,8 @@ pub struct NewTenant {
     pub storage_limit_bytes: Option<i64>,
     /// Whether the quotas of its mailboxes may add up to more than that limit.
     pub allow_overallocation: bool,
+    /// Whether no object in the blob store may have bodies of its mail beside another tenant's.
+    pub storage_dedicated: bool,
     /// How it presents itself.
     pub branding: BrandingChange,
     /// Whether it lives by a clock of its own, which starts at the present.
@@ -117,6 +121,8 @@ pub struct TenantChange {
     pub storage_limit_bytes: Option<Option<i64>>,
     /// Whether the quotas of its mailboxes may add up to more than that.
     pub allow_overallocation: Option<bool>,
+    /// Whether bodies of its mail lie beside no other tenant's: those that are taken in from then on. Those that do are moved by and by.
+    pub storage_dedicated: Option<bool>,
     /// New branding.
     pub branding: BrandingChange,
     /// Another end of its trial; `Some(None)` makes it a customer.
@@ -132,6 +138,7 @@ pub(crate) struct Place {
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended: Vec<Capability>,
     pub(crate) is_deleted: bool,
+    pub(crate) storage_dedicated: bool,
     /// The mailboxes that a person may read as a delegate.
     pub(crate) readable: Vec<MailboxId>,
 }
@@ -163,6 +170,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         storage_limit_bytes: new.storage_limit_bytes,
         used_bytes: 0,
         allow_overallocation: new.allow_overallocation,
+        storage_dedicated: new.storage_dedicated,
         branding: branding::changed(&Branding::new(), &new.branding),
         test_clock: new.test_clock.then(|| env.now()),
         trial_ends_at: new.trial_ends_at,
@@ -268,17 +276,19 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     branding::check(&mut checks, &change.branding);
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    let limited = store::find(&mut tx).await?.is_some_and(|tenant| tenant.storage_limit_bytes.is_some());
-    if storage_limit.is_some() && !limited {
+    // Where there is no limit, whoever takes mail in locks mailboxes alone. They are waited for, so that none commits by what held before.
+    let dedicates = |tenant: &Tenant| change.storage_dedicated == Some(true) && !tenant.storage_dedicated;
+    let locks_mailboxes = |tenant: &Tenant| {
+        tenant.storage_limit_bytes.is_none() && (storage_limit.is_some() || dedicates(tenant))
+    };
+    if store::find(&mut tx).await?.is_some_and(|tenant| locks_mailboxes(&tenant)) {
         // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
         quota::count_tenant(&mut tx).await?;
     }
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    let used_bytes = match (old.storage_limit_bytes, storage_limit) {
-        (None, Some(_)) => Some(quota::count_tenant(&mut tx).await?),
-        _ => None,
-    };
+    let counted = if locks_mailboxes(&old) { Some(quota::count_tenant(&mut tx).await?) } else { None };
+    let used_bytes = counted.filter(|_| storage_limit.is_some());
     let branding = branding::changed(&old.branding, &change.branding);
     store::update(&mut tx, &change, used_bytes, &branding).await?;
     if let Some(ends_at) = change.trial_ends_at {
@@ -298,7 +308,8 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
 fn shown(tenant: &Tenant) -> serde_json::Value {
     json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
         "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
-        "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation},
+        "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation,
+            "dedicated": tenant.storage_dedicated},
         "branding": branding::shown(&tenant.branding), "trial_ends_at": tenant.trial_ends_at})
 }
 

@@ -115,6 +115,7 @@ pub fn new_tenant(reseller: &Reseller, name: &str) -> NewTenant {
         domains_limit: None,
         storage_limit_bytes: None,
         allow_overallocation: true,
+        storage_dedicated: false,
         branding: Default::default(),
         test_clock: false,
         trial_ends_at: None,

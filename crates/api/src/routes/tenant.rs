@@ -55,6 +55,9 @@ struct Storage {
     /// Whether the quotas of the mailboxes may add up to more than `limit_bytes`.
     #[schema(example = true)]
     allow_overallocation: bool,
+    /// Whether bodies of its mail lie in objects of its own alone, beside no other tenant's.
+    #[schema(example = false)]
+    dedicated: bool,
 }
 
 /// A customer organisation.
@@ -118,6 +121,7 @@ impl From<tenant::Tenant> for Tenant {
                 limit_bytes: of.storage_limit_bytes,
                 used_bytes: of.used_bytes,
                 allow_overallocation: of.allow_overallocation,
+                dedicated: of.storage_dedicated,
             },
             branding: of.branding.into(),
             test_clock: of.test_clock,
@@ -199,11 +203,15 @@ struct NewStorage {
     #[serde(default = "yes")]
     #[schema(default = true, example = true)]
     allow_overallocation: bool,
+    /// Whether bodies of its mail lie in objects of its own alone, beside no other tenant's.
+    #[serde(default)]
+    #[schema(default = false, example = true)]
+    dedicated: bool,
 }
 
 impl Default for NewStorage {
     fn default() -> Self {
-        Self { limit_bytes: None, allow_overallocation: yes() }
+        Self { limit_bytes: None, allow_overallocation: yes(), dedicated: false }
     }
 }
 
@@ -227,6 +235,7 @@ impl From<NewTenant> for tenant::NewTenant {
             domains_limit: body.domains.limit,
             storage_limit_bytes: body.storage.limit_bytes,
             allow_overallocation: body.storage.allow_overallocation,
+            storage_dedicated: body.storage.dedicated,
             branding: body.branding.into(),
             test_clock: body.test_clock,
             trial_ends_at: body.trial_ends_at,
@@ -269,6 +278,7 @@ impl From<TenantPatch> for tenant::TenantChange {
             domains_limit: body.domains.and_then(|domains| domains.limit),
             storage_limit_bytes: storage.limit_bytes,
             allow_overallocation: storage.allow_overallocation,
+            storage_dedicated: storage.dedicated,
             branding: body.branding.unwrap_or_default().into(),
             trial_ends_at: body.trial_ends_at,
         }
@@ -297,6 +307,10 @@ struct StoragePatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false, example = false)]
     allow_overallocation: Option<bool>,
+    /// Whether bodies of its mail lie in objects of its own alone, beside no other tenant's. All that is taken in from then on does; what lies beside others' is moved out in the background.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false, example = true)]
+    dedicated: Option<bool>,
 }
 
 /// What of the seats is to change.

@@ -17,7 +17,7 @@ async fn is_created_read_changed_and_listed() {
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "unpaid_capabilities": [], "seats": {"limit": 5, "used": 0},
         "domains": {"limit": null, "used": 0},
-        "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true},
+        "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true, "dedicated": false},
         "branding": {"product_name": null, "logo_url": null, "primary_color": null, "support_email": null, "support_url": null},
         "test_clock": null, "trial_ends_at": null, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null,
     });
@@ -125,6 +125,37 @@ async fn a_pool_refuses_mail_as_the_mailbox_s_quota_does_and_is_explained() {
     let lowered = app.patch(&key, &tenant, json!({"storage": {"limit_bytes": 1}})).await.expect(200);
     assert_eq!(lowered["storage"]["used_bytes"], size);
     app.deliver(&key, &mailbox, MESSAGE).await.expect_problem(422, "quota_exceeded");
+}
+
+#[tokio::test]
+async fn whether_its_mail_lies_beside_others_is_for_those_above_it_to_say_and_is_an_event() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"storage": {"dedicated": true}})).await;
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["storage"]["dedicated"], true);
+    let own =
+        app.post(&key, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let (own, shared) = (text(&own["secret"]), json!({"storage": {"dedicated": false}}));
+    app.patch(&own, &tenant, shared.clone()).await.expect_problem(403, "forbidden");
+    assert_eq!(app.get(&own, &tenant).await.expect(200)["storage"]["dedicated"], true);
+    let null = app.patch(&key, &tenant, json!({"storage": {"dedicated": null}})).await;
+    assert_eq!(null.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/storage/dedicated");
+
+    // Absent stays, the operator may as well as the reseller.
+    app.patch(&key, &tenant, json!({"storage": {"limit_bytes": 10_000}})).await.expect(200);
+    assert_eq!(app.patch(&key, &tenant, shared).await.expect(200)["storage"]["dedicated"], false);
+    let dedicated = json!({"storage": {"dedicated": true}});
+    let changed = app.patch(&app.operator, &tenant, dedicated.clone()).await.expect(200);
+    assert_eq!(app.patch(&app.operator, &tenant, dedicated).await.expect(200), changed, "it is so already");
+    tenancy::event::chain(&app.db.db()).await.unwrap();
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let told = async |kind: &str| {
+        let page = app.get(&own, &format!("/v1/events?tenant_id={id}&kind={kind}")).await.expect(200);
+        let said = |event: &Value| event["data"]["storage"]["dedicated"].as_bool().unwrap();
+        page["data"].as_array().unwrap().iter().map(said).collect::<Vec<_>>()
+    };
+    assert_eq!(told("tenant.created").await, [true]);
+    assert_eq!(told("tenant.updated").await, [true, false, true]);
 }
 
 #[tokio::test]

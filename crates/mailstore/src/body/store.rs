@@ -7,20 +7,21 @@ use sqlx::PgConnection;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Columns, Uploaded, columns};
+use super::{Columns, Kind, Uploaded, columns};
 use crate::to_column;
 
 pub(crate) async fn reserve(
     conn: &mut PgConnection,
     id: PackId,
-    owner: Option<TenantId>,
+    kind: Kind,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "insert into packs (id, tenant_id, state, reserved_until, created_at) values ($1, $2, 'reserved', $3, $4)",
+        "insert into packs (id, tenant_id, unsorted, state, reserved_until, created_at) values ($1, $2, $3, 'reserved', $4, $5)",
         id.uuid(),
-        owner.map(TenantId::uuid),
+        kind.owner().map(TenantId::uuid),
+        kind.is_unsorted(),
         until,
         now,
     )

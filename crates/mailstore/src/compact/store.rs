@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use db::{Error, SystemTx};
 use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
 use pack::Uidl;
+use tenancy::Ctx;
 use uuid::Uuid;
 
 use super::{Due, Moving};
@@ -19,12 +20,19 @@ pub(super) async fn tenants(
     limit: i64,
 ) -> Result<Vec<TenantId>, Error> {
     let ids = sqlx::query_scalar!(
-        "select distinct s.tenant_id from pack_shares s join packs p on p.id = s.pack_id
-         where p.state = 'live' and s.tenant_id > $3
-           and (p.tenant_id is null and p.created_at < $1
-                or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $2 or s.live_bytes < p.entry_bytes / 2))
-         order by s.tenant_id limit $4",
-        due.shared_before,
+        r#"select tenant_id as "tenant_id!" from (
+             select s.tenant_id from pack_shares s join packs p on p.id = s.pack_id
+             where p.state = 'live' and s.tenant_id > $3
+               and (p.tenant_id is null and p.created_at < $1
+                    or p.unsorted and p.created_at < $1
+                    or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $2 or s.live_bytes < p.entry_bytes / 2))
+             union
+             select t.id from tenants t
+             where t.storage_dedicated and t.id > $3
+               and exists (select from pack_shares s join packs p on p.id = s.pack_id
+                           where s.tenant_id = t.id and p.state = 'live' and p.tenant_id is null)) as due
+           order by tenant_id limit $4"#,
+        due.arrived_before,
         due.dead_before,
         after.map_or(Uuid::nil(), TenantId::uuid),
         limit,
@@ -37,7 +45,7 @@ pub(super) async fn tenants(
 /// A tenant's bodies that are due, by mailbox and time, but those that were passed by; without their deliveries.
 pub(super) async fn bodies(
     tx: &mut SystemTx,
-    tenant: TenantId,
+    ctx: &Ctx,
     due: Due,
     passed_by: &[Uuid],
     limit: i64,
@@ -48,16 +56,18 @@ pub(super) async fn bodies(
          join packs p on p.id = s.pack_id
          join blobs b on b.tenant_id = s.tenant_id and b.pack_id = s.pack_id
          where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0 and b.id <> all ($5)
-           and (p.tenant_id is null and p.created_at < $2
+           and (p.tenant_id is null and (p.created_at < $2 or $6)
+                or p.unsorted and p.created_at < $2
                 or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $3 or s.live_bytes < p.entry_bytes / 2))
          order by (select m.mailbox_id from messages m where m.tenant_id = b.tenant_id and m.blob_id = b.id order by m.mailbox_id limit 1),
            b.created_at
          limit $4",
-        tenant.uuid(),
-        due.shared_before,
+        ctx.tenant_id().uuid(),
+        due.arrived_before,
         due.dead_before,
         limit,
         passed_by,
+        ctx.is_storage_dedicated(),
     )
     .fetch_all(tx.conn())
     .await?;

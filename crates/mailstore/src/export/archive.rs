@@ -5,7 +5,6 @@ use std::io::{self, BufReader, BufWriter};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use kernel::MailboxId;
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -16,13 +15,13 @@ use crate::maildir;
 /// A zip that takes its place when it is whole, and is gone if it does not come to that.
 type Unfinished = ZipWriter<BufWriter<NamedTempFile>>;
 
-/// The comment of a zip, which says whose export it is.
-fn comment(mailbox_id: MailboxId) -> String {
-    format!("pillarbox-export {mailbox_id}")
+/// The comment of a zip, which says whose export it is, and of what.
+fn comment(mark: &str) -> String {
+    format!("pillarbox-export {mark}")
 }
 
-/// Sees to it that nothing is in the way, or an export of the same mailbox, which gives way to the new one.
-pub(super) fn look(to: &Path, mailbox_id: MailboxId) -> Result<(), Failure> {
+/// Sees to it that nothing is in the way, or an export of the same, which gives way to the new one.
+pub(super) fn look(to: &Path, mark: &str) -> Result<(), Failure> {
     let occupied = || Failure::Occupied(to.to_owned());
     match fs::metadata(to) {
         Ok(of) if of.is_file() => {}
@@ -32,16 +31,16 @@ pub(super) fn look(to: &Path, mailbox_id: MailboxId) -> Result<(), Failure> {
     }
     let file = File::open(to).map_err(Failure::of(to))?;
     let zip = ZipArchive::new(BufReader::new(file)).map_err(|_| occupied())?;
-    if zip.comment() == comment(mailbox_id).as_bytes() { Ok(()) } else { Err(occupied()) }
+    if zip.comment() == comment(mark).as_bytes() { Ok(()) } else { Err(occupied()) }
 }
 
 /// Writes a Maildir as a zip, of it or of mboxes.
-pub(super) fn write(at: &Path, to: &Path, format: Format, mailbox_id: MailboxId) -> Result<(), Failure> {
+pub(super) fn write(at: &Path, to: &Path, format: Format, mark: &str) -> Result<(), Failure> {
     // Somebody may have put something there since.
-    look(to, mailbox_id)?;
+    look(to, mark)?;
     let part = begin(to).map_err(Failure::of(to))?;
     let mut zip = ZipWriter::new(BufWriter::new(part));
-    zip.set_comment(comment(mailbox_id)).map_err(io::Error::from).map_err(Failure::of(to))?;
+    zip.set_comment(comment(mark)).map_err(io::Error::from).map_err(Failure::of(to))?;
     for (path, folder) in mbox::folders(at)? {
         match format {
             Format::Mbox => {

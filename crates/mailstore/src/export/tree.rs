@@ -6,22 +6,21 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use kernel::{FolderId, MailboxId};
-
 use super::Failure;
-use crate::folder::{Folder, Role, SEPARATOR};
+use super::source::Source;
+use crate::folder::SEPARATOR;
 use crate::maildir;
 use crate::message::Message;
 
 /// A folder's files.
 #[derive(Debug)]
 pub(super) struct Tree {
-    folder_id: FolderId,
+    source: Source,
     at: PathBuf,
     /// The names and lengths of the messages' files, by what the names begin with.
     files: HashMap<String, (String, u64)>,
     keywords: Vec<String>,
-    /// Those of the names that are of messages in the mailbox's folder.
+    /// Those of the names that are of messages that are to be there.
     live: HashSet<String>,
 }
 
@@ -29,20 +28,21 @@ pub(super) struct Tree {
 const MARK_BEGUN: &str = "pillarbox-export.tmp";
 
 /// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
-fn name(folder: &Folder) -> Option<(String, String)> {
-    let is_inbox = folder.role == Some(Role::Inbox);
-    let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::part).collect();
+fn name(source: &Source) -> Option<(String, String)> {
+    let parts: Vec<_> = source.path.split(SEPARATOR).map(maildir::part).collect();
     let mut whole = format!(".{}", parts.join("."));
     if whole == maildir::EXPORT_MARK {
         whole = whole.replacen('p', "%70", 1);
     }
-    (!is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
+    (!source.is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
 }
 
-/// Sees to it that a folder is this mailbox's export or empty, and has no subfolders of folders that are not there any more.
-pub(super) fn claim(at: &Path, mailbox_id: MailboxId, folders: &[Folder]) -> Result<(), Failure> {
-    let names = occupy(at, &format!("{mailbox_id}\n"))?;
-    let live: HashSet<String> = folders.iter().filter_map(|folder| Some(name(folder)?.1)).collect();
+/// Sees to it that a folder is this export or empty, and has no subfolders of folders that are not there any more.
+pub(super) fn claim(at: &Path, mark: &str, sources: &[Source]) -> Result<(), Failure> {
+    let names = occupy(at, &format!("{mark}\n"))?;
+    // A mailbox that was deleted before anything was in it has not even an Inbox.
+    make(at)?;
+    let live: HashSet<String> = sources.iter().filter_map(|source| Some(name(source)?.1)).collect();
     for name in names.into_iter().filter(|name| name.starts_with('.') && name != maildir::EXPORT_MARK) {
         let gone = at.join(&name);
         if !live.contains(&name) && gone.join("cur").is_dir() {
@@ -50,6 +50,12 @@ pub(super) fn claim(at: &Path, mailbox_id: MailboxId, folders: &[Folder]) -> Res
         }
     }
     Ok(())
+}
+
+/// Makes a Maildir.
+fn make(at: &Path) -> Result<(), Failure> {
+    let mut parts = ["tmp", "new", "cur"].into_iter();
+    parts.try_for_each(|part| fs::create_dir_all(at.join(part))).map_err(Failure::of(at))
 }
 
 /// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
@@ -110,12 +116,10 @@ fn seconds(message: &Message) -> u64 {
 
 impl Tree {
     /// With what an earlier run has written.
-    pub(super) fn open(root: &Path, folder: &Folder) -> Result<Self, Failure> {
-        let own = name(folder);
+    pub(super) fn open(root: &Path, source: Source) -> Result<Self, Failure> {
+        let own = name(&source);
         let at = own.as_ref().map_or_else(|| root.to_owned(), |(_, fitting)| root.join(fitting));
-        for part in ["tmp", "new", "cur"] {
-            fs::create_dir_all(at.join(part)).map_err(Failure::of(&at))?;
-        }
+        make(&at)?;
         if let Some((whole, fitting)) = own
             && whole != fitting
         {
@@ -137,11 +141,12 @@ impl Tree {
             let base = name.split(':').next().unwrap_or_default().to_owned();
             files.insert(base, (name, size_bytes));
         }
-        Ok(Self { folder_id: folder.id, at, files, keywords, live: HashSet::new() })
+        Ok(Self { source, at, files, keywords, live: HashSet::new() })
     }
 
-    pub(super) fn folder_id(&self) -> FolderId {
-        self.folder_id
+    /// What is written into it.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Whether all of a message is there: a power failure may have left less of it.
@@ -182,7 +187,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes away the files of messages that are not in the mailbox's folder any more.
+    /// Takes away the files of messages that are not to be there any more.
     pub(super) fn close(self) -> Result<(), Failure> {
         for (base, (name, _)) in &self.files {
             if base.ends_with(".pillarbox") && !self.live.contains(base) {

@@ -73,7 +73,7 @@ impl Tree {
     }
 
     /// In the order of their paths, each after the one that it lies in.
-    pub(super) fn into_folders(self) -> Vec<Folder> {
+    pub(crate) fn into_folders(self) -> Vec<Folder> {
         let mut folders: Vec<Folder> = self.0.into_values().collect();
         folders.sort_by(|one, other| one.path.split(SEPARATOR).cmp(other.path.split(SEPARATOR)));
         folders

@@ -9,9 +9,10 @@ use tenancy::quota::{self, Charge, Intake, Mailboxes};
 use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
 
-use super::door::Spare;
+use super::door::{self, Spare};
+use super::store::Writing;
 use super::{Delivery, ImportKey, Message, Outcome, Part, Within, store};
-use crate::body::{self, LONG_BYTES, Place, RESERVATION, Uploaded, pack_key};
+use crate::body::{self, Kind, LONG_BYTES, Place, RESERVATION, Uploaded, pack_key};
 use crate::folder::{self, Folders};
 use crate::message::Flag;
 use crate::{Error, MailStore};
@@ -22,8 +23,10 @@ const UPLOAD: TimeDelta = TimeDelta::hours(1);
 /// How parts go in together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Whosever they are; each for itself.
+    /// Those of whoever shares packs; each for itself.
     Shared,
+    /// One tenant's that shares none, to what else is theirs; each for itself.
+    Dedicated,
     /// One tenant's, to what else is theirs; each for itself.
     Own,
     /// One tenant's, to what else is theirs; all or none.
@@ -35,10 +38,27 @@ impl Way {
         self != Self::Shared
     }
 
+    /// The pack that they go into, where the first is this tenant's.
+    fn kind(self, tenant: TenantId) -> Kind {
+        match self {
+            Self::Shared => Kind::Shared,
+            Self::Dedicated => Kind::Unsorted(tenant),
+            Self::Own | Self::Whole => Kind::Own(tenant),
+        }
+    }
+
+    /// The pack that is reserved for those who come next.
+    fn next_kind(self, tenant: TenantId) -> Kind {
+        match self {
+            Self::Dedicated => Kind::Unsorted(tenant),
+            Self::Shared | Self::Own | Self::Whole => Kind::Shared,
+        }
+    }
+
     /// Begins a transaction. Of parts that do not wait for their turn any number may wait for a mailbox, without keeping batches from a connection.
     async fn begin(self, mail: &MailStore, batch: &[&mut Pending]) -> Result<IngestTx, db::Error> {
         match self {
-            Self::Shared => IngestTx::begin_batch(&mail.db, entered(batch)).await,
+            Self::Shared | Self::Dedicated => IngestTx::begin_batch(&mail.db, entered(batch)).await,
             Self::Own | Self::Whole => IngestTx::begin(&mail.db, entered(batch)).await,
         }
     }
@@ -59,6 +79,10 @@ pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, way: Way) {
     let done = take_in(mail, &mut batch, way).await;
     let failed = done.err().unwrap_or(Error::ShuttingDown);
     for pending in batch {
+        if pending.goes_again {
+            door::enter(mail, pending.part);
+            continue;
+        }
         let results = pending.results.into_iter().map(|result| result.unwrap_or(Err(failed.clone())));
         // Nobody may wait any more.
         let _ = pending.part.reply.send(results.collect());
@@ -72,12 +96,14 @@ struct Pending {
     /// One for each delivery.
     results: Vec<Option<Result<Outcome, Error>>>,
     place: Option<Place>,
+    /// It waits anew: whether it may lie beside others is not as it was when it came.
+    goes_again: bool,
 }
 
 impl Pending {
     fn new(mail: &MailStore, part: Part) -> Self {
         let results = part.deliveries.iter().map(|_| None).collect();
-        Self { blob: mail.db.env().new_id(), results, place: None, part }
+        Self { blob: mail.db.env().new_id(), results, place: None, goes_again: false, part }
     }
 
     fn tenant_id(&self) -> TenantId {
@@ -89,7 +115,7 @@ impl Pending {
     }
 
     fn is_open(&self) -> bool {
-        self.results.iter().any(Option::is_none)
+        !self.goes_again && self.results.iter().any(Option::is_none)
     }
 
     /// The deliveries without a result, each with its number.
@@ -150,10 +176,13 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
     let committed = match commit(mail, &pack, &mut open, way).await {
         // One that cannot be stored fails alone.
         Err(Error::Db(cause)) if way != Way::Whole && open.len() > 1 && cause.is_of_the_statement() => {
-            one_by_one(mail, &pack, &mut open).await
+            one_by_one(mail, &pack, &mut open, way).await
         }
         committed => committed,
     };
+    if matches!(committed, Ok(Upload::NotShared)) {
+        open.iter_mut().for_each(|pending| pending.goes_again = true);
+    }
     if is_in_vain(&committed) {
         body::forget(mail, &key).await;
     }
@@ -163,13 +192,18 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
 /// Whether it is sure that no message refers to the pack.
 fn is_in_vain(committed: &Result<Upload, Error>) -> bool {
     match committed {
-        Ok(upload) => *upload == Upload::InVain,
+        Ok(upload) => *upload != Upload::Kept,
         Err(Error::Db(cause)) => !matches!(**cause, db::Error::Unresolved(_)),
         Err(error) => matches!(error, Error::ReservationLost),
     }
 }
 
-async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]) -> Result<Upload, Error> {
+async fn one_by_one(
+    mail: &MailStore,
+    pack: &Uploaded,
+    open: &mut [&mut Pending],
+    way: Way,
+) -> Result<Upload, Error> {
     let mut upload = Upload::InVain;
     let mut is_away = None;
     for pending in open {
@@ -180,8 +214,9 @@ async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]
             pending.refuse(error);
             continue;
         }
-        match commit(mail, pack, std::slice::from_mut(pending), Way::Shared).await {
+        match commit(mail, pack, std::slice::from_mut(pending), way).await {
             Ok(Upload::InVain) => {}
+            Ok(Upload::NotShared) => pending.goes_again = true,
             Ok(Upload::Kept) => upload = Upload::Kept,
             Err(error) => {
                 pending.refuse(&error);
@@ -205,10 +240,12 @@ enum Upload {
     Kept,
     /// No delivery came to need it.
     InVain,
+    /// Many would share it, and one of them may not any more: nothing was written.
+    NotShared,
 }
 
-/// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. An empty pack,
-/// reserved, for the others; `None` if there are none.
+/// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. Who may not lie beside the others
+/// any more, though it was so when they came, is left for another batch. An empty pack, reserved, for the rest; `None` if there is none.
 async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<Option<Writer>, Error> {
     let wanted: Vec<_> = batch
         .iter()
@@ -221,8 +258,10 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
     let (imported, folders) = look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
+        let mut is_dedicated = false;
         for (result, delivery) in pending.results.iter_mut().zip(&pending.part.deliveries) {
             let room = rooms.next().flatten();
+            is_dedicated |= room.is_some_and(|room| room.storage_dedicated);
             let is_there = |folder: FolderId| folders.contains(&folder);
             *result = match room {
                 None => Some(Err(Error::MailboxGone)),
@@ -231,16 +270,21 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
                 Some(_) if key.is_some_and(|key| imported.contains(&(delivery.mailbox_id, key))) => {
                     Some(Ok(Outcome::AlreadyImported))
                 }
-                Some(false) => Some(Err(Error::OverQuota)),
-                Some(true) => None,
+                Some(quota::Room { fits: false, .. }) => Some(Err(Error::OverQuota)),
+                Some(quota::Room { fits: true, .. }) => None,
             };
+        }
+        if is_dedicated && way == Way::Shared {
+            pending.part.is_dedicated = true;
+            pending.goes_again = true;
         }
     }
     agree(batch, way);
-    if !batch.iter().any(|pending| pending.is_open()) {
+    let Some(tenant) = batch.iter().find(|pending| pending.is_open()).map(|pending| pending.tenant_id())
+    else {
         return Ok(None);
-    }
-    Ok(Some(reserved(mail, batch, way).await?))
+    };
+    Ok(Some(reserved(mail, batch, tenant, way).await?))
 }
 
 /// Which of the imports' keys are there already, and which of the folders that are named. What a server delivers has neither.
@@ -264,19 +308,22 @@ async fn look_for_named(
     Ok((store::imported(&mut tx, &keys).await?, store::existing(&mut tx, &folders).await?))
 }
 
-/// An empty pack: the one that the batch before has reserved, or else one that is reserved now.
-async fn reserved(mail: &MailStore, batch: &[&mut Pending], way: Way) -> Result<Writer, Error> {
-    let now = mail.db.env().now();
-    if !way.is_own()
-        && let Some(spare) = mail.door.take_spare()
+/// An empty pack: the one that a batch before has reserved for such as these, or else one that is reserved now.
+async fn reserved(
+    mail: &MailStore,
+    batch: &[&mut Pending],
+    tenant: TenantId,
+    way: Way,
+) -> Result<Writer, Error> {
+    let (now, kind) = (mail.db.env().now(), way.kind(tenant));
+    if let Some(spare) = mail.door.take_spare(kind)
         && spare.until - now >= UPLOAD
     {
         return Ok(spare.writer);
     }
     let writer = Writer::new(mail.db.env());
-    let owner = batch.first().map(|pending| pending.tenant_id()).filter(|_| way.is_own());
     let mut tx = way.begin(mail, batch).await?;
-    body::store::reserve(tx.conn(), writer.id(), owner, now, now + RESERVATION).await?;
+    body::store::reserve(tx.conn(), writer.id(), kind, now, now + RESERVATION).await?;
     tx.commit().await?;
     Ok(writer)
 }
@@ -355,9 +402,7 @@ async fn commit(
     batch: &mut [&mut Pending],
     way: Way,
 ) -> Result<Upload, Error> {
-    if batch.is_empty() {
-        return Ok(Upload::InVain);
-    }
+    let Some(tenant) = batch.first().map(|pending| pending.tenant_id()) else { return Ok(Upload::InVain) };
     let env = mail.db.env();
     let mut tx = way.begin(mail, batch).await?;
     let (mut wanted, mut places) = (BTreeSet::new(), BTreeSet::new());
@@ -381,12 +426,15 @@ async fn commit(
         drop((intake, tx));
     } else {
         placed = place(&mut tx, env, batch, &mut folders, &charged).await?;
-        let next = (!mail.door.has_spare()).then(|| Spare::new(env));
+        let next = way.next_kind(tenant);
+        let next = (!mail.door.has_spare(next)).then(|| Spare::new(env, next));
         let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
         let bodies = bodies(batch, &placed);
         let written = store::Written { pack, bodies: &bodies, rows: &rows, next: next.as_ref() };
-        if !store::write(&mut tx, &written, env.now()).await? {
-            return Err(Error::ReservationLost);
+        match store::write(&mut tx, &written, env.now()).await? {
+            Writing::Done => {}
+            Writing::ReservationLost => return Err(Error::ReservationLost),
+            Writing::NotShared => return Ok(Upload::NotShared),
         }
         store::insert_import_keys(&mut tx, &rows).await?;
         webhook_endpoint::queue_messages(&mut tx, env, &delivered(batch, &placed)).await?;

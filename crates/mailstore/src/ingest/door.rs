@@ -1,11 +1,12 @@
 //! Who waits at the door, and when the next batch of them goes in.
 //!
-//! A part that finds nobody under way goes in at once. What arrives meanwhile goes in together, as soon as that is done. After a
+//! A part that finds nobody under way goes in at once. What arrives meanwhile goes in together, as soon as that is done: with whoever has waited
+//! longest all that may lie in one pack with theirs, which is what those have who share packs, or what one tenant has that shares none. After a
 //! batch of more than one the next lingers, up to a share of what that one took or until as many more wait as were in it: those who have just been
 //! answered send their next message now, and without it batches of n and of all the others would take turns for ever. Who has waited
-//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in with all who wait, beside; so does what a full batch leaves.
+//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in beside, and so does what a batch leaves, being full or another's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use super::batch::Way;
 use super::{Part, batch};
 use crate::MailStore;
-use crate::body::RESERVATION;
+use crate::body::{Kind, RESERVATION};
 
 /// The share of the time that a batch took for which the next one waits for those who have just been answered: the more they are, and the slower
 /// everything is, the longer it takes until they are back.
@@ -61,21 +62,22 @@ struct State {
     is_served: bool,
     /// How many batches are under way beside.
     beside: usize,
-    /// A pack that is reserved and was not used yet.
-    spare: Option<Spare>,
+    /// Packs that are reserved and were not used yet: one for all who share, and one for each tenant that does not.
+    spares: BTreeMap<Kind, Spare>,
 }
 
 /// An empty pack that is reserved.
 #[derive(Debug)]
 pub(super) struct Spare {
     pub(super) writer: pack::Writer,
+    pub(super) kind: Kind,
     pub(super) until: DateTime<Utc>,
 }
 
 impl Spare {
     /// One that is to be reserved.
-    pub(super) fn new(env: &Env) -> Self {
-        Self { writer: pack::Writer::new(env), until: env.now() + RESERVATION }
+    pub(super) fn new(env: &Env, kind: Kind) -> Self {
+        Self { writer: pack::Writer::new(env), kind, until: env.now() + RESERVATION }
     }
 }
 
@@ -101,31 +103,47 @@ impl Door {
         self.room.clone().acquire_many_owned(units).await.ok()
     }
 
-    pub(super) fn take_spare(&self) -> Option<Spare> {
-        self.state().spare.take()
+    pub(super) fn take_spare(&self, kind: Kind) -> Option<Spare> {
+        self.state().spares.remove(&kind)
     }
 
-    pub(super) fn has_spare(&self) -> bool {
-        self.state().spare.is_some()
+    pub(super) fn has_spare(&self, kind: Kind) -> bool {
+        self.state().spares.contains_key(&kind)
     }
 
     pub(super) fn put_spare(&self, spare: Spare) {
-        self.state().spare = Some(spare);
+        let now = spare.until - RESERVATION;
+        let mut state = self.state();
+        // Those of tenants that get no mail any more would stay for ever.
+        state.spares.retain(|_, other| other.until > now);
+        state.spares.insert(spare.kind, spare);
     }
 }
 
 impl State {
-    /// The next batch; empty if nobody waits.
+    /// The next batch: who has waited longest, and those of all others who may lie beside it, in the order in which they came; empty if nobody waits.
     fn take(&mut self) -> Vec<Part> {
-        let mut batch = Vec::new();
+        let (mut batch, mut others) = (Vec::new(), VecDeque::new());
+        let Some(owner) = self.waiting.front().map(|(_, part)| part.owner()) else { return batch };
         let (mut bytes, mut deliveries) = (0, 0);
         while batch.len() < MAX_PARTS && bytes < MAX_BYTES && deliveries < MAX_DELIVERIES {
-            let Some((_, part)) = self.waiting.pop_front() else { break };
+            let Some((came, part)) = self.waiting.pop_front() else { break };
+            if part.owner() != owner {
+                others.push_back((came, part));
+                continue;
+            }
             bytes += part.message.body.stored_bytes();
             deliveries += part.deliveries.len();
             batch.push(part);
         }
+        others.append(&mut self.waiting);
+        self.waiting = others;
         batch
+    }
+
+    /// Whether the first of those who wait has waited for long.
+    fn is_late(&self) -> bool {
+        self.waiting.front().is_some_and(|(came, _)| came.elapsed() >= PATIENCE)
     }
 
     /// Whether a batch is to go in beside; it is counted then.
@@ -163,11 +181,11 @@ pub(super) fn enter_whole(store: &MailStore, parts: Vec<Part>) {
     tokio::spawn(async move { batch::run(&store, parts, Way::Whole).await });
 }
 
-/// Lets all who wait in beside, if the first of them still waits after a while.
+/// Lets a batch of those who wait in beside, if the first of them still waits after a while.
 async fn lose_patience(store: MailStore) {
     tokio::time::sleep(PATIENCE).await;
     let mut state = store.door.state();
-    let is_late = state.waiting.front().is_some_and(|(came, _)| came.elapsed() >= PATIENCE);
+    let is_late = state.is_late();
     let goes = state.goes_beside(is_late);
     drop(state);
     if goes {
@@ -208,12 +226,24 @@ impl Turn {
         let parts = self.take();
         self.run(parts).await;
         self.is_over = true;
-        self.store.door.state().beside -= 1;
+        let mut state = self.store.door.state();
+        state.beside -= 1;
+        let (waits, is_late) = (!state.waiting.is_empty(), state.is_late());
+        let goes = state.goes_beside(is_late);
+        drop(state);
+        // There was no room beside for whoever waits, and may be none for long in turn.
+        if goes {
+            beside(self.store.clone());
+        } else if waits {
+            tokio::spawn(lose_patience(self.store.clone()));
+        }
     }
 
     /// A panic is the end of its batch, whose callers are told, and of nothing else.
     async fn run(&self, parts: Vec<Part>) {
-        let ended = AssertUnwindSafe(batch::run(&self.store, parts, Way::Shared)).catch_unwind().await;
+        let is_dedicated = parts.first().is_some_and(|part| part.is_dedicated);
+        let way = if is_dedicated { Way::Dedicated } else { Way::Shared };
+        let ended = AssertUnwindSafe(batch::run(&self.store, parts, way)).catch_unwind().await;
         if ended.is_err() {
             tracing::error!("a batch of mail ended by a panic");
         }

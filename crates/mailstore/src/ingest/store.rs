@@ -97,27 +97,42 @@ pub(super) struct Written<'a> {
     pub(super) next: Option<&'a Spare>,
 }
 
-/// Makes the pack live, counts what the bodies take of it, and inserts them with their outlines and their messages, in one round trip. Whether the
-/// pack's reservation still stood, or a part of its batch was committed before; otherwise nothing of it was written.
+/// What a [`write`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// All of it was written.
+    Done,
+    /// Nothing was, for the pack's reservation has run out.
+    ReservationLost,
+    /// Nothing was, for many would share the pack and one of them may not.
+    NotShared,
+}
+
+/// Makes the pack live, if its reservation still stands or a part of its batch was committed before, counts what the bodies take of it, and inserts
+/// them with their outlines and their messages, in one round trip.
 ///
 /// Foreign keys are looked at, and triggers fire, at the end of the statement, when all of its parts are there.
 pub(super) async fn write(
     tx: &mut IngestTx,
     written: &Written<'_>,
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
+) -> Result<Writing, Error> {
     let Written { pack, bodies, rows, next } = written;
+    let tenant_ids = tx.tenant_ids();
     let numbers = |number: fn(&NewBody<'_>) -> i64| bodies.iter().map(number).collect::<Vec<_>>();
     let places =
         |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
     let ids = |id: fn(&NewMessage) -> Uuid| rows.iter().map(|(row, _)| id(row)).collect::<Vec<_>>();
     let live_bytes: u64 = bodies.iter().map(|body| u64::from(body.place.stored_bytes.unsigned_abs())).sum();
-    let is_live = sqlx::query_scalar!(
-        r#"with live as (
+    let done = sqlx::query!(
+        r#"with unshared as (
+             select id from tenants where not $22 and storage_dedicated and id = any (array(select unnest($33::uuid[])))),
+           live as (
              update packs set state = 'live', reserved_until = null, entry_bytes = $2, dead_since = coalesce(dead_since, $3)
-             where id = $1 and state in ('reserved', 'live') returning id as pack_id),
+             where id = $1 and state in ('reserved', 'live') and not exists (select from unshared) returning id as pack_id),
            next as (
-             insert into packs (id, state, reserved_until, created_at) select $4, 'reserved', $5, $6 where $4::uuid is not null),
+             insert into packs (id, tenant_id, unsorted, state, reserved_until, created_at)
+             select $4, $31::uuid, $32::boolean, 'reserved', $5, $6 where $4::uuid is not null),
            body as materialized (
              select * from live, unnest($7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[], $11::bytea[], $12::integer[], $13::integer[], $14::bigint[],
                                         $15::integer[], $16::integer[], $17::text[], $18::jsonb[], $19::timestamptz[], $20::smallint[], $21::jsonb[])
@@ -142,7 +157,7 @@ pub(super) async fn write(
              from unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::bigint[], $28::text[], $29::bigint[], $30::uuid[])
                as new (mailbox_id, id, folder_id, uid, uidl, modseq, blob_id)
              join body on body.blob_id = new.blob_id)
-           select exists (select from live) as "is_live!""#,
+           select exists (select from live) as "is_live!", exists (select from unshared) as "is_unshared!""#,
         pack.id.uuid(),
         to_column(pack.entry_bytes),
         (live_bytes < pack.entry_bytes).then_some(now),
@@ -174,10 +189,17 @@ pub(super) async fn write(
         &rows.iter().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
         &rows.iter().map(|(row, _)| row.modseq).collect::<Vec<_>>(),
         &ids(|row| row.blob.uuid()),
+        next.and_then(|next| next.kind.owner()).map(TenantId::uuid),
+        next.is_some_and(|next| next.kind.is_unsorted()),
+        &tenant_ids,
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(is_live)
+    Ok(match (done.is_unshared, done.is_live) {
+        (true, _) => Writing::NotShared,
+        (false, true) => Writing::Done,
+        (false, false) => Writing::ReservationLost,
+    })
 }
 
 /// In the order that a column has them in.

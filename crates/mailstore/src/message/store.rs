@@ -121,7 +121,7 @@ pub(super) async fn list(
 }
 
 /// Those of a page of a folder whose ids are not above `until`.
-pub(super) async fn list_folder(
+pub(crate) async fn list_folder(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{FolderId, MailboxId};
-use mailstore::export::{self, Format, Progress};
+use mailstore::export::{self, Failure, Format, How, Progress};
 use mailstore::folder::{self, NewFolder};
 use mailstore::import::{self, Event, Filing};
 use mailstore::ingest::{Incoming, Target, ingest};
 use mailstore::message::{self, Flag, Flags, State};
+use mailstore::{Error, purge, sweep};
+use tenancy::{hold, user};
 
 use crate::support::{Bench, id};
 
@@ -304,6 +306,141 @@ async fn what_has_the_name_of_a_passing_file_of_an_export_is_neither_written_ove
     let expected =
         ["file", "linked", "nowhere", "one.zip", "one.zip.tmp", "precious", "two.zip", "two.zip.tmp"];
     assert_eq!(left, expected, "nothing is left of the making");
+}
+
+/// Deletes the message of the Inbox that is called plain, and the folder `Work & play: 50%/a.b` with what is in it.
+async fn delete_some(bench: &Bench, ada: MailboxId) {
+    let folders = folder::list(bench.ctx(), ada).await.unwrap();
+    let deep = folders.iter().find(|folder| folder.name == "a.b").unwrap().id;
+    folder::delete(&bench.store, bench.ctx(), ada, deep).await.unwrap();
+    for message in bench.list(ada, State::Live).await {
+        let raw = message::raw(&bench.store, bench.ctx(), ada, message.id, None).await.unwrap();
+        if raw.bytes.starts_with(b"Subject: plain") {
+            message::discard(&bench.store, bench.ctx(), ada, message.id).await.unwrap();
+        }
+    }
+}
+
+/// What was seen, as an export with what was deleted files it.
+fn filed(was: Vec<Seen>, top: &str) -> Vec<Seen> {
+    let mut filed: Vec<Seen> = was
+        .into_iter()
+        .map(|(folder, bytes, marks, date)| {
+            let is_deleted = folder.ends_with("a.b") || bytes.starts_with(b"Subject: plain");
+            (if is_deleted { format!("{top}/{folder}") } else { folder }, bytes, marks, date)
+        })
+        .collect();
+    filed.sort();
+    filed
+}
+
+const WITH_DELETED: How = How { format: Format::Maildir, with_deleted: true };
+
+#[tokio::test]
+async fn what_a_hold_keeps_of_a_deleted_mailbox_is_exported_and_what_none_keeps_is_not() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let was = seen(&bench, ada).await;
+    delete_some(&bench, ada).await;
+    let live = seen(&bench, ada).await;
+    assert_eq!((was.len(), live.len()), (7, 4));
+    let placed = hold::place(bench.ctx(), Some(ada), "Case 17".to_owned()).await.unwrap();
+    let owner = tenancy::mailbox::get(bench.ctx(), ada).await.unwrap().user_id.unwrap();
+    user::delete(bench.ctx(), owner, None).await.unwrap();
+    // Long after all of it would have been destroyed.
+    bench.world.test_db.clock().advance(TimeDelta::days(100));
+    let db = bench.world.test_db.db();
+    let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+    let destroy = async || {
+        assert_eq!(sweep::run(&bench.store, &db).await.failed, 0);
+        purge::run(&bench.store, &db, &auth).await.unwrap().mailboxes
+    };
+    assert_eq!(destroy().await, 0);
+
+    let dir = tempfile::tempdir().unwrap();
+    let run = async |name: &str, how: How| {
+        export::run(&bench.store, bench.ctx(), ada, &dir.path().join(name), how, |_| {}).await
+    };
+    for (name, how, expected) in [
+        ("all", WITH_DELETED, filed(was.clone(), "Deleted messages")),
+        ("all.zip", WITH_DELETED, filed(was.clone(), "Deleted messages")),
+        ("live", Format::Maildir.into(), live.clone()),
+    ] {
+        let count = expected.len() as u64;
+        let done = run(name, how).await.unwrap();
+        assert_eq!(done, Progress { done: count, total: count, ..Progress::default() }, "{name}");
+        let other = bench.mailbox(&name.replace('.', "-"), None).await;
+        imported(&bench, other, &dir.path().join(name)).await;
+        assert_eq!(seen(&bench, other).await, expected, "{name}");
+    }
+    let again = run("all", WITH_DELETED).await.unwrap();
+    assert_eq!(again, Progress { skipped: 7, total: 7, ..Progress::default() });
+    // The one would take away what the other has written.
+    for (name, how) in
+        [("all", Format::Maildir.into()), ("all.zip", Format::Maildir.into()), ("live", WITH_DELETED)]
+    {
+        let refused = run(name, how).await;
+        assert!(matches!(refused, Err(Failure::Occupied(_))), "{name}: {refused:?}");
+    }
+    let mboxes = run("mboxes", How { format: Format::Mbox, with_deleted: true }).await.unwrap();
+    assert_eq!(mboxes.done, 7);
+    assert!(dir.path().join("mboxes/Deleted messages/Inbox.mbox").exists());
+
+    hold::release(bench.ctx(), placed.id).await.unwrap();
+    let refused = run("late", WITH_DELETED).await;
+    assert!(matches!(refused, Err(Failure::Refused(Error::NotFound))), "{refused:?}");
+    assert!(!dir.path().join("late").exists());
+    assert_eq!(destroy().await, 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_that_was_deleted_with_nothing_in_it_is_an_empty_export() {
+    let bench = Bench::new().await;
+    let ada = bench.user("ada", None).await;
+    hold::place(bench.ctx(), None, "Case 17".to_owned()).await.unwrap();
+    user::delete(bench.ctx(), ada.id, None).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, format) in [("maildir", Format::Maildir), ("mail.zip", Format::Mbox)] {
+        let how = How { format, with_deleted: true };
+        let to = dir.path().join(name);
+        let done = export::run(&bench.store, bench.ctx(), ada.mailbox_id, &to, how, |_| {}).await.unwrap();
+        assert_eq!(done, Progress::default(), "{name}");
+        assert!(to.exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_from_a_mailbox_that_is_there_is_exported_if_that_is_asked_for() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let was = seen(&bench, ada).await;
+    // Where what was deleted would lie.
+    make(&bench, ada, "Deleted messages", None).await;
+    // Two that had the same name.
+    for text in ["Subject: one\r\n\r\n", "Subject: two\r\n\r\n\r\n"] {
+        let twice = make(&bench, ada, "Twice", None).await;
+        put(&bench, ada, Some(twice), text, Flags::default()).await;
+        folder::delete(&bench.store, bench.ctx(), ada, twice).await.unwrap();
+    }
+    delete_some(&bench, ada).await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("mail");
+    let run = async || export::run(&bench.store, bench.ctx(), ada, &to, WITH_DELETED, |_| {}).await.unwrap();
+    assert_eq!(run().await, Progress { done: 9, total: 9, ..Progress::default() });
+    assert_eq!(run().await, Progress { skipped: 9, total: 9, ..Progress::default() });
+    let bob = bench.mailbox("bob", None).await;
+    imported(&bench, bob, &to).await;
+    let (twice, rest): (Vec<_>, Vec<_>) =
+        seen(&bench, bob).await.into_iter().partition(|(folder, ..)| folder.ends_with("/Twice"));
+    assert_eq!(rest, filed(was, "Deleted messages 2"));
+    let texts: Vec<_> = twice.iter().map(|(_, bytes, ..)| String::from_utf8_lossy(bytes)).collect();
+    assert_eq!(texts, ["Subject: one\r\n\r\n", "Subject: two\r\n\r\n\r\n"]);
+    // What was brought back is not among the deleted any more.
+    let back = bench.list(ada, State::Recoverable).await[0].id;
+    message::recover(&bench.store, bench.ctx(), ada, back).await.unwrap();
+    let after = run().await;
+    assert_eq!((after.done, after.skipped, after.total), (1, 8, 9));
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use kernel::{EmailAddress, ErrorKind, FolderId};
 use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, Within, ingest, ingest_all};
 use mailstore::message::{self, State};
 use mailstore::{Error, sweep};
-use sqlx::Connection as _;
 use tenancy::recipient::Recipients;
 use uuid::Uuid;
 
@@ -225,15 +224,7 @@ fn a_process_that_ends_while_mail_waits_does_end() {
 async fn one_that_cannot_be_stored_fails_alone() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
-    let poison = body(7).len();
-    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'poisonous'; end $$;
-         create trigger refuse before insert on messages for each row when (new.size_bytes = {poison}) execute function refuse()"
-    )))
-    .execute(&mut owner)
-    .await
-    .unwrap();
+    bench.poison(body(7).len()).await;
     let results = behind_a_slow_one(&bench, ada, 20).await;
     for (at, result) in results.iter().enumerate() {
         match &result[0] {

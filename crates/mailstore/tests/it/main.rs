@@ -5,6 +5,7 @@ mod cache;
 mod change;
 mod check;
 mod compact;
+mod dedicated;
 mod edit;
 mod export;
 mod fault;

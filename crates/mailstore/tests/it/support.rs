@@ -15,6 +15,8 @@ use mailstore::ingest::{Incoming, Outcome, Target, Within, ingest};
 use mailstore::message::{self, Filter, Flags, Message, State};
 use mailstore::parsed::Parsed;
 use mailstore::{Error, MailStore, outline};
+use sqlx::Connection as _;
+use tenancy::tenant::NewTenant;
 use tenancy::user::User;
 use tenancy::{Ctx, MailLogin};
 use testkit::World;
@@ -240,10 +242,18 @@ impl Bench {
 
     /// A second tenant with a user in it.
     pub(crate) async fn neighbour(&self) -> (Ctx, MailboxId) {
-        let tenant = testkit::world::tenant(&self.world.operator, &self.world.reseller, "Neighbour").await;
+        self.tenant("Neighbour", false).await
+    }
+
+    /// A further tenant with a user in it.
+    pub(crate) async fn tenant(&self, name: &str, storage_dedicated: bool) -> (Ctx, MailboxId) {
+        let new = testkit::world::new_tenant(&self.world.reseller, name);
+        let new = NewTenant { storage_dedicated, ..new };
+        let tenant = tenancy::tenant::create(&self.world.operator, new).await.unwrap();
         let ctx = self.world.operator.enter(tenant.id).await.unwrap();
-        testkit::world::domain(&ctx, "neighbour.example").await;
-        let new = testkit::world::new_user("bob@neighbour.example", None);
+        let domain = format!("{}.example", name.to_lowercase());
+        testkit::world::domain(&ctx, &domain).await;
+        let new = testkit::world::new_user(&format!("bob@{domain}"), None);
         let user =
             tenancy::user::create(&ctx, tenancy::user::NewUser { password: None, ..new }).await.unwrap();
         (ctx, user.mailbox_id)
@@ -306,6 +316,18 @@ impl Bench {
         mailstore::sweep::run(&self.store, &db).await;
         clock.advance(mailstore::sweep::GRACE + chrono::TimeDelta::seconds(1));
         assert_eq!(mailstore::sweep::run(&self.store, &db).await.failed, 0);
+    }
+
+    /// Has the database refuse messages of so many bytes.
+    pub(crate) async fn poison(&self, size_bytes: usize) {
+        let mut owner = sqlx::PgConnection::connect(&self.world.test_db.url()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'poisonous'; end $$;
+             create trigger refuse before insert on messages for each row when (new.size_bytes = {size_bytes}) execute function refuse()"
+        )))
+        .execute(&mut owner)
+        .await
+        .unwrap();
     }
 
     pub(crate) async fn assert_exact(&self) {

@@ -5,19 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use kernel::EmailAddress;
-use mailstore::export::{self, Failure, Format, Progress};
-use tenancy::{recipient, support_access};
+use mailstore::export::{self, Failure, Format, How, Progress};
+use tenancy::{mailbox, recipient, support_access};
 
 use super::with_platform;
-use crate::cli::ExportFormat;
+use crate::cli::{ExportFormat, MailboxName};
 use crate::config::Config;
 
 pub(crate) async fn run(
     config: &Config,
-    mailbox: EmailAddress,
+    named: MailboxName,
     reason: String,
     format: ExportFormat,
+    with_deleted: bool,
     to: PathBuf,
 ) -> Result<ExitCode> {
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {per_sec}")?;
@@ -27,17 +27,27 @@ pub(crate) async fn run(
         ExportFormat::Maildir => Format::Maildir,
         ExportFormat::Mbox => Format::Mbox,
     };
+    let how = How { format, with_deleted };
     let progress = with_platform(config, async move |platform, operator| {
-        let found = recipient::enter(&operator, &mailbox).await;
-        let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        let found = match &named {
+            MailboxName::Address(address) => recipient::enter(&operator, address).await,
+            MailboxName::Id(id) => mailbox::enter(&operator, *id).await.map(|ctx| (ctx, *id)),
+        };
+        let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {named}"))?;
         // Before the first byte of it is written, so that no mail is out that the tenant does not read of.
-        let noted = support_access::note_export(&ctx, mailbox_id, &reason).await;
-        noted.context("noting the export and its reason on the tenant's trail")?;
+        let noted = support_access::note_export(&ctx, mailbox_id, &reason, with_deleted).await;
+        noted.map_err(|error| {
+            let says = match error {
+                tenancy::Error::NotFound => "the mailbox is deleted, and no legal hold keeps it",
+                _ => "noting the export and its reason on the tenant's trail",
+            };
+            anyhow::Error::new(error).context(says)
+        })?;
         let tell = |Progress { done, skipped, total, .. }: Progress| {
             told.set_length(total);
             told.set_position(done + skipped);
         };
-        let exported = export::run(&platform.store, &ctx, mailbox_id, &to, format, tell).await;
+        let exported = export::run(&platform.store, &ctx, mailbox_id, &to, how, tell).await;
         exported.map_err(|failure| {
             let goes_on = !matches!(failure, Failure::Occupied(_));
             let says = if goes_on { "exporting; the same command goes on from there" } else { "exporting" };

@@ -81,7 +81,42 @@ async fn an_export_says_why_and_the_tenant_reads_it_on_its_own_trail() {
     let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
     assert_eq!(noted.len(), 1);
     assert_eq!(noted[0].event.subject, ada.mailbox_id.to_string());
-    assert_eq!(noted[0].event.data, json!({"reason": "Ticket 4711"}));
+    assert_eq!(noted[0].event.data, json!({"reason": "Ticket 4711", "with_deleted": false}));
+}
+
+#[tokio::test]
+async fn a_deleted_mailbox_is_exported_by_its_id_while_a_legal_hold_keeps_it() {
+    let (world, dir) = (World::new().await, data_dir());
+    let ada = world.user("ada", None).await;
+    import(&world, dir.path(), &ada.address, &[SHIPPED]);
+    tenancy::user::delete(&world.ctx, ada.id, None).await.unwrap();
+    let (at, url, id) = (dir.path().join("ada"), world.test_db.url(), ada.mailbox_id.to_string());
+    let path = at.to_str().unwrap();
+    let export = |mailbox: &str| {
+        let arguments = ["export", "--mailbox", mailbox, "--reason", "Case 17", "--with-deleted", path];
+        let output = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], &arguments);
+        (output.status.code(), stdout(&output).trim().to_owned(), stderr(&output))
+    };
+    let (code, _, err) = export(&id);
+    assert!(code == Some(1) && err.contains("no legal hold keeps it") && !at.exists(), "{err}");
+    tenancy::hold::place(&world.ctx, Some(ada.mailbox_id), "Case 17".to_owned()).await.unwrap();
+    let (code, _, err) = export(&ada.address);
+    assert!(code == Some(1) && err.contains("looking up the mailbox"), "{err}");
+    let written = export(&id);
+    assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
+    let (code, _, err) = export("mbx_1");
+    assert!(code == Some(2) && err.contains("mbx_"), "{err}");
+    let (code, _, err) = export("mbx_00000000000000000000000000000007");
+    assert!(code == Some(1) && err.contains("looking up the mailbox mbx_"), "{err}");
+
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter =
+        event::Filter { kinds: [event::Kind::MailboxExported].into(), tenant_id: Some(world.tenant.id) };
+    let page = PageRequest::new(None, None);
+    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].event.subject, id);
+    assert_eq!(noted[0].event.data, json!({"reason": "Case 17", "with_deleted": true}));
 }
 
 /// On embedded defaults: beside a running server, then with none, where the command starts the cluster itself.

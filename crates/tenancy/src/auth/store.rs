@@ -96,7 +96,8 @@ pub(super) async fn keys_with_places(
              k.last_used_at as "last_used_at?", k.last_used_from as "last_used_from?", k.revoked_at as "revoked_at?",
              k.created_at as "created_at!", k.secret_hash as "secret_hash!",
              t.reseller_id as "place_reseller_id?", t.reseller_path as "reseller_path?", t.time_zone as "time_zone?",
-             t.test_clock as "test_clock?", t.suspended_capabilities as "suspended_capabilities?", t.status = 'deleted' as "is_deleted?"
+             t.test_clock as "test_clock?", t.suspended_capabilities as "suspended_capabilities?", t.status = 'deleted' as "is_deleted?",
+             t.storage_dedicated as "storage_dedicated?"
            from unnest($1::uuid[], $2::uuid[]) with ordinality q (key_id, tenant_id, place)
            join api_keys k on k.id = q.key_id
            left join tenants t on t.id = q.tenant_id"#,
@@ -114,6 +115,7 @@ pub(super) async fn keys_with_places(
             test_clock: row.test_clock,
             suspended_capabilities: row.suspended_capabilities.unwrap_or_default(),
             is_deleted: row.is_deleted.unwrap_or_default(),
+            storage_dedicated: row.storage_dedicated.unwrap_or_default(),
             // Mailboxes are delegated to people.
             readable: Vec::new(),
         });

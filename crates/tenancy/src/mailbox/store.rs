@@ -1,6 +1,7 @@
 //! SQL of mailboxes.
 
-use kernel::{MailboxId, PageRequest, UserId};
+use db::SystemRead;
+use kernel::{MailboxId, PageRequest, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -61,6 +62,27 @@ pub(super) async fn find(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mail
 pub(super) async fn find_deleted(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mailbox>, Error> {
     let page = PageRequest::new(Some(1), None);
     Ok(list(tx, Some(&[id]), Filter { deleted: true, kind: None }, &page).await?.pop())
+}
+
+/// The tenant that has a mailbox, deleted or not. Reads all of the table: no index leads with an id alone.
+pub(super) async fn tenant_of(read: &mut SystemRead, id: MailboxId) -> Result<Option<TenantId>, db::Error> {
+    let tenant_id = sqlx::query_scalar!("select tenant_id from mailboxes where id = $1", id.uuid())
+        .fetch_optional(read.conn())
+        .await?;
+    Ok(tenant_id.map(TenantId::from_uuid))
+}
+
+/// Whether there is such a mailbox that is not deleted, or is on hold.
+pub(super) async fn is_kept(tx: &mut TenantTx, id: MailboxId) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let is_kept = sqlx::query_scalar!(
+        r#"select exists (select from mailboxes where tenant_id = $1 and id = $2 and (status = 'active' or is_on_hold($1, $2))) as "is_kept!""#,
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_kept)
 }
 
 /// A page of the tenant's mailboxes, or of those in `only`.

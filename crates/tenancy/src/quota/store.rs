@@ -6,7 +6,7 @@ use db::{Error, SystemRead};
 use kernel::{MailboxId, TenantId};
 use uuid::Uuid;
 
-use super::Bounds;
+use super::{Bounds, Room};
 use crate::{Ctx, IngestTx, OfTenants as _, TenantTx};
 
 /// A mailbox after its bytes were moved.
@@ -130,13 +130,13 @@ pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<b
 pub(super) async fn have_room(
     read: &mut SystemRead,
     wanted: &[(&Ctx, MailboxId, u64)],
-) -> Result<Vec<Option<bool>>, Error> {
-    let rooms = sqlx::query_scalar!(
+) -> Result<Vec<Option<Room>>, Error> {
+    let rows = sqlx::query!(
         r#"select case when m.id is not null then
              (m.quota_bytes is null or m.used_bytes <= m.quota_bytes - wanted.bytes)
              and (t.storage_limit_bytes is null or t.used_bytes <= t.storage_limit_bytes - wanted.bytes)
              and not exists (select from resellers r where r.id = any (t.reseller_path) and r.used_bytes > r.storage_limit_bytes - wanted.bytes)
-           end as room
+           end as fits, t.storage_dedicated as "storage_dedicated?"
            from unnest((select $1::uuid[]), (select $2::uuid[]), (select $3::bigint[])) with ordinality as wanted (tenant_id, mailbox_id, bytes, place)
            left join mailboxes m on m.tenant_id = wanted.tenant_id and m.id = wanted.mailbox_id and m.status = 'active'
            left join tenants t on t.id = m.tenant_id
@@ -147,7 +147,9 @@ pub(super) async fn have_room(
     )
     .fetch_all(read.conn())
     .await?;
-    Ok(rooms)
+    let rooms =
+        rows.into_iter().map(|row| Some(Room { fits: row.fits?, storage_dedicated: row.storage_dedicated? }));
+    Ok(rooms.collect())
 }
 
 pub(super) async fn discard(

@@ -21,7 +21,7 @@ pub(super) async fn routes(
              a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
              m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives?",
              t.reseller_id as "reseller_id!", t.reseller_path as "reseller_path!", t.time_zone as "time_zone!", t.test_clock as "test_clock?",
-             t.suspended_capabilities as "suspended_capabilities!"
+             t.suspended_capabilities as "suspended_capabilities!", t.storage_dedicated as "storage_dedicated!"
            from unnest($1::text[], $2::text[]) with ordinality q (domain, local, place)
            join domain_names n on n.name = q.domain
            join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
@@ -43,6 +43,7 @@ pub(super) async fn routes(
             test_clock: row.test_clock,
             suspended_capabilities: row.suspended_capabilities,
             is_deleted: false,
+            storage_dedicated: row.storage_dedicated,
             // Mailboxes are delegated to people.
             readable: Vec::new(),
         };

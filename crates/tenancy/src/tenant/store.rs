@@ -27,6 +27,7 @@ struct Row {
     storage_limit_bytes: Option<i64>,
     used_bytes: i64,
     allow_overallocation: bool,
+    storage_dedicated: bool,
     branding: serde_json::Value,
     test_clock: Option<DateTime<Utc>>,
     trial_ends_at: Option<DateTime<Utc>>,
@@ -55,6 +56,7 @@ impl TryFrom<Row> for Tenant {
             storage_limit_bytes: row.storage_limit_bytes,
             used_bytes: row.used_bytes,
             allow_overallocation: row.allow_overallocation,
+            storage_dedicated: row.storage_dedicated,
             branding: branding::read(&row.branding),
             test_clock: row.test_clock,
             trial_ends_at: row.trial_ends_at,
@@ -69,8 +71,8 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
-           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, storage_dedicated)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -87,6 +89,7 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         tenant.allow_overallocation,
         branding::shown(&tenant.branding),
         tenant.trial_ends_at,
+        tenant.storage_dedicated,
     )
     .execute(tx.conn())
     .await?;
@@ -99,7 +102,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
+             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -142,7 +145,7 @@ pub(super) async fn list(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
+             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -175,7 +178,8 @@ pub(super) async fn update(
            seats_limit = case when $3 then $4 else seats_limit end,
            domains_limit = case when $5 then $6 else domains_limit end,
            storage_limit_bytes = case when $7 then $8 else storage_limit_bytes end,
-           used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11
+           used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11,
+           storage_dedicated = coalesce($12, storage_dedicated)
          where id = $1",
         id,
         change.name,
@@ -188,6 +192,7 @@ pub(super) async fn update(
         used_bytes,
         change.allow_overallocation,
         branding::shown(branding),
+        change.storage_dedicated,
     )
     .execute(tx.conn())
     .await?;
@@ -445,6 +450,7 @@ pub(crate) struct PlaceRow {
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended_capabilities: Vec<String>,
     pub(crate) is_deleted: bool,
+    pub(crate) storage_dedicated: bool,
     pub(crate) readable: Vec<Uuid>,
 }
 
@@ -458,6 +464,7 @@ impl TryFrom<PlaceRow> for Place {
             test_clock: row.test_clock,
             suspended: capabilities(&row.suspended_capabilities)?,
             is_deleted: row.is_deleted,
+            storage_dedicated: row.storage_dedicated,
             readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
         })
     }
@@ -473,7 +480,7 @@ pub(super) async fn places(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select id, reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
-             array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
+             storage_dedicated, array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
            from tenants t where id = any (array(select unnest($1::uuid[])))"#,
         &ids,
         user_id.map(UserId::uuid)
@@ -490,6 +497,7 @@ pub(super) async fn places(
                 test_clock: row.test_clock,
                 suspended_capabilities: row.suspended_capabilities,
                 is_deleted: row.is_deleted,
+                storage_dedicated: row.storage_dedicated,
                 readable: row.readable,
             };
             Ok((TenantId::from_uuid(row.id), place.try_into()?))

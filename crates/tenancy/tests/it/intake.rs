@@ -78,6 +78,33 @@ async fn it_reaches_the_mail_of_its_tenants_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn that_nothing_is_to_be_shared_is_said_when_all_that_was_being_taken_in_is_there() {
+    let world = World::new().await;
+    let (ada, ..) = two(&world).await;
+    // With a limit the pool is locked, without it the mailboxes are.
+    for limit in [None, Some(1_000)] {
+        let storage = TenantChange {
+            storage_limit_bytes: Some(limit),
+            storage_dedicated: Some(false),
+            ..Default::default()
+        };
+        tenant::update(&world.ctx, None, storage).await.unwrap();
+        let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
+        let intake = lock(&mut tx, &[(world.tenant.id, ada.mailbox_id)]).await;
+        let ctx = world.ctx.clone();
+        let setting = tokio::spawn(async move {
+            let change = TenantChange { storage_dedicated: Some(true), ..Default::default() };
+            tenant::update(&ctx, None, change).await
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert!(!setting.is_finished(), "{limit:?}");
+        intake.write(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(setting.await.unwrap().unwrap().storage_dedicated);
+    }
+}
+
+#[tokio::test]
 async fn each_charge_is_decided_by_all_before_it() {
     let world = World::new().await;
     let (ada, bob, other) = two(&world).await;

@@ -138,7 +138,8 @@ async fn who_brings_no_bytes_is_not_refused_by_a_pool_that_is_over() {
     user::restore(&world.ctx, bob.id, None).await.unwrap();
     assert!(!put(&world.ctx, bob.mailbox_id, 1).await);
     let wanted = [(&world.ctx, bob.mailbox_id, 1)];
-    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(false)]);
+    let full = quota::Room { fits: false, storage_dedicated: false };
+    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(full)]);
 }
 
 async fn transfer(world: &World, to: ResellerId) -> Result<Tenant, Error> {

@@ -55,7 +55,8 @@ async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
     assert_eq!(lowered.quota.reached(), Some(Threshold::Quota));
     assert_eq!((effective.limit_bytes, effective.inherited_from), (Some(10), Some("mailbox")));
     let wanted = [(&world.ctx, mailbox, 1), (&world.ctx, MailboxId::from_uuid(Uuid::nil()), 1)];
-    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(false), None]);
+    let full = quota::Room { fits: false, storage_dedicated: false };
+    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(full), None]);
 }
 
 /// What the trail says of the thresholds that a mailbox crossed: which, and whether upwards.
