@@ -12,6 +12,7 @@ use kernel::RequestId;
 use mailstore::MailStore;
 use mailstore::message::Flags;
 use socket::listen::Mode;
+use socket::login::{FailedLogins, ShuttingDown};
 use socket::plaintext_allowed;
 use socket::stream::Broken;
 use tenancy::policy::{Action, Capability};
@@ -63,6 +64,12 @@ impl From<Broken> for End {
             Broken::Stalled => Self::Stalled,
             Broken::Io(cause) => Self::Io(cause),
         }
+    }
+}
+
+impl From<ShuttingDown> for End {
+    fn from(ShuttingDown: ShuttingDown) -> Self {
+        Self::Shutdown
     }
 }
 
@@ -164,7 +171,7 @@ pub(crate) struct Session {
     checked: Instant,
     pub(crate) selected: Option<Selected>,
     pub(crate) enabled: Enabled,
-    pub(crate) failed_logins: u32,
+    pub(crate) failed_logins: FailedLogins,
 }
 
 impl Session {
@@ -190,7 +197,7 @@ impl Session {
             checked: Instant::now(),
             selected: None,
             enabled: Enabled::default(),
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
         }
     }
 
@@ -246,7 +253,7 @@ impl Session {
                 .increment(1);
             metrics::histogram!("pillarbox_imap_command_duration_seconds", "command" => name)
                 .record(started.elapsed());
-            if self.failed_logins >= self.service.limits.max_failed_logins {
+            if self.failed_logins.are(self.service.limits.max_failed_logins) {
                 return Err(End::TooManyFailedLogins);
             }
         }

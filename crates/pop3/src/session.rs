@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use kernel::RequestId;
 use socket::listen::Mode;
+use socket::login::{FailedLogins, ShuttingDown};
 use socket::plaintext_allowed;
 use socket::stream::Broken;
 use tenancy::{MailLogin, Origin};
@@ -58,6 +59,12 @@ impl From<Broken> for End {
     }
 }
 
+impl From<ShuttingDown> for End {
+    fn from(ShuttingDown: ShuttingDown) -> Self {
+        Self::Shutdown
+    }
+}
+
 impl End {
     /// As metrics and logs name it.
     pub(crate) fn as_str(&self) -> &'static str {
@@ -98,7 +105,7 @@ pub(crate) struct Session {
     pub(crate) user: Option<String>,
     /// Who has signed in.
     pub(crate) login: Option<MailLogin>,
-    pub(crate) failed_logins: u32,
+    pub(crate) failed_logins: FailedLogins,
     /// The command being answered, for metrics.
     command: &'static str,
 }
@@ -121,7 +128,7 @@ impl Session {
             peer,
             user: None,
             login: None,
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
             command: "none",
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kernel::RequestId;
 use socket::listen::Mode;
+use socket::login::{FailedLogins, ShuttingDown};
 use submission::Addressee;
 use tenancy::{MailLogin, Origin};
 use tokio::net::TcpStream;
@@ -33,7 +34,7 @@ pub(crate) struct Session {
     /// Whether it has said who it is.
     pub(super) is_greeted: bool,
     pub(super) login: Option<Login>,
-    pub(super) failed_logins: u32,
+    pub(super) failed_logins: FailedLogins,
     /// How many recipients nobody is.
     pub(super) unknown: u32,
     pub(super) transaction: Option<Transaction>,
@@ -92,6 +93,12 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<ShuttingDown> for End {
+    fn from(ShuttingDown: ShuttingDown) -> Self {
+        Self::Shutdown
+    }
+}
+
 impl From<Interruption> for End {
     fn from(interruption: Interruption) -> Self {
         match interruption {
@@ -122,7 +129,7 @@ impl Session {
             shutdown,
             is_greeted: false,
             login: None,
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
             unknown: 0,
             transaction: None,
             faults: 0,
