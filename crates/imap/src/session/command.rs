@@ -4,7 +4,7 @@ use crate::codec;
 use crate::codec::command::Tagged;
 use crate::codec::frame::{Announced, Event};
 use crate::room::Taken;
-use crate::session::{End, Session};
+use crate::session::{End, Own, Session};
 use crate::status::Status;
 
 /// How long the literals of a command are together that puts no message anywhere.
@@ -61,7 +61,7 @@ impl Session {
             self.connection.tagged(tag.as_deref().unwrap_or("*"), &status).await?;
             held = Held::default();
             if nonsense >= MAX_NONSENSE {
-                return Err(End::Nonsense);
+                return Err(End::Own(Own::Nonsense));
             }
         }
     }
