@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Command};
-use crate::codec::line::{COMMAND_MAX_OCTETS, Frame};
+use crate::codec::line::{Frame, LINE_MAX_OCTETS};
 use crate::codec::response::{Code, Status};
 use crate::connection::Connection;
 use crate::server::Pop3;
@@ -158,10 +158,10 @@ impl Session {
     /// The next command. Lines that are no command are answered here, and the session goes on. Cancel-safe.
     async fn command(&mut self) -> Result<Command, End> {
         loop {
-            let status = match self.line(COMMAND_MAX_OCTETS).await? {
-                Frame::TooLong => Status::err(format_args!(
-                    "line too long: a command has at most {COMMAND_MAX_OCTETS} octets"
-                )),
+            let status = match self.line(LINE_MAX_OCTETS).await? {
+                Frame::TooLong => {
+                    Status::err(format_args!("line too long: a command has at most {LINE_MAX_OCTETS} octets"))
+                }
                 Frame::Line(line) => match command::parse(&line) {
                     Ok(command) => {
                         self.command = command.keyword();

@@ -51,7 +51,8 @@ impl fmt::Debug for Msa {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room = Room::new(limits.buffer_bytes.max(3 * most_bytes(limits.message_bytes)), limits.room_timeout);
+    let room =
+        Room::new(limits.bodies_in_flight_bytes.max(3 * most_bytes(limits.message_bytes)), limits.body_wait);
     let turns = Turns::new(limits.messages_at_once);
     let listen = Listen {
         protocol: "submission",

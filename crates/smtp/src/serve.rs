@@ -46,12 +46,13 @@ pub(crate) struct Server {
 /// Serves LMTP on `listener` until `shutdown` is cancelled.
 ///
 /// Then nobody new gets in, and sessions between two commands get 421 and end; one in the middle of DATA finishes
-/// its transaction, for at most [`Limits::drain_timeout`]. Returns when every session has ended.
+/// its transaction, for at most [`Limits::shutdown_grace`]. Returns when every session has ended.
 pub async fn serve(listener: TcpListener, service: Arc<Lmtp>, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room = Room::new(limits.buffer_bytes.max(most_bytes(limits.message_bytes)), limits.room_timeout);
-    let connections = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-    let drain_timeout = limits.drain_timeout;
+    let room =
+        Room::new(limits.bodies_in_flight_bytes.max(most_bytes(limits.message_bytes)), limits.body_wait);
+    let connections = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let shutdown_grace = limits.shutdown_grace;
     let server = Arc::new(Server { service, room });
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
 
@@ -83,7 +84,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Lmtp>, shutdown: Cancella
 
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(drain_timeout, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(shutdown_grace, tasks.wait()).await.is_err() {
         tracing::warn!(sessions = tasks.len(), "lmtp sessions cut off at the end of the drain");
         stop.cancel();
         tasks.wait().await;

@@ -68,7 +68,7 @@ impl Session {
 
     /// What comes next of a command. Rows that were looked up for it do not wait for it.
     async fn event(&mut self) -> Result<Event, End> {
-        let patience = self.service.limits.autologout;
+        let patience = self.service.limits.command_timeout;
         if let Some(selected) = &mut self.selected
             && let Some(event) = selected.ahead.wait(self.connection.event(patience)).await
         {

@@ -120,7 +120,7 @@ impl Session {
         let limits = &service.limits;
         Self {
             wire: Wire::new(stream, sasl::LINE_MAX_OCTETS, limits.command_timeout),
-            login_by: Instant::now() + limits.login_deadline,
+            login_by: Instant::now() + limits.login_timeout,
             request_id: service.auth.db().env().new_id(),
             service,
             room,
@@ -250,7 +250,7 @@ impl Session {
     /// What was said before is forgotten, whoever said it (RFC 3207 §4.2).
     pub(super) fn start_over(&mut self) {
         if self.login.take().is_some() {
-            self.login_by = Instant::now() + self.service.limits.login_deadline;
+            self.login_by = Instant::now() + self.service.limits.login_timeout;
         }
         (self.is_greeted, self.transaction) = (false, None);
     }
