@@ -1,6 +1,8 @@
 //! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1);
 //! and those of others that one may read.
 
+use std::collections::BTreeSet;
+
 use kernel::{ErrorKind, FolderId, MailboxId};
 use mailstore::folder::{self, Folder, Role, SEPARATOR, in_one_form};
 use tenancy::mailbox::{self, Mailbox};
@@ -127,11 +129,23 @@ impl Folders {
 
     /// What clients call a folder.
     pub(crate) fn name_of(&self, folder: &Folder) -> String {
+        self.name_of_path(&folder.path)
+    }
+
+    fn name_of_path(&self, path: &str) -> String {
         let prefix = &self.prefix;
-        match below(&folder.path, &self.inbox) {
+        match below(path, &self.inbox) {
             Some(rest) => format!("{prefix}{INBOX}{rest}"),
-            None => format!("{prefix}{}", folder.path),
+            None => format!("{prefix}{path}"),
         }
+    }
+
+    /// The names in it that are subscribed to and have no folder any more.
+    pub(crate) async fn left(&self, login: &MailLogin) -> Result<Left, mailstore::Error> {
+        let there: BTreeSet<String> = self.all.iter().map(|folder| self.name_of(folder)).collect();
+        let gone = folder::gone::subscribed(&login.ctx, self.mailbox_id).await?;
+        let names = gone.iter().map(|path| self.name_of_path(path));
+        Ok(Left::new(names.filter(|name| !there.contains(name)).collect(), &there))
     }
 
     /// What the mail store calls a folder.
@@ -171,6 +185,34 @@ impl Folders {
             Some((parent, name)) => (Some(parent), name),
             None => (None, path),
         }
+    }
+}
+
+/// Names that are subscribed to and have no folder any more (RFC 9051 §6.3.7).
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// The names, as clients know them.
+    pub(crate) names: BTreeSet<String>,
+    /// All that one of them lies below.
+    tops: BTreeSet<String>,
+    /// Of these, what is neither a folder nor one of the names.
+    pub(crate) above: BTreeSet<String>,
+}
+
+impl Left {
+    fn new(names: BTreeSet<String>, folders: &BTreeSet<String>) -> Self {
+        let tops_of = |name: &String| {
+            name.match_indices(SEPARATOR).map(|(end, _)| name[..end].to_owned()).collect::<Vec<_>>()
+        };
+        let tops: BTreeSet<String> = names.iter().flat_map(tops_of).collect();
+        let is_nothing = |top: &&String| !folders.contains(*top) && !names.contains(*top);
+        let above = tops.iter().filter(is_nothing).cloned().collect();
+        Self { names, tops, above }
+    }
+
+    /// Whether one lies below a name.
+    pub(crate) fn has_below(&self, name: &str) -> bool {
+        self.tops.contains(name)
     }
 }
 
@@ -257,6 +299,15 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_names_without_a_folder_lie_below_is_known() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let left = Left::new(set(&["a/b/c", "a/b", "d", "e/f/g"]), &set(&["INBOX", "a", "e"]));
+        assert_eq!(left.above, set(&["e/f"]));
+        assert!(["a", "a/b", "e", "e/f"].iter().all(|name| left.has_below(name)));
+        assert!(["", "d", "a/b/c", "INBOX", "e/"].iter().all(|name| !left.has_below(name)));
+    }
 
     #[test]
     fn patterns_are_those_of_the_rfc() {

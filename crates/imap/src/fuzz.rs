@@ -171,6 +171,11 @@ pub fn structures(bytes: &[u8]) {
     let mut out = BytesMut::new();
     render::envelope(&mut out, &structure.envelope);
     assert_eq!(value(&out), Some(&b""[..]), "{out:?}");
+    // What is kept has no NULs.
+    let text = String::from_utf8_lossy(bytes).replace('\0', "");
+    let mut out = BytesMut::new();
+    render::preview(&mut out, Some(&text));
+    assert_eq!(value(&out), Some(&b""[..]), "{out:?}");
 }
 
 /// What follows the value that `bytes` begin with: a list, a string, a number or NIL.

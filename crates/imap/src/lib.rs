@@ -3,7 +3,7 @@
 //! RFC 3501, with the extensions that CAPABILITY lists. [`codec`] turns bytes into values and back and knows nothing else; a session plays
 //! the states; each command with substance is one file under `op`; `status` alone renders domain errors; `render` writes what FETCH tells.
 //!
-//! Not offered: NOTIFY, METADATA, PREVIEW, and the contexts of RFC 5267.
+//! Not offered: NOTIFY, METADATA, and the contexts of RFC 5267.
 
 mod ahead;
 mod capability;

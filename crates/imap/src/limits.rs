@@ -12,7 +12,7 @@ pub struct Limits {
     /// How long a session may go without a login.
     pub login_timeout: Duration,
     /// How long a session waits for a command, and in IDLE for its end. RFC 9051 §5.4 asks for at least 30 minutes.
-    pub autologout: Duration,
+    pub command_timeout: Duration,
     /// How long a command that has begun may take to arrive; a literal has in addition what it takes at `min_bytes_per_second`.
     pub read_timeout: Duration,
     /// How long a client may take to accept the next 32 KiB or less of a response. Messages that are in memory together may take so long and in
@@ -44,7 +44,7 @@ impl Default for Limits {
             max_connections: 8192,
             max_connections_per_peer: 512,
             login_timeout: Duration::from_secs(180),
-            autologout: Duration::from_secs(30 * 60),
+            command_timeout: Duration::from_secs(30 * 60),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             min_bytes_per_second: 16 << 10,

@@ -28,7 +28,7 @@ pub(crate) mod thread;
 
 use crate::capability;
 use crate::folders::OTHERS;
-use crate::session::{Answer, End, Session};
+use crate::session::{Answer, End, Own, Session};
 use crate::status::Status;
 
 /// CAPABILITY (RFC 9051 §6.1.1).
@@ -55,7 +55,7 @@ pub(crate) fn check(session: &Session) -> Answer {
 pub(crate) async fn logout(session: &mut Session, tag: &str) -> Answer {
     session.connection.untagged("BYE goodbye");
     session.connection.tagged(tag, &Status::ok("logged out")).await?;
-    Err(End::Logout.into())
+    Err(End::Own(Own::Logout).into())
 }
 
 /// NAMESPACE (RFC 9051 §6.3.10): one's own folders, and those of others that one may read.

@@ -92,7 +92,39 @@ fn addresses(out: &mut BytesMut, list: &[Address]) {
     out.extend_from_slice(b")");
 }
 
+/// How many characters of a preview are told (RFC 8970 §3.3).
+const PREVIEW_CHARS: usize = 200;
+
+/// The beginning of what a message says, or `NIL` where nobody was to wait for it.
+pub(crate) fn preview(out: &mut BytesMut, preview: Option<&str>) {
+    let cut = |preview: &str| preview.char_indices().nth(PREVIEW_CHARS).map_or(preview.len(), |(end, _)| end);
+    text(out, preview.map(|preview| preview[..cut(preview)].trim_end()));
+}
+
 /// A text, or `NIL`.
 fn text(out: &mut BytesMut, text: Option<&str>) {
     write::nstring(out, text.map(str::as_bytes), false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: Option<&str>) -> String {
+        let mut out = BytesMut::new();
+        preview(&mut out, text);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_preview_has_so_many_characters_and_not_bytes() {
+        assert_eq!(told(None), "NIL");
+        assert_eq!(told(Some("")), "\"\"");
+        assert_eq!(told(Some("say \"a\\b\"")), "\"say \\\"a\\\\b\\\"\"");
+        assert_eq!(told(Some(&"a".repeat(200))), format!("\"{}\"", "a".repeat(200)));
+        assert_eq!(told(Some(&"a".repeat(201))), format!("\"{}\"", "a".repeat(200)));
+        assert_eq!(told(Some(&"é".repeat(256))), format!("{{400}}\r\n{}", "é".repeat(200)));
+        // Not in the middle of a gap.
+        assert_eq!(told(Some(&format!("{} b", "a".repeat(199)))), format!("\"{}\"", "a".repeat(199)));
+    }
 }

@@ -3,7 +3,6 @@
 mod command;
 mod updates;
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +10,10 @@ use std::time::{Duration, Instant};
 use kernel::RequestId;
 use mailstore::MailStore;
 use mailstore::message::Flags;
+use socket::end::Reason;
 use socket::listen::Mode;
+use socket::login::FailedLogins;
 use socket::plaintext_allowed;
-use socket::stream::Broken;
 use tenancy::policy::{Action, Capability};
 use tenancy::{MailLogin, Origin};
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,70 +31,39 @@ use crate::status::{self, Status};
 use crate::uids::Lists;
 
 /// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
-    #[error("the client logged out")]
+pub(crate) type End = socket::end::End<Own>;
+
+/// Reasons that IMAP alone has.
+#[derive(Debug)]
+pub(crate) enum Own {
+    /// The client logged out.
     Logout,
-    #[error("the client hung up")]
-    Disconnected,
-    #[error("no command came in time")]
-    Idle,
-    #[error("the client did not take its response in time")]
-    Stalled,
-    #[error("too many commands were none")]
+    /// Too many commands were none.
     Nonsense,
-    #[error("too many logins were refused")]
-    TooManyFailedLogins,
-    #[error("the folder that was open is not there any more")]
+    /// The folder that was open is not there any more.
     FolderGone,
-    #[error("the login is not good any more")]
-    LoginGone,
-    #[error("the server is shutting down")]
-    Shutdown,
-    #[error("the connection broke")]
-    Io(#[source] io::Error),
-    #[error("the tls handshake failed")]
-    Tls(#[source] io::Error),
 }
 
-impl From<Broken> for End {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Stalled => Self::Stalled,
-            Broken::Io(cause) => Self::Io(cause),
-        }
-    }
-}
-
-impl End {
-    /// As metrics and logs name it.
-    pub(crate) fn as_str(&self) -> &'static str {
+impl Reason for Own {
+    fn as_str(&self) -> &'static str {
         match self {
             Self::Logout => "logout",
-            Self::Disconnected => "disconnected",
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
             Self::Nonsense => "nonsense",
-            Self::TooManyFailedLogins => "too_many_failed_logins",
             Self::FolderGone => "folder_gone",
-            Self::LoginGone => "login_gone",
-            Self::Shutdown => "shutdown",
-            Self::Io(_) => "connection_broken",
-            Self::Tls(_) => "tls_failed",
         }
     }
+}
 
-    /// What the client is told before the connection is closed (RFC 9051 §7.1.5), if there is still someone to tell.
-    fn bye(&self) -> Option<&'static str> {
-        match self {
-            Self::Nonsense => Some("BYE too many commands that are none"),
-            Self::TooManyFailedLogins => Some("BYE too many failed logins"),
-            Self::Idle => Some("BYE no command came in time"),
-            Self::FolderGone => Some("BYE the folder is not there any more"),
-            Self::LoginGone => Some("BYE [EXPIRED] the login is not good any more"),
-            Self::Shutdown => Some("BYE [UNAVAILABLE] the server is shutting down"),
-            Self::Logout | Self::Disconnected | Self::Stalled | Self::Io(_) | Self::Tls(_) => None,
-        }
+/// What the client is told before the connection is closed (RFC 9051 §7.1.5), if there is still someone to tell.
+fn bye(end: &End) -> Option<&'static str> {
+    match end {
+        End::Own(Own::Nonsense) => Some("BYE too many commands that are none"),
+        End::TooManyFailedLogins => Some("BYE too many failed logins"),
+        End::Idle => Some("BYE no command came in time"),
+        End::Own(Own::FolderGone) => Some("BYE the folder is not there any more"),
+        End::LoginGone => Some("BYE [EXPIRED] the login is not good any more"),
+        End::Shutdown => Some("BYE [UNAVAILABLE] the server is shutting down"),
+        End::Own(Own::Logout) | End::Disconnected | End::Stalled | End::Io(_) | End::Tls(_) => None,
     }
 }
 
@@ -164,7 +133,7 @@ pub(crate) struct Session {
     checked: Instant,
     pub(crate) selected: Option<Selected>,
     pub(crate) enabled: Enabled,
-    pub(crate) failed_logins: u32,
+    pub(crate) failed_logins: FailedLogins,
 }
 
 impl Session {
@@ -190,7 +159,7 @@ impl Session {
             checked: Instant::now(),
             selected: None,
             enabled: Enabled::default(),
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
         }
     }
 
@@ -206,23 +175,11 @@ impl Session {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        if let Some(bye) = end.bye() {
+        if let Some(bye) = bye(&end) {
             self.connection.untagged(bye);
         }
-        let broken = match &end {
-            End::Io(cause) | End::Tls(cause) => Some(cause.kind()),
-            _ => None,
-        };
-        tracing::info!(
-            session.end = end.as_str(),
-            session.error = broken.map(tracing::field::debug),
-            session.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            session.sent_bytes = self.connection.sent_bytes(),
-            "imap session ended"
-        );
-        metrics::counter!("pillarbox_imap_sessions_ended_total", "reason" => end.as_str()).increment(1);
-        metrics::counter!("pillarbox_imap_sent_bytes_total").increment(self.connection.sent_bytes());
-        let is_orderly = end.bye().is_some() || matches!(end, End::Logout);
+        end.report("imap", started, self.connection.sent_bytes());
+        let is_orderly = bye(&end).is_some() || matches!(end, End::Own(Own::Logout));
         if is_orderly && let Err(end) = self.connection.close().await {
             tracing::debug!(session.end = end.as_str(), "imap goodbye not taken");
         }
@@ -246,7 +203,7 @@ impl Session {
                 .increment(1);
             metrics::histogram!("pillarbox_imap_command_duration_seconds", "command" => name)
                 .record(started.elapsed());
-            if self.failed_logins >= self.service.limits.max_failed_logins {
+            if self.failed_logins.are(self.service.limits.max_failed_logins) {
                 return Err(End::TooManyFailedLogins);
             }
         }
@@ -353,7 +310,7 @@ impl Session {
         let is_readable =
             |selected: &Selected| login.ctx.require_mailbox(Action::MessageRead, selected.mailbox_id).is_ok();
         if !self.selected.as_ref().is_none_or(is_readable) {
-            return Err(End::FolderGone.into());
+            return Err(End::Own(Own::FolderGone).into());
         }
         self.checked = Instant::now();
         Ok(())

@@ -8,6 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The longest host name or address literal (RFC 5321 §4.5.3.1.2), in octets.
+const MAX_HOST_OCTETS: usize = 255;
+
 /// Why a text is not an address or domain we can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -40,7 +43,7 @@ impl FromStr for DomainName {
     type Err = AddressError;
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| AddressError::Domain)?;
-        if ascii.len() > 255 {
+        if ascii.len() > MAX_HOST_OCTETS {
             return Err(AddressError::TooLong);
         }
         let labels = ascii.split('.').collect::<Vec<_>>();
@@ -78,8 +81,7 @@ impl FromStr for EmailAddress {
         if local.is_empty() || domain.is_empty() {
             return Err(AddressError::Shape);
         }
-        let atoms_hold = local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
-        if !atoms_hold {
+        if !is_dot_string(local) {
             return Err(AddressError::LocalPart);
         }
         // Some letters are longer in lower case: what counts is what is kept.
@@ -91,10 +93,36 @@ impl FromStr for EmailAddress {
     }
 }
 
-/// RFC 5322 §3.2.3 atext, widened by RFC 6531 §3.3 to UTF-8 beyond ASCII, without what would be taken for white space or a line's end.
-fn is_atext(c: char) -> bool {
-    let is_beyond_ascii = !c.is_ascii() && !c.is_control() && !c.is_whitespace();
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_beyond_ascii
+/// Whether a text is a local part that needs no quotes: a dot-string (RFC 5321 §4.1.2), widened by RFC 6531 §3.3.
+pub fn is_dot_string(text: &str) -> bool {
+    let is_atext =
+        |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_utf8_text(c);
+    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// Whether a text may stand for a host in others' addresses: labels of letters, digits and hyphens, with the underscore that real hosts have, or
+/// U-labels; at most 255 octets. [`DomainName`] takes less: what we keep is to be found in the DNS.
+pub fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(is_host_char);
+    text.len() <= MAX_HOST_OCTETS && text.split('.').all(is_label)
+}
+
+/// Whether a label of such a host may have a character.
+pub fn is_host_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || is_utf8_text(c)
+}
+
+/// Whether a text is an address literal: `[192.0.2.1]`, `[IPv6:…]` (RFC 5321 §4.1.3), loosely; at most 255 octets.
+pub fn is_address_literal(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
+    text.len() <= MAX_HOST_OCTETS
+        && inner.is_some_and(|inner| !inner.is_empty() && inner.chars().all(is_inner))
+}
+
+/// Whether a character is beyond ASCII (RFC 6531 §3.3), and none that a reader could take for white space or a line's end.
+pub fn is_utf8_text(c: char) -> bool {
+    !c.is_ascii() && !c.is_control() && !c.is_whitespace()
 }
 
 macro_rules! text_on_the_wire {
@@ -136,6 +164,21 @@ mod tests {
     fn one_spelling_for_each_address() {
         assert_eq!(address("Ada.Lovelace+x@Example.ORG").as_deref(), Ok("ada.lovelace+x@example.org"));
         assert_eq!(address("jürgen@müller.example").as_deref(), Ok("jürgen@xn--mller-kva.example"));
+    }
+
+    #[test]
+    fn takes_for_a_host_what_real_ones_have() {
+        for host in ["localhost", "mx_1.example", "müller.example", "10.0.0.1", &"a".repeat(255)] {
+            assert!(is_host(host), "{host}");
+        }
+        for none in ["", ".", "a..b", "a.", "a b", "a\u{a0}b", "[10.0.0.1]", "a@b", &"a".repeat(256)] {
+            assert!(!is_host(none), "{none}");
+        }
+        assert!(is_address_literal("[192.0.2.1]") && is_address_literal("[IPv6:2001:db8::1]"));
+        assert!(
+            !is_address_literal("[]") && !is_address_literal("192.0.2.1") && !is_address_literal("[a b]")
+        );
+        assert!(!is_address_literal(&format!("[{}]", "1".repeat(254))));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Folders of a mailbox: a tree.
 //!
-//! A deleted folder's row stays as long as the mail that was in it can be recovered; nothing but its UIDs and its name is known of it then.
+//! A deleted folder's row stays as long as the mail that was in it can be recovered, or its name is subscribed to; nothing but its UIDs and its name is
+//! known of it then.
 
 mod edit;
+pub mod gone;
 mod intake;
 pub(crate) mod store;
 mod tree;
@@ -20,7 +22,7 @@ pub(crate) use tree::Tree;
 /// What stands between the names of a path.
 pub const SEPARATOR: char = '/';
 
-/// How many folders a mailbox has at most, with those that were deleted and are still known.
+/// How many folders a mailbox has at most, with those that were deleted and are still known or subscribed to.
 pub const MAX_FOLDERS: u64 = 10_000;
 
 /// How many names a path has at most.

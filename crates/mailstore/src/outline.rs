@@ -93,6 +93,34 @@ pub async fn parsed(mail: &MailStore, ctx: &Ctx, messages: &[Message]) -> Result
         .collect())
 }
 
+/// The previews of some bodies' messages, in their order, or why one is not to be had; empty where there is none. Where nothing is kept of one its body
+/// is read, unless `is_lazy`: then it is `None`.
+///
+/// # Errors
+/// As of a statement; inside, `Blob` when the blob store does not answer.
+pub(crate) async fn previews(
+    mail: &MailStore,
+    ctx: &Ctx,
+    bodies: &[Uuid],
+    is_lazy: bool,
+) -> Result<Vec<Result<Option<String>, Error>>, Error> {
+    let mut tx = ctx.read().await?;
+    let known = store::previews(&mut tx, bodies).await?;
+    drop(tx);
+    let tell = |id: &Uuid| {
+        let (id, known) = (*id, known.get(id).cloned());
+        async move {
+            if known.is_some() || is_lazy {
+                return Ok(known);
+            }
+            let parsed: Parsed = read_parsed(mail, ctx, id).await?;
+            Ok::<_, Error>(Some(parsed.preview.unwrap_or_default()))
+        }
+    };
+    let told: Vec<_> = bodies.iter().map(tell).collect();
+    Ok(stream::iter(told).buffered(search::READ_AT_ONCE).collect().await)
+}
+
 /// What a message says of itself of which that is not kept.
 ///
 /// # Errors

@@ -275,6 +275,23 @@ pub async fn structure(
     }
 }
 
+/// The beginning of what each of some messages says, in their order, or why it is not to be had: white space folded, at most 256 characters, and none
+/// where there is no text. A body is read only where that is not kept, and not if `is_lazy`: then it is `None`.
+///
+/// # Errors
+/// `Forbidden` by role, and as of a statement; inside, `Blob` when the blob store does not answer.
+pub async fn previews(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    rows: &[Row],
+    is_lazy: bool,
+) -> Result<Vec<Result<Option<String>, Error>>, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let bodies: Vec<Uuid> = rows.iter().map(|row| row.blob_id).collect();
+    outline::previews(mail, ctx, &bodies, is_lazy).await
+}
+
 /// Bodies that are being fetched as long as this is kept.
 #[derive(Debug, Default)]
 pub struct Coming {

@@ -18,7 +18,7 @@ const PIECE_BYTES: usize = 16 << 10;
 pub(crate) struct Connection {
     socket: Buffered,
     framer: Framer,
-    autologout: Duration,
+    command_timeout: Duration,
     handshake_timeout: Duration,
     /// By when somebody is to have signed in.
     login_deadline: Option<Instant>,
@@ -29,7 +29,7 @@ impl Connection {
         Self {
             socket: Buffered::new(stream, limits.write_timeout),
             framer: Framer::default(),
-            autologout: limits.autologout,
+            command_timeout: limits.command_timeout,
             handshake_timeout: limits.handshake_timeout,
             login_deadline: Some(Instant::now() + limits.login_timeout),
         }
@@ -58,7 +58,7 @@ impl Connection {
         if !self.framer.has_frame() {
             self.flush().await?;
         }
-        let until = Instant::now() + self.autologout;
+        let until = Instant::now() + self.command_timeout;
         let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
         let Self { socket, framer, .. } = self;
         let frame = async {

@@ -13,7 +13,7 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// How long a session waits for a complete command before it ends without deleting anything. RFC 1939 §3 asks
     /// for at least ten minutes.
-    pub autologout: Duration,
+    pub command_timeout: Duration,
     /// How long a client may take to accept the next 32 KiB or less of a response.
     pub write_timeout: Duration,
     /// How long a TLS handshake may take.
@@ -38,7 +38,7 @@ impl Default for Limits {
             max_connections: 2048,
             max_connections_per_peer: 256,
             login_timeout: Duration::from_secs(180),
-            autologout: Duration::from_secs(600),
+            command_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(30),
             max_failed_logins: 3,

@@ -4,84 +4,50 @@ mod authorization;
 mod lease;
 mod transaction;
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::RequestId;
+use socket::end::Reason;
 use socket::listen::Mode;
+use socket::login::FailedLogins;
 use socket::plaintext_allowed;
-use socket::stream::Broken;
 use tenancy::{MailLogin, Origin};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Command};
-use crate::codec::line::{COMMAND_MAX_OCTETS, Frame};
+use crate::codec::line::{Frame, LINE_MAX_OCTETS};
 use crate::codec::response::{Code, Status};
 use crate::connection::Connection;
 use crate::server::Pop3;
 pub(crate) use transaction::Transaction;
 
 /// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
-    #[error("the client quit")]
+pub(crate) type End = socket::end::End<Own>;
+
+/// Reasons that POP3 alone has.
+#[derive(Debug)]
+pub(crate) enum Own {
+    /// The client quit.
     Quit,
-    #[error("the client hung up")]
-    Disconnected,
-    #[error("no command came in time")]
-    Idle,
-    #[error("the client did not take its response in time")]
-    Stalled,
-    #[error("too many logins were refused")]
-    TooManyFailedLogins,
-    #[error("the lease on the maildrop was lost")]
+    /// The lease on the maildrop was lost.
     LeaseLost,
-    #[error("the login is not good any more")]
-    LoginGone,
-    #[error("the server is shutting down")]
-    Shutdown,
-    #[error("the connection broke")]
-    Io(#[source] io::Error),
-    #[error("the tls handshake failed")]
-    Tls(#[source] io::Error),
 }
 
-impl From<Broken> for End {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Stalled => Self::Stalled,
-            Broken::Io(cause) => Self::Io(cause),
-        }
-    }
-}
-
-impl End {
-    /// As metrics and logs name it.
-    pub(crate) fn as_str(&self) -> &'static str {
+impl Reason for Own {
+    fn as_str(&self) -> &'static str {
         match self {
             Self::Quit => "quit",
-            Self::Disconnected => "disconnected",
-            Self::Idle => "idle",
-            Self::Stalled => "stalled",
-            Self::TooManyFailedLogins => "too_many_failed_logins",
             Self::LeaseLost => "lease_lost",
-            Self::LoginGone => "login_gone",
-            Self::Shutdown => "shutdown",
-            Self::Io(_) => "connection_broken",
-            Self::Tls(_) => "tls_failed",
         }
     }
+}
 
-    /// Whether there is still someone to take what is queued, and a goodbye.
-    fn is_orderly(&self) -> bool {
-        matches!(
-            self,
-            Self::Quit | Self::TooManyFailedLogins | Self::LeaseLost | Self::LoginGone | Self::Shutdown
-        )
-    }
+/// Whether there is still someone to take what is queued, and a goodbye.
+fn is_orderly(end: &End) -> bool {
+    matches!(end, End::Own(_) | End::TooManyFailedLogins | End::LoginGone | End::Shutdown)
 }
 
 /// What a session has in all its states.
@@ -98,7 +64,7 @@ pub(crate) struct Session {
     pub(crate) user: Option<String>,
     /// Who has signed in.
     pub(crate) login: Option<MailLogin>,
-    pub(crate) failed_logins: u32,
+    pub(crate) failed_logins: FailedLogins,
     /// The command being answered, for metrics.
     command: &'static str,
 }
@@ -121,7 +87,7 @@ impl Session {
             peer,
             user: None,
             login: None,
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
             command: "none",
         }
     }
@@ -141,20 +107,8 @@ impl Session {
             // The client may be gone already, and the session ends either way.
             let _ = self.connection.status(&goodbye).await;
         }
-        let broken = match &end {
-            End::Io(cause) | End::Tls(cause) => Some(cause.kind()),
-            _ => None,
-        };
-        tracing::info!(
-            session.end = end.as_str(),
-            session.error = broken.map(tracing::field::debug),
-            session.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            session.sent_bytes = sent_bytes,
-            "pop3 session ended"
-        );
-        metrics::counter!("pillarbox_pop3_sessions_ended_total", "reason" => end.as_str()).increment(1);
-        metrics::counter!("pillarbox_pop3_sent_bytes_total").increment(sent_bytes);
-        if end.is_orderly()
+        end.report("pop3", started, sent_bytes);
+        if is_orderly(&end)
             && let Err(end) = self.connection.close().await
         {
             tracing::debug!(session.end = end.as_str(), "pop3 goodbye not taken");
@@ -204,10 +158,10 @@ impl Session {
     /// The next command. Lines that are no command are answered here, and the session goes on. Cancel-safe.
     async fn command(&mut self) -> Result<Command, End> {
         loop {
-            let status = match self.line(COMMAND_MAX_OCTETS).await? {
-                Frame::TooLong => Status::err(format_args!(
-                    "line too long: a command has at most {COMMAND_MAX_OCTETS} octets"
-                )),
+            let status = match self.line(LINE_MAX_OCTETS).await? {
+                Frame::TooLong => {
+                    Status::err(format_args!("line too long: a command has at most {LINE_MAX_OCTETS} octets"))
+                }
                 Frame::Line(line) => match command::parse(&line) {
                     Ok(command) => {
                         self.command = command.keyword();

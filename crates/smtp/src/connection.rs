@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Dialect};
-use crate::codec::line::{Frame, LINE_LIMIT};
+use crate::codec::line::{Frame, LINE_MAX_OCTETS};
 use crate::lmtp::{self, Flow};
 use crate::reply::Reply;
 use crate::serve::Server;
@@ -16,7 +16,7 @@ use crate::wire::{Interruption, Wire};
 
 /// Serves a client until one of both ends it.
 pub(crate) async fn run(server: &Server, stream: TcpStream, peer: IpAddr, shutdown: &CancellationToken) {
-    let mut wire = Wire::new(stream, LINE_LIMIT, server.service.limits.command_timeout);
+    let mut wire = Wire::new(stream, LINE_MAX_OCTETS, server.service.limits.command_timeout);
     match talk(server, &mut wire, peer, shutdown).await {
         Ok(()) => wire.close().await,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {

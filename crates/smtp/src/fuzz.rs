@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::codec::command::{Command, Dialect, parse};
 use crate::codec::data::Decoder;
-use crate::codec::line::{Frame, Framer, LINE_LIMIT};
+use crate::codec::line::{Frame, Framer, LINE_MAX_OCTETS};
 use crate::codec::mark::SpamMark;
 use crate::codec::netstring::{self, Answer, Malformed, REQUEST_LIMIT, Request};
 use crate::codec::path::{ClientName, ForwardPath, ReversePath, forward, reverse};
@@ -25,7 +25,7 @@ pub fn commands(bytes: &[u8]) {
     assert!(one == whole && some == whole);
     for frame in whole {
         let Frame::Line(line) = frame else { continue };
-        assert!(line.len() + 2 <= LINE_LIMIT && !line.contains(&b'\n'));
+        assert!(line.len() + 2 <= LINE_MAX_OCTETS && !line.contains(&b'\n'));
         for dialect in [Dialect::Lmtp, Dialect::Submission] {
             match parse(&line, dialect) {
                 Ok(Command::Mail(mail)) => {
@@ -48,13 +48,13 @@ pub fn commands(bytes: &[u8]) {
 }
 
 fn frames(bytes: &[u8], size: usize) -> Vec<Frame> {
-    let (mut framer, mut input, mut frames) = (Framer::new(LINE_LIMIT), BytesMut::new(), Vec::new());
+    let (mut framer, mut input, mut frames) = (Framer::new(LINE_MAX_OCTETS), BytesMut::new(), Vec::new());
     for chunk in bytes.chunks(size) {
         input.extend_from_slice(chunk);
         while let Some(frame) = framer.next(&mut input) {
             frames.push(frame);
         }
-        assert!(input.len() <= LINE_LIMIT);
+        assert!(input.len() <= LINE_MAX_OCTETS);
     }
     frames
 }

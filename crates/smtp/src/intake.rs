@@ -7,8 +7,12 @@ use tokio::time::Instant;
 use crate::codec::data::Decoder;
 use crate::codec::trace;
 use crate::limits::Transfer;
+use crate::reply::Reply;
 use crate::room::Share;
 use crate::wire::{BLOCK_BYTES, Wire};
+
+/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
+const DECLARED_BYTES: u64 = 1 << 20;
 
 /// A message as it comes in.
 pub(crate) struct Intake {
@@ -29,6 +33,22 @@ pub(crate) enum Refusal {
     NoRoom,
     /// A CR or LF stood alone in it (RFC 5321 §2.3.8).
     BareLineEnd,
+}
+
+impl Refusal {
+    /// As metrics name it, and what the client is told.
+    pub(crate) fn told(self) -> (&'static str, Reply) {
+        match self {
+            Self::TooLarge => ("too_large", Reply::too_large()),
+            Self::NoRoom => ("no_room", Reply::no_room()),
+            Self::BareLineEnd => ("bare_line_end", Reply::bare_line_end()),
+        }
+    }
+}
+
+/// What a message takes before any of it has come, of which SIZE may have told how large it is.
+pub(crate) fn first_bytes(declared_bytes: Option<u64>) -> u64 {
+    declared_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64
 }
 
 /// The most that a message of the largest size needs while it comes in.

@@ -25,11 +25,11 @@ pub struct Limits {
     pub message_bytes: u64,
     /// The most bytes that messages in the middle of DATA may occupy together, over all connections. Who needs
     /// more waits, and is not read from meanwhile. At least the size of one message is used.
-    pub buffer_bytes: u64,
+    pub bodies_in_flight_bytes: u64,
     /// The most recipients of one transaction. RFC 5321 §4.5.3.1.8: at least 100.
     pub recipients: usize,
     /// The most connections at once; one more is told 421.
-    pub connections: usize,
+    pub max_connections: usize,
     /// How many commands of a client may be refused as mistakes between two messages; the next ends the session.
     pub faults: u32,
     /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least
@@ -38,23 +38,23 @@ pub struct Limits {
     /// How long DATA may take to come.
     pub transfer: Transfer,
     /// How long a message waits for room in the buffers before it is put off with 451.
-    pub room_timeout: Duration,
+    pub body_wait: Duration,
     /// How long after the shutdown a transaction in the middle of DATA may take to finish.
-    pub drain_timeout: Duration,
+    pub shutdown_grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: mailstore::MAX_MESSAGE_BYTES,
-            buffer_bytes: 512 << 20,
+            bodies_in_flight_bytes: 512 << 20,
             recipients: 100,
-            connections: 1024,
+            max_connections: 1024,
             faults: 20,
             command_timeout: Duration::from_secs(5 * 60),
             transfer: Transfer::default(),
-            room_timeout: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(30),
+            body_wait: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(30),
         }
     }
 }

@@ -37,9 +37,9 @@ pub struct Lookup {
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections at a time; one more is answered TEMP.
-    pub connections: usize,
+    pub max_connections: usize,
     /// How long a connection may be without a whole request, and an answer unread. Postfix keeps its own for 100 seconds at most, and 10 idle.
-    pub idle_timeout: Duration,
+    pub command_timeout: Duration,
     /// How long a request in hand may take, at shutdown, to be answered.
     pub shutdown_grace: Duration,
 }
@@ -47,8 +47,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
-            idle_timeout: Duration::from_secs(120),
+            max_connections: 1024,
+            command_timeout: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -60,9 +60,9 @@ pub async fn serve(listener: TcpListener, service: Arc<Lookup>, shutdown: Cancel
     let listen = Listen {
         protocol: "lookup",
         mode: Mode::Starttls,
-        max_connections: service.limits.connections,
+        max_connections: service.limits.max_connections,
         // All come from the MTA.
-        max_connections_per_peer: service.limits.connections,
+        max_connections_per_peer: service.limits.max_connections,
         shutdown_grace: service.limits.shutdown_grace,
         too_many: "25:TEMP too many connections,",
     };
@@ -97,7 +97,7 @@ async fn talk(
             Answer::Never(_) => "never",
         });
         answer.render(&mut output);
-        timeout(service.limits.idle_timeout, stream.write_all_buf(&mut output)).await??;
+        timeout(service.limits.command_timeout, stream.write_all_buf(&mut output)).await??;
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ async fn request(
     input: &mut BytesMut,
     shutdown: &CancellationToken,
 ) -> io::Result<Option<Request>> {
-    let deadline = tokio::time::Instant::now() + service.limits.idle_timeout;
+    let deadline = tokio::time::Instant::now() + service.limits.command_timeout;
     loop {
         if shutdown.is_cancelled() {
             return Ok(None);

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::intake::most_bytes;
+use crate::reply::TOO_MANY_CONNECTIONS;
 use crate::room::Room;
 
 pub use limits::Limits;
@@ -51,7 +52,8 @@ impl fmt::Debug for Msa {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room = Room::new(limits.buffer_bytes.max(3 * most_bytes(limits.message_bytes)), limits.room_timeout);
+    let room =
+        Room::new(limits.bodies_in_flight_bytes.max(3 * most_bytes(limits.message_bytes)), limits.body_wait);
     let turns = Turns::new(limits.messages_at_once);
     let listen = Listen {
         protocol: "submission",
@@ -59,7 +61,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdow
         max_connections: limits.max_connections,
         max_connections_per_peer: limits.max_connections_per_peer,
         shutdown_grace: limits.shutdown_grace,
-        too_many: "421 4.3.2 too many connections, come back soon\r\n",
+        too_many: TOO_MANY_CONNECTIONS,
     };
     let session = |stream, peer| {
         let session =

@@ -8,6 +8,9 @@ use sasl::SaslError;
 
 use crate::codec::command::ParseError;
 
+/// What a client is told that is turned away.
+pub(crate) const TOO_MANY_CONNECTIONS: &str = "421 4.3.2 too many connections, come back soon\r\n";
+
 /// A reply of one line or more. Its texts are ours, never a client's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -239,10 +242,6 @@ impl Reply {
 
     pub(crate) fn timeout() -> Self {
         reply(421, "4.4.2", "timeout, closing")
-    }
-
-    pub(crate) fn too_many_connections() -> Self {
-        reply(421, "4.3.2", "too many connections, come back soon")
     }
 
     pub(crate) fn too_many_faults() -> Self {

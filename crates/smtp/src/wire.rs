@@ -26,7 +26,7 @@ pub(crate) struct Wire {
     input: BytesMut,
     framer: Framer,
     /// The longest line.
-    line_limit: usize,
+    line_max_octets: usize,
     command_timeout: Duration,
 }
 
@@ -42,10 +42,10 @@ pub(crate) enum Interruption {
 }
 
 impl Wire {
-    /// Over a socket as it was accepted, for lines of at most `line_limit` octets.
-    pub(crate) fn new(stream: TcpStream, line_limit: usize, command_timeout: Duration) -> Self {
-        let (socket, framer) = (Buffered::new(stream, command_timeout), Framer::new(line_limit));
-        Self { socket, input: BytesMut::new(), framer, line_limit, command_timeout }
+    /// Over a socket as it was accepted, for lines of at most `line_max_octets` octets.
+    pub(crate) fn new(stream: TcpStream, line_max_octets: usize, command_timeout: Duration) -> Self {
+        let (socket, framer) = (Buffered::new(stream, command_timeout), Framer::new(line_max_octets));
+        Self { socket, input: BytesMut::new(), framer, line_max_octets, command_timeout }
     }
 
     /// Whether the client has sent more than was read of it.
@@ -70,7 +70,7 @@ impl Wire {
         tls: Arc<rustls::ServerConfig>,
         limit: Duration,
     ) -> io::Result<()> {
-        (self.input, self.framer) = (BytesMut::new(), Framer::new(self.line_limit));
+        (self.input, self.framer) = (BytesMut::new(), Framer::new(self.line_max_octets));
         self.socket.upgrade(tls, limit).await
     }
 

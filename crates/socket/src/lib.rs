@@ -1,9 +1,11 @@
-//! What the sessions of mail protocols have in common: who is let in ([`listen`]), and a socket that is plain or TLS ([`stream`]). It knows
-//! no protocol's words.
+//! What the sessions of mail protocols have in common: who is let in ([`listen`]), a socket that is plain or TLS ([`stream`]), what becomes of
+//! refused logins ([`login`]), and how sessions end ([`end`]). It knows no protocol's words.
 
 mod admission;
 mod deflated;
+pub mod end;
 pub mod listen;
+pub mod login;
 pub mod stream;
 
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4).
+//! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4, RFC 8970).
 
 pub(crate) mod section;
 
@@ -34,6 +34,10 @@ const GROUP_BYTES: u64 = 8 << 20;
 const AHEAD_BYTES: u64 = 1 << 20;
 /// How many bodies are fetched at a time.
 const BODIES: usize = 4;
+/// About how much memory a preview takes.
+const PREVIEW_BYTES: u64 = 1 << 10;
+/// Of how many messages the previews are asked for at a time where those that are not kept are made: their bodies are read before any is told.
+const PREVIEWS: usize = 50;
 
 pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     let login = session.login()?;
@@ -78,6 +82,7 @@ type Coming = AbortOnDropHandle<Result<Vec<Found>, mailstore::Error>>;
 struct Told {
     row: Row,
     structure: Structure,
+    preview: Option<String>,
     sections: Vec<Option<Bytes>>,
 }
 
@@ -140,13 +145,14 @@ impl Telling<'_> {
     /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, found: Vec<Found>) -> Result<(), Trouble> {
         let needs_body = self.needs_body();
+        let most = if self.needs_previews() == Some(false) { PREVIEWS } else { AT_ONCE };
         let mut found = found.into_iter().peekable();
         while let Some(first) = found.next() {
             let mut bytes = first.0.wire_size_bytes;
             let mut group = vec![first];
-            while let Some(next) =
-                found.next_if(|(row, _)| !needs_body || bytes + row.wire_size_bytes <= GROUP_BYTES)
-            {
+            while let Some(next) = found.next_if(|(row, _)| {
+                group.len() < most && (!needs_body || bytes + row.wire_size_bytes <= GROUP_BYTES)
+            }) {
                 bytes += next.0.wire_size_bytes;
                 group.push(next);
             }
@@ -208,6 +214,15 @@ impl Telling<'_> {
         self.command.items.iter().any(needs)
     }
 
+    /// Whether previews are asked for, and if so whether none is to be waited for. Who asks both ways waits.
+    fn needs_previews(&self) -> Option<bool> {
+        let lazy = self.command.items.iter().filter_map(|item| match item {
+            FetchItem::Preview { is_lazy } => Some(*is_lazy),
+            _ => None,
+        });
+        lazy.min()
+    }
+
     fn needs_body(&self) -> bool {
         self.command.items.iter().any(section::is_one)
     }
@@ -215,9 +230,10 @@ impl Telling<'_> {
     /// Tells of messages that may be in memory together. Nothing of one is written before all that can fail is there.
     async fn group(&mut self, found: Vec<Found>) -> Result<(), Trouble> {
         let needs_body = self.needs_body();
+        let preview = self.needs_previews().map_or(0, |_| PREVIEW_BYTES);
         let takes = |(row, kept): &Found| {
             let body = if needs_body { row.wire_size_bytes } else { 0 };
-            body + kept.as_ref().map_or(0, Kept::memory_bytes)
+            body + preview + kept.as_ref().map_or(0, Kept::memory_bytes)
         };
         let bytes: u64 = found.iter().map(takes).sum();
         let (_room, coming) = match (self.reading.take(), bytes) {
@@ -237,11 +253,17 @@ impl Telling<'_> {
             true => view::locate(&self.session.store(), &self.login.ctx, self.mailbox_id, &mut rows).await?,
             false => view::Coming::default(),
         };
+        let previews = self.previews(&rows).await?;
         let sections = self.sections(&rows, read).await;
         let mut told = Vec::with_capacity(rows.len());
-        for ((row, structure), sections) in rows.into_iter().zip(structures).zip(sections) {
-            match structure.map_err(Trouble::from).and_then(|structure| Ok((structure, sections?))) {
-                Ok((structure, sections)) => told.push(Told { row, structure, sections }),
+        for (((row, structure), preview), sections) in
+            rows.into_iter().zip(structures).zip(previews).zip(sections)
+        {
+            let kept = structure.and_then(|structure| Ok((structure, preview?))).map_err(Trouble::from);
+            let all = kept
+                .and_then(|(structure, preview)| Ok(Told { row, structure, preview, sections: sections? }));
+            match all {
+                Ok(one) => told.push(one),
                 // What is gone meanwhile is told to be.
                 Err(Trouble::Store(mailstore::Error::NotFound)) => {}
                 Err(trouble) => self.refused = Some(trouble),
@@ -282,6 +304,15 @@ impl Telling<'_> {
             })
             .collect();
         stream::iter(structures).buffered(BODIES).collect().await
+    }
+
+    /// The preview of each message, or why it is not to be had; none where none is asked for.
+    async fn previews(
+        &self,
+        rows: &[Row],
+    ) -> Result<Vec<Result<Option<String>, mailstore::Error>>, mailstore::Error> {
+        let Some(is_lazy) = self.needs_previews() else { return Ok(rows.iter().map(|_| Ok(None)).collect()) };
+        view::previews(&self.session.store(), &self.login.ctx, self.mailbox_id, rows, is_lazy).await
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had. The first one's body may have been read before.
@@ -348,7 +379,7 @@ impl Telling<'_> {
     }
 
     async fn write(&mut self, told: Told, is_marked: bool) -> Result<(), Trouble> {
-        let Told { row, structure, sections } = told;
+        let Told { row, structure, preview, sections } = told;
         let items = &self.command.items;
         if is_marked || items.contains(&FetchItem::Flags) {
             self.session.introduce(&row.flags);
@@ -370,7 +401,7 @@ impl Telling<'_> {
             }
             match section::is_one(item) {
                 true => section::write(connection, item, sections.next().flatten(), &mut last).await?,
-                false => small(connection.out(), item, &row, &structure),
+                false => small(connection.out(), item, &row, &structure, preview.as_deref()),
             }
             connection.spill().await?;
         }
@@ -389,7 +420,13 @@ fn marks_as_seen(item: &FetchItem) -> bool {
 }
 
 /// Writes what takes no body.
-fn small(out: &mut bytes::BytesMut, item: &FetchItem, row: &Row, structure: &Structure) {
+fn small(
+    out: &mut bytes::BytesMut,
+    item: &FetchItem,
+    row: &Row,
+    structure: &Structure,
+    preview: Option<&str>,
+) {
     match item {
         FetchItem::Uid => out.extend_from_slice(format!("UID {}", row.uid).as_bytes()),
         FetchItem::Flags => render::flags(out, &row.flags),
@@ -414,6 +451,10 @@ fn small(out: &mut bytes::BytesMut, item: &FetchItem, row: &Row, structure: &Str
         FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", row.id).as_bytes()),
         // There are no threads here (RFC 8474 §5.2).
         FetchItem::ThreadId => out.extend_from_slice(b"THREADID NIL"),
+        FetchItem::Preview { .. } => {
+            out.extend_from_slice(b"PREVIEW ");
+            render::preview(out, preview);
+        }
         // They take the body.
         FetchItem::Section { .. }
         | FetchItem::Rfc822(_)

@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(crate) async fn run(session: &mut Session) -> Answer {
     session.login()?;
     session.connection.go_on("idling");
-    let until = Instant::now() + session.service.limits.autologout;
+    let until = Instant::now() + session.service.limits.command_timeout;
     loop {
         session.tell_or_wait(true).await?;
         session.connection.flush().await?;

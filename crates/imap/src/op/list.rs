@@ -6,7 +6,7 @@ use tenancy::MailLogin;
 use super::status;
 use crate::codec::command::{List, ListSelect};
 use crate::codec::write;
-use crate::folders::{Folders, OTHERS, Pattern, special_use};
+use crate::folders::{Folders, Left, OTHERS, Pattern, special_use};
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
@@ -26,20 +26,41 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     let patterns = list.patterns.iter().map(|pattern| Pattern::new(&list.reference, pattern));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
     let everyones = Folders::everyones(&login, &patterns).await?;
+    let is_of_one = |name: &str| patterns.iter().any(|pattern| pattern.is_of(name));
+    // None of them has a use.
+    let left = match list.select.subscribed && !list.select.special_use {
+        true => left(&everyones, &login).await?,
+        false => Left::default(),
+    };
     for folders in &everyones {
         for folder in folders.all() {
-            let name = folders.name_of(folder);
-            if patterns.iter().any(|pattern| pattern.is_of(&name)) {
-                one(session, &login, list, folders, folder).await?;
+            if is_of_one(&folders.name_of(folder)) {
+                one(session, &login, list, folders, folder, &left).await?;
             }
         }
     }
-    for name in tops(&everyones) {
-        if patterns.iter().any(|pattern| pattern.is_of(&name)) {
-            top(session, list, &name);
-        }
+    for name in left.names.iter().filter(|name| is_of_one(name)) {
+        let has_below = list.select.recursive_match && left.has_below(name);
+        let below = has_below.then(|| child_info(list.select));
+        line(session, "LIST", &["\\Subscribed", "\\NonExistent"], name, below);
+        session.connection.spill().await?;
+    }
+    for name in left.above.iter().filter(|name| list.select.recursive_match && is_of_one(name)) {
+        line(session, "LIST", &["\\NonExistent"], name, Some(child_info(list.select)));
+        session.connection.spill().await?;
+    }
+    for name in tops(&everyones).iter().filter(|name| is_of_one(name)) {
+        top(session, list, name);
     }
     Ok(Status::ok("that is all"))
+}
+
+/// The names of one's own, whose folders come first, that are subscribed to and have no folder.
+async fn left(everyones: &[Folders], login: &MailLogin) -> Result<Left, Trouble> {
+    match everyones.first() {
+        Some(own) => Ok(own.left(login).await?),
+        None => Ok(Left::default()),
+    }
 }
 
 /// Tells of a folder, if it is meant.
@@ -49,20 +70,23 @@ async fn one(
     list: &List,
     folders: &Folders,
     folder: &Folder,
+    left: &Left,
 ) -> Result<(), Trouble> {
+    let name = folders.name_of(folder);
     let is_meant = is_selected(folder, list.select);
     // RFC 5258 §3.5: a folder that is not meant stands for those below it that are.
     let has_meant_below = list.select.recursive_match
-        && folders.all().iter().any(|below| {
-            is_selected(below, list.select)
-                && below.path.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with(SEPARATOR))
-        });
+        && (left.has_below(&name)
+            || folders.all().iter().any(|below| {
+                is_selected(below, list.select)
+                    && below.path.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with(SEPARATOR))
+            }));
     if !is_meant && !has_meant_below {
         return Ok(());
     }
     let attributes = attributes(folders, folder, list);
     let below = has_meant_below.then(|| child_info(list.select));
-    line(session, "LIST", &attributes, &folders.name_of(folder), below);
+    line(session, "LIST", &attributes, &name, below);
     if let (true, Some(items)) = (is_meant, &list.give.status) {
         status::line(session, login, folders, folder, items).await?;
     }
@@ -115,21 +139,22 @@ fn children(folders: &Folders, folder: &Folder) -> &'static str {
     if folders.has_children(folder.id) { "\\HasChildren" } else { "\\HasNoChildren" }
 }
 
-/// LSUB: those that are subscribed to. `%` also tells of a folder that is not, where one below it is.
+/// LSUB: those that are subscribed to, also where they are no more. `%` also tells of what is not, where one below it is.
 pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) -> Answer {
     let login = session.login()?;
     let matcher = [Pattern::new(reference, pattern)?];
     let everyones = Folders::everyones(&login, &matcher).await?;
+    let left = left(&everyones, &login).await?;
     let [matcher] = matcher;
     for folders in &everyones {
         for folder in folders.all() {
             let name = folders.name_of(folder);
             let stands_for_one_below = || {
-                pattern.ends_with('%')
-                    && folders.all().iter().any(|below| {
-                        let rest = below.path.strip_prefix(&folder.path);
-                        below.is_subscribed && rest.is_some_and(|rest| rest.starts_with(SEPARATOR))
-                    })
+                let is_it = |below: &Folder| {
+                    let rest = below.path.strip_prefix(&folder.path);
+                    below.is_subscribed && rest.is_some_and(|rest| rest.starts_with(SEPARATOR))
+                };
+                pattern.ends_with('%') && (left.has_below(&name) || folders.all().iter().any(is_it))
             };
             if !matcher.is_of(&name) {
                 continue;
@@ -142,10 +167,13 @@ pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) 
             session.connection.spill().await?;
         }
     }
-    for name in tops(&everyones) {
-        if pattern.ends_with('%') && matcher.is_of(&name) {
-            line(session, "LSUB", &["\\Noselect"], &name, None);
-        }
+    for name in left.names.iter().filter(|name| matcher.is_of(name)) {
+        line(session, "LSUB", &["\\NonExistent"], name, None);
+        session.connection.spill().await?;
+    }
+    let above = left.above.into_iter().chain(tops(&everyones));
+    for name in above.filter(|name| pattern.ends_with('%') && matcher.is_of(name)) {
+        line(session, "LSUB", &["\\Noselect"], &name, None);
     }
     Ok(Status::ok("that is all"))
 }

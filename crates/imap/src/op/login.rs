@@ -1,6 +1,7 @@
 //! LOGIN (RFC 9051 §6.2.3), and what AUTHENTICATE has in common with it.
 
 use secrecy::SecretString;
+use socket::login::count;
 use tenancy::MailLogin;
 use tenancy::policy::Capability;
 
@@ -30,7 +31,7 @@ pub(crate) fn may_try(session: &Session) -> Result<(), Status> {
 pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy::Error>) -> Answer {
     match login {
         Ok(login) => {
-            count("ok");
+            count("imap", "ok");
             tracing::info!(tenant.id = %login.ctx.tenant_id(), mailbox.id = %login.mailbox_id, "imap login");
             session.log_in(login);
             let code = format!("CAPABILITY {}", capability::of(session));
@@ -42,7 +43,7 @@ pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy:
             Err(status::login_failed(&error, session.request_id).into())
         }
         Err(error) => {
-            count("failed");
+            count("imap", "failed");
             Err(status::login_failed(&error, session.request_id).into())
         }
     }
@@ -56,15 +57,6 @@ async fn refuse(session: &mut Session) -> Answer {
 
 /// Counts a login that failed, and lets time pass. The session ends after the answer when that has happened too often.
 pub(crate) async fn failed(session: &mut Session) -> Result<(), End> {
-    count("refused");
-    session.failed_logins += 1;
-    tracing::info!(login.failed = session.failed_logins, "imap login refused");
-    tokio::select! {
-        () = session.shutdown.cancelled() => Err(End::Shutdown),
-        () = tokio::time::sleep(session.service.limits.failed_login_delay) => Ok(()),
-    }
-}
-
-fn count(outcome: &'static str) {
-    metrics::counter!("pillarbox_imap_logins_total", "outcome" => outcome).increment(1);
+    let delay = session.service.limits.failed_login_delay;
+    Ok(session.failed_logins.add("imap", delay, &session.shutdown).await?)
 }

@@ -4,7 +4,7 @@ use crate::codec;
 use crate::codec::command::Tagged;
 use crate::codec::frame::{Announced, Event};
 use crate::room::Taken;
-use crate::session::{End, Session};
+use crate::session::{End, Own, Session};
 use crate::status::Status;
 
 /// How long the literals of a command are together that puts no message anywhere.
@@ -61,14 +61,14 @@ impl Session {
             self.connection.tagged(tag.as_deref().unwrap_or("*"), &status).await?;
             held = Held::default();
             if nonsense >= MAX_NONSENSE {
-                return Err(End::Nonsense);
+                return Err(End::Own(Own::Nonsense));
             }
         }
     }
 
     /// What comes next of a command. Rows that were looked up for it do not wait for it.
     async fn event(&mut self) -> Result<Event, End> {
-        let patience = self.service.limits.autologout;
+        let patience = self.service.limits.command_timeout;
         if let Some(selected) = &mut self.selected
             && let Some(event) = selected.ahead.wait(self.connection.event(patience)).await
         {

@@ -7,7 +7,7 @@ use mailstore::view::{self, Row};
 use crate::render;
 use crate::resync;
 use crate::selected::News;
-use crate::session::{End, Session, Trouble};
+use crate::session::{End, Own, Session, Trouble};
 
 /// Of how many messages other flags are fetched at a time.
 const AT_ONCE: usize = 250;
@@ -29,8 +29,8 @@ impl Session {
         match selected.catch_up(&login.ctx).await {
             Ok(()) => Ok(()),
             // The log does not go so far back, or the folder or the mailbox is gone: the client looks at everything anew.
-            Err(mailstore::Error::ChangesExpired) => Err(End::FolderGone.into()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(End::FolderGone.into()),
+            Err(mailstore::Error::ChangesExpired) => Err(End::Own(Own::FolderGone).into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(End::Own(Own::FolderGone).into()),
             Err(error) => Err(error.into()),
         }
     }

@@ -62,11 +62,7 @@ async fn flags_dates_sizes_envelopes_and_structures_come_without_the_body() {
     assert!(body[0].ends_with(" 3) \"mixed\"))"), "{body:?}");
     assert_eq!(ok(&mut client, "FETCH 1 FAST").await.len(), 1);
     // None of it needs the body: it can be out of reach.
-    let blobs = server.store.blobs();
-    let page = blobs.list(&blob::KeyPrefix::All, None).await.unwrap();
-    for key in &page.keys {
-        blobs.delete(key).await.unwrap();
-    }
+    lose_all_bodies(&server).await;
     assert!(ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await[0].contains("nested@example.org"));
     refused(&mut client, "FETCH 1 BODY.PEEK[]", "NO").await;
     ok(&mut client, "NOOP").await;
@@ -270,18 +266,81 @@ async fn structures_that_were_not_kept_are_made_anew() {
     let ada = server.user_with("ada", &[NESTED]).await;
     let mut client = server.inbox(&ada).await;
     let told = ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await;
-    let mut tx = server.world.ctx.begin().await.unwrap();
-    let tenant = tx.tenant_id().uuid();
     let of_another =
         "update message_outlines set version = version - 1, structure = '{}' where tenant_id = $1";
-    sqlx::query(of_another).bind(tenant).execute(tx.conn()).await.unwrap();
-    tx.commit().await.unwrap();
+    in_its_tenant(&server, of_another).await;
     assert_eq!(ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await, told);
     let kept =
         "select count(*) from message_outlines where tenant_id = $1 and version = 1 and structure <> '{}'";
     let mut tx = server.world.ctx.begin().await.unwrap();
+    let tenant = tx.tenant_id().uuid();
     let kept: i64 = sqlx::query_scalar(kept).bind(tenant).fetch_one(tx.conn()).await.unwrap();
     assert_eq!(kept, 1);
+}
+
+async fn in_its_tenant(server: &Server, statement: &'static str) {
+    let mut tx = server.world.ctx.begin().await.unwrap();
+    let tenant = tx.tenant_id().uuid();
+    sqlx::query(statement).bind(tenant).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn lose_all_bodies(server: &Server) {
+    let blobs = server.store.blobs();
+    for key in &blobs.list(&blob::KeyPrefix::All, None).await.unwrap().keys {
+        blobs.delete(key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn previews_are_the_beginning_of_the_text_and_neither_need_the_body_nor_mark_as_seen() {
+    let server = Server::start().await;
+    let long = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{}\r\n", "ü".repeat(300));
+    let messages: [&[u8]; 5] = [
+        NESTED,
+        long.as_bytes(),
+        b"Subject: html\r\nContent-Type: text/html\r\n\r\n<style>p { color: red }</style><p>Say <b>hi</b></p>\r\n",
+        b"Subject: file\r\nContent-Type: application/octet-stream\r\n\r\nabc\r\n",
+        b"Subject: empty\r\n\r\n \r\n",
+    ];
+    let ada = server.user_with("ada", &messages).await;
+    let mut client = server.inbox(&ada).await;
+    assert!(ok(&mut client, "CAPABILITY").await[0].split(' ').any(|name| name == "PREVIEW"));
+    lose_all_bodies(&server).await;
+    let wanted = [
+        "1 FETCH (PREVIEW \"hello\")".to_owned(),
+        format!("2 FETCH (PREVIEW {{400}}\r\n{})", "ü".repeat(200)),
+        "3 FETCH (PREVIEW \"Say hi\")".to_owned(),
+        "4 FETCH (PREVIEW \"\")".to_owned(),
+        "5 FETCH (PREVIEW \"\")".to_owned(),
+    ];
+    assert_eq!(ok(&mut client, "FETCH 1:5 PREVIEW").await, wanted);
+    assert_eq!(ok(&mut client, "FETCH 1:5 (PREVIEW (LAZY))").await, wanted);
+    let told = ok(&mut client, "UID FETCH 1 (FLAGS PREVIEW ENVELOPE)").await;
+    assert!(told[0].starts_with("1 FETCH (UID 1 FLAGS () PREVIEW \"hello\" ENVELOPE ("), "{told:?}");
+    assert_eq!(ok(&mut client, "FETCH 4 (PREVIEW (LAZY) FLAGS)").await, ["4 FETCH (PREVIEW \"\" FLAGS ())"]);
+    assert_eq!(ok(&mut client, "SEARCH SEEN").await, ["SEARCH"]);
+}
+
+#[tokio::test]
+async fn a_preview_that_is_not_kept_is_made_for_whoever_waits_for_it() {
+    let server = Server::start().await;
+    let messages = ["one", "two", "three"].map(message);
+    let ada = server.user_with("ada", &messages.each_ref().map(Vec::as_slice)).await;
+    let mut client = server.inbox(&ada).await;
+    in_its_tenant(&server, "delete from message_outlines where tenant_id = $1").await;
+    let lazy = ok(&mut client, "FETCH 1:3 PREVIEW (LAZY)").await;
+    assert_eq!(lazy, ["1 FETCH (PREVIEW NIL)", "2 FETCH (PREVIEW NIL)", "3 FETCH (PREVIEW NIL)"]);
+    assert_eq!(ok(&mut client, "FETCH 2 PREVIEW").await, ["2 FETCH (PREVIEW \"This is two.\")"]);
+    // Now it is kept.
+    let lazy = ok(&mut client, "FETCH 1:2 PREVIEW (LAZY)").await;
+    assert_eq!(lazy, ["1 FETCH (PREVIEW NIL)", "2 FETCH (PREVIEW \"This is two.\")"]);
+    let both = ok(&mut client, "FETCH 3 (PREVIEW (LAZY) PREVIEW)").await;
+    assert_eq!(both, ["3 FETCH (PREVIEW \"This is three.\" PREVIEW \"This is three.\")"]);
+    // RFC 8970 §3.2: of what cannot be read there is none, and that is not NIL.
+    lose_all_bodies(&server).await;
+    assert_eq!(ok(&mut client, "FETCH 1 PREVIEW").await, ["1 FETCH (PREVIEW \"\")"]);
+    assert_eq!(ok(&mut client, "FETCH 1:3 FLAGS").await.len(), 3);
 }
 
 #[tokio::test]

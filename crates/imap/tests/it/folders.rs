@@ -98,6 +98,57 @@ async fn uses_and_subscriptions_are_the_client_s_to_set() {
 }
 
 #[tokio::test]
+async fn a_name_stays_subscribed_to_without_its_folder() {
+    let server = Server::start().await;
+    let ada = server.world.user("ada", None).await;
+    let mut client = server.login(&ada).await;
+    ok(&mut client, "CREATE Team/Plans/Old").await;
+    ok(&mut client, "UNSUBSCRIBE Team").await;
+    ok(&mut client, "DELETE Team/Plans/Old").await;
+    ok(&mut client, "DELETE Team/Plans").await;
+    ok(&mut client, "UNSUBSCRIBE Team/Plans").await;
+    refused(&mut client, "UNSUBSCRIBE Team/Plans", "NO [NONEXISTENT]").await;
+    refused(&mut client, "SELECT Team/Plans/Old", "NO [NONEXISTENT]").await;
+
+    let gone = "(\\Subscribed \\NonExistent) \"/\" \"Team/Plans/Old\"";
+    let told = ok(&mut client, "LIST (SUBSCRIBED) \"\" Team* RETURN (STATUS (MESSAGES))").await;
+    assert_eq!(told, [format!("LIST {gone}")]);
+    let told = ok(&mut client, "LSUB \"\" Team*").await;
+    assert_eq!(told, ["LSUB (\\NonExistent) \"/\" \"Team/Plans/Old\""]);
+    let told = ok(&mut client, "LIST \"\" Team* RETURN (SUBSCRIBED)").await;
+    assert_eq!(told, ["LIST (\\HasNoChildren) \"/\" \"Team\""]);
+    // What it lies below stands for it, also where that is no folder.
+    let told = ok(&mut client, "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (Team Team/%)").await;
+    assert_eq!(
+        told,
+        [
+            "LIST (\\HasNoChildren) \"/\" \"Team\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
+            "LIST (\\NonExistent) \"/\" \"Team/Plans\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
+        ]
+    );
+    let told = ok(&mut client, "LSUB \"\" Team/%").await;
+    assert_eq!(told, ["LSUB (\\Noselect) \"/\" \"Team/Plans\""]);
+    let told = ok(&mut client, "LSUB \"\" Team%").await;
+    assert_eq!(told, ["LSUB (\\Noselect) \"/\" \"Team\""]);
+
+    ok(&mut client, "SUBSCRIBE Team/Plans/Old").await;
+    refused(&mut client, "SUBSCRIBE Team/Plans/New", "NO [NONEXISTENT]").await;
+    ok(&mut client, "CREATE Team/Plans/Old").await;
+    let told = ok(&mut client, "LIST (SUBSCRIBED) \"\" Team/Plans/*").await;
+    assert_eq!(told, ["LIST (\\Subscribed \\HasNoChildren) \"/\" \"Team/Plans/Old\""]);
+    ok(&mut client, "DELETE Team/Plans/Old").await;
+    ok(&mut client, "UNSUBSCRIBE Team/Plans/Old").await;
+    assert_eq!(ok(&mut client, "LIST (SUBSCRIBED) \"\" Team/Plans/*").await, [""; 0]);
+
+    ok(&mut client, "CREATE INBOX/Below").await;
+    ok(&mut client, "DELETE INBOX/Below").await;
+    let told = ok(&mut client, "LSUB \"\" inbox/*").await;
+    assert_eq!(told, ["LSUB (\\NonExistent) \"/\" \"INBOX/Below\""]);
+    ok(&mut client, "UNSUBSCRIBE Inbox/Below").await;
+    assert_eq!(ok(&mut client, "LSUB \"\" inbox/*").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn opening_tells_what_is_there_and_status_without_opening() {
     let server = Server::start().await;
     let messages = ["one", "two", "three"].map(message);

@@ -88,7 +88,7 @@ async fn a_session_ends_with_its_folder_and_with_the_server() {
 async fn who_says_nothing_is_shown_out() {
     let limits = imap::Limits {
         login_timeout: Duration::from_millis(100),
-        autologout: Duration::from_millis(300),
+        command_timeout: Duration::from_millis(300),
         ..quick()
     };
     let server = Server::with(limits).await;

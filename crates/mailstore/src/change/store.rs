@@ -135,7 +135,7 @@ pub(super) async fn expire(tx: &mut SystemTx, before: DateTime<Utc>, limit: i64)
     Ok(from_column(expired))
 }
 
-/// Forgets folders that were deleted before, and that no message was in that can still be recovered; how many.
+/// Forgets folders that were deleted before, whose names are not subscribed to, and that no message was in that can still be recovered; how many.
 pub(super) async fn forget_folders(
     tx: &mut SystemTx,
     before: DateTime<Utc>,
@@ -144,7 +144,7 @@ pub(super) async fn forget_folders(
     let done = sqlx::query!(
         "delete from folders where (tenant_id, mailbox_id, id) in (
            select tenant_id, mailbox_id, id from folders old
-           where deleted_at < $1
+           where deleted_at < $1 and subscribed_path is null
              and not exists (select from messages where messages.tenant_id = old.tenant_id and messages.mailbox_id = old.mailbox_id
                              and messages.folder_id = old.id)
              and not exists (select from folders below where below.tenant_id = old.tenant_id and below.mailbox_id = old.mailbox_id

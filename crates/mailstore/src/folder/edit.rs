@@ -3,6 +3,7 @@
 use kernel::{Checks, FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota, require_version};
 
+use super::store::unsubscribe_gone;
 use super::tree::Tree;
 use super::{
     Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, OTHERS, Role, SEPARATOR, ensure_inbox, in_one_form, store,
@@ -61,6 +62,8 @@ pub async fn create(
         return Err(too_many());
     }
     let id: FolderId = ctx.env().new_id();
+    // RFC 9051 §6.3.7: a name that is subscribed to is that also of another folder.
+    new.is_subscribed |= unsubscribe_gone(&mut tx, mailbox_id, &tree.path(new.parent_id, &new.name)).await?;
     store::insert(&mut tx, mailbox_id, id, &new, known.next_uid_validity, modseq, ctx.env().now())
         .await
         .map_err(taken)?;
@@ -100,9 +103,8 @@ pub async fn update_if(
     require_version(if_version, old.version)?;
     let name = name.unwrap_or_else(|| old.name.clone());
     let parent_id = changed.parent_id.unwrap_or(old.parent_id);
-    let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed);
     let stays = name == old.name && parent_id == old.parent_id;
-    if stays && is_subscribed == old.is_subscribed {
+    if stays && changed.is_subscribed.is_none_or(|is_subscribed| is_subscribed == old.is_subscribed) {
         return Ok(old.clone());
     }
     if !stays {
@@ -116,11 +118,14 @@ pub async fn update_if(
             return Err(too_many());
         }
     }
+    // As in [`create`], unless something else is said; the folder's own subscription comes along with it.
+    let was_left = unsubscribe_gone(&mut tx, mailbox_id, &tree.path(parent_id, &name)).await?;
+    let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed || was_left);
     store::update(&mut tx, mailbox_id, id, &name, parent_id, is_subscribed, modseq).await.map_err(taken)?;
     finish(mail, tx, ctx, mailbox_id, id, modseq).await
 }
 
-/// Deletes a folder. The messages in it become recoverable, into the Inbox.
+/// Deletes a folder. The messages in it become recoverable, into the Inbox. Its name stays subscribed to if it was ([`gone`](super::gone)).
 ///
 /// # Errors
 /// [`Error::FolderHasChildren`] (RFC 9051 §7.1, `HASCHILDREN`), [`Error::InboxStays`], [`Error::FolderNotFound`]; [`Error::NotFound`] for a
@@ -154,7 +159,10 @@ pub async fn delete_if(
     let gone = message::store::discard_folder(&mut tx, mailbox_id, id, modseq, now).await?;
     effect::settle(&mut tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
     let size_bytes = gone.iter().map(|message| message.size_bytes).sum();
-    store::mark_deleted(&mut tx, mailbox_id, id, modseq, now).await?;
+    // RFC 9051 §6.3.7: its name stays what it is, subscribed to or not.
+    unsubscribe_gone(&mut tx, mailbox_id, &folder.path).await?;
+    let subscribed_path = folder.is_subscribed.then_some(folder.path.as_str());
+    store::mark_deleted(&mut tx, mailbox_id, id, subscribed_path, modseq, now).await?;
     note(&mut tx, ctx, mailbox_id, id, modseq).await?;
     quota::discard(&mut tx, ctx, mailbox_id, size_bytes).await?;
     mail.commit(tx, mailbox_id).await?;

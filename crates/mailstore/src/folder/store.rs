@@ -1,6 +1,6 @@
 //! SQL of folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use db::Error;
@@ -187,7 +187,7 @@ pub(crate) async fn put_back(
 ) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
-        "update folders set deleted_at = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
+        "update folders set deleted_at = null, subscribed_path = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
            uid_validity = case when exists (
              select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
                and later.name = $5 and later.uid_validity > folders.uid_validity) then $8 else uid_validity end
@@ -233,25 +233,64 @@ pub(super) async fn update(
     Ok(())
 }
 
+/// Marks a folder as deleted; with its path, if that is subscribed to.
 pub(super) async fn mark_deleted(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: FolderId,
+    subscribed_path: Option<&str>,
     modseq: i64,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set deleted_at = $4, highest_modseq = $5 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        "update folders set deleted_at = $4, highest_modseq = $5, subscribed_path = $6
+         where tenant_id = $1 and mailbox_id = $2 and id = $3",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
         now,
         modseq,
+        subscribed_path,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// The paths of deleted folders that are subscribed to.
+pub(super) async fn gone_subscribed(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+) -> Result<BTreeSet<String>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let paths = sqlx::query_scalar!(
+        r#"select subscribed_path as "path!" from folders
+           where tenant_id = $1 and mailbox_id = $2 and subscribed_path is not null"#,
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(paths.into_iter().collect())
+}
+
+/// Unsubscribes from the path of deleted folders; whether it was subscribed to.
+pub(super) async fn unsubscribe_gone(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    path: &str,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update folders set subscribed_path = null where tenant_id = $1 and mailbox_id = $2 and subscribed_path = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        path,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// A folder that is locked.

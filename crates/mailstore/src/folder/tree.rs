@@ -26,9 +26,7 @@ impl Tree {
     /// Adds one that was made just now, as far as its place goes.
     pub(crate) fn add(&mut self, id: FolderId, new: NewFolder) {
         let NewFolder { parent_id, name, role, is_subscribed } = new;
-        let above =
-            parent_id.and_then(|parent| self.get(parent)).map(|parent| format!("{}{SEPARATOR}", parent.path));
-        let path = above.unwrap_or_default() + &name;
+        let path = self.path(parent_id, &name);
         let folder = Folder {
             id,
             parent_id,
@@ -45,6 +43,14 @@ impl Tree {
             version: 1,
         };
         self.0.insert(id, folder);
+    }
+
+    /// The path of a name in a place.
+    pub(super) fn path(&self, parent_id: Option<FolderId>, name: &str) -> String {
+        match parent_id.and_then(|parent| self.get(parent)) {
+            Some(parent) => format!("{}{SEPARATOR}{name}", parent.path),
+            None => name.to_owned(),
+        }
     }
 
     pub(crate) fn get(&self, id: FolderId) -> Option<&Folder> {

@@ -29,6 +29,21 @@ pub(super) async fn parsed(
         .collect())
 }
 
+/// The previews of some bodies' messages, of those of which anything is kept; empty where there is none.
+pub(super) async fn previews(tx: &mut TenantTx, bodies: &[Uuid]) -> Result<BTreeMap<Uuid, String>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select blob_id, coalesce(parsed ->> 'preview', '') as "preview!" from message_outlines
+           where tenant_id = $1 and blob_id = any ($2) and version = $3"#,
+        tenant_id,
+        bodies,
+        VERSION,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.blob_id, row.preview)).collect())
+}
+
 /// Keeps what is told of a body's messages, if the body is still there.
 pub(super) async fn keep(tx: &mut TenantTx, blob_id: Uuid, columns: &Columns) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();

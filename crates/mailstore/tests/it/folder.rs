@@ -177,14 +177,70 @@ async fn a_deleted_folder_s_mail_comes_back_into_the_inbox_and_its_name_under_an
     bench.assert_exact().await;
 
     // Its row goes when nothing refers to it any more.
-    bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
-    let swept = mailstore::sweep::run(&bench.store, &bench.world.test_db.db()).await;
-    assert!(swept.changes > 0 && swept.failed == 0, "{swept:?}");
+    later(&bench).await;
+    assert!(!is_known(&bench, old.id).await);
+    assert_eq!(paths(&bench, ada).await.len(), 7);
+}
+
+/// Whether a folder has a row, live or not.
+async fn is_known(bench: &Bench, id: FolderId) -> bool {
     let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
     sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
-    let rows = sqlx::query_scalar::<_, i64>("select count(*) from folders where id = $1").bind(old.id.uuid());
-    assert_eq!(rows.fetch_one(&mut connection).await.unwrap(), 0);
-    assert_eq!(paths(&bench, ada).await.len(), 7);
+    let rows = sqlx::query_scalar::<_, i64>("select count(*) from folders where id = $1").bind(id.uuid());
+    rows.fetch_one(&mut connection).await.unwrap() == 1
+}
+
+/// Lets so much time pass that what nobody needs any more is forgotten.
+async fn later(bench: &Bench) {
+    bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
+    let swept = mailstore::sweep::run(&bench.store, &bench.world.test_db.db()).await;
+    assert_eq!(swept.failed, 0, "{swept:?}");
+}
+
+#[tokio::test]
+async fn a_name_stays_subscribed_to_until_somebody_says_otherwise() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let left =
+        async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap().into_iter().collect::<Vec<_>>();
+    let delete = async |id: FolderId| folder::delete(&bench.store, bench.ctx(), ada, id).await.unwrap();
+    let subscribed = |is_subscribed| Changed { is_subscribed: Some(is_subscribed), ..Changed::default() };
+    let mill = made(&bench, ada, "Mill", None).await;
+    let flour = made(&bench, ada, "Flour", Some(mill.id)).await;
+    let rye = made(&bench, ada, "Rye", Some(mill.id)).await;
+    changed(&bench, ada, rye.id, subscribed(false)).await.unwrap();
+    delete(flour.id).await;
+    delete(rye.id).await;
+    later(&bench).await;
+    assert_eq!(left().await, ["Mill/Flour"]);
+    assert!(is_known(&bench, flour.id).await && !is_known(&bench, rye.id).await);
+
+    // Of the folder that has it next, made or moved there.
+    let hidden =
+        NewFolder { parent_id: Some(mill.id), name: "Flour".to_owned(), role: None, is_subscribed: false };
+    let again = folder::create(&bench.store, bench.ctx(), ada, hidden.clone()).await.unwrap();
+    assert!(again.is_subscribed && left().await.is_empty());
+    later(&bench).await;
+    assert!(!is_known(&bench, flour.id).await, "another has its name");
+    delete(again.id).await;
+    let oats = NewFolder { parent_id: None, name: "Oats".to_owned(), ..hidden.clone() };
+    let oats = folder::create(&bench.store, bench.ctx(), ada, oats).await.unwrap();
+    let moved = Changed { name: Some("Flour".to_owned()), ..below(Some(mill.id)) };
+    let moved = changed(&bench, ada, oats.id, moved).await.unwrap();
+    assert!(!oats.is_subscribed && moved.is_subscribed && left().await.is_empty());
+
+    // Until somebody unsubscribes, while there is a folder or when there is none.
+    changed(&bench, ada, moved.id, subscribed(false)).await.unwrap();
+    delete(moved.id).await;
+    assert!(left().await.is_empty());
+    let bran = made(&bench, ada, "Bran", None).await;
+    delete(bran.id).await;
+    assert_eq!(left().await, ["Bran"]);
+    assert!(folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
+    assert!(!folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
+    later(&bench).await;
+    assert!(left().await.is_empty() && !is_known(&bench, bran.id).await);
+    bench.assert_exact().await;
 }
 
 #[tokio::test]
@@ -225,6 +281,13 @@ async fn a_neighbour_s_folders_are_not_there() {
         );
     }
     assert_eq!(folder::get(bench.ctx(), ada, own.id).await.unwrap(), own);
+    folder::delete(&bench.store, bench.ctx(), ada, own.id).await.unwrap();
+    for (ctx, mailbox) in [(&other, ada), (&other, bob), (bench.ctx(), eve)] {
+        assert!(folder::gone::subscribed(ctx, mailbox).await.unwrap().is_empty());
+        let unsubscribed = folder::gone::unsubscribe(ctx, mailbox, "Own").await;
+        assert!(matches!(unsubscribed, Ok(false) | Err(Error::NotFound)), "{unsubscribed:?}");
+    }
+    assert!(folder::gone::subscribed(bench.ctx(), ada).await.unwrap().contains("Own"));
 }
 
 /// What the step of the schema makes of names that were kept as they came.

@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 /// RFC 2449 §4: a command has at most 255 octets, its CRLF included.
-pub const COMMAND_MAX_OCTETS: usize = 255;
+pub const LINE_MAX_OCTETS: usize = 255;
 
 /// What stood between two line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn limit_counts_the_line_end() {
-        let fits = format!("{}\r\n", "a".repeat(COMMAND_MAX_OCTETS - 2));
-        assert_eq!(frames(&[fits.as_bytes()], COMMAND_MAX_OCTETS), [line(&fits[..253])]);
-        let over = format!("{}\r\nNOOP\r\n", "a".repeat(COMMAND_MAX_OCTETS - 1));
-        assert_eq!(frames(&[over.as_bytes()], COMMAND_MAX_OCTETS), [Frame::TooLong, line("NOOP")]);
+        let fits = format!("{}\r\n", "a".repeat(LINE_MAX_OCTETS - 2));
+        assert_eq!(frames(&[fits.as_bytes()], LINE_MAX_OCTETS), [line(&fits[..253])]);
+        let over = format!("{}\r\nNOOP\r\n", "a".repeat(LINE_MAX_OCTETS - 1));
+        assert_eq!(frames(&[over.as_bytes()], LINE_MAX_OCTETS), [Frame::TooLong, line("NOOP")]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use mailstore::maildrop::{self, Maildrop};
 use secrecy::SecretString;
+use socket::login::count;
 use tenancy::MailLogin;
 use tenancy::policy::Capability;
 
@@ -36,7 +37,7 @@ pub(crate) async fn end(
             return Ok(None);
         }
         Err(error) => {
-            count("failed");
+            count("pop3", "failed");
             session.reply(reply::login_failed(&error, session.request_id)).await?;
             return Ok(None);
         }
@@ -44,12 +45,12 @@ pub(crate) async fn end(
     let maildrop = match maildrop::open(&session.service.store, &login).await {
         Ok(maildrop) => maildrop,
         Err(error) => {
-            count(if matches!(error, maildrop::Error::InUse) { "in_use" } else { "failed" });
+            count("pop3", if matches!(error, maildrop::Error::InUse) { "in_use" } else { "failed" });
             session.reply(reply::maildrop_failed(&error, session.request_id)).await?;
             return Ok(None);
         }
     };
-    count("ok");
+    count("pop3", "ok");
     session.login = Some(login.clone());
     tracing::info!(
         tenant.id = %login.ctx.tenant_id(),
@@ -65,21 +66,11 @@ pub(crate) async fn end(
 
 /// Answers refused credentials late, and ends the session when that has happened too often.
 pub(crate) async fn refuse(session: &mut Session, answer: Status) -> Result<(), End> {
-    count("refused");
-    session.failed_logins += 1;
-    tracing::info!(login.failed = session.failed_logins, "pop3 login refused");
-    tokio::select! {
-        () = session.shutdown.cancelled() => return Err(End::Shutdown),
-        () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
-    }
+    let delay = session.service.limits.failed_login_delay;
+    session.failed_logins.add("pop3", delay, &session.shutdown).await?;
     session.reply(answer).await?;
-    if session.failed_logins < session.service.limits.max_failed_logins {
-        Ok(())
-    } else {
-        Err(End::TooManyFailedLogins)
+    match session.failed_logins.are(session.service.limits.max_failed_logins) {
+        true => Err(End::TooManyFailedLogins),
+        false => Ok(()),
     }
-}
-
-fn count(outcome: &'static str) {
-    metrics::counter!("pillarbox_pop3_logins_total", "outcome" => outcome).increment(1);
 }

@@ -3,7 +3,7 @@
 use mailstore::maildrop::Maildrop;
 
 use crate::codec::response::{Code, Status};
-use crate::session::{End, Session};
+use crate::session::{End, Own, Session};
 
 /// Deletes what is marked, all or nothing, and releases the maildrop. The answer is positive only once that is
 /// durable.
@@ -26,7 +26,7 @@ pub(crate) async fn update(session: &mut Session, maildrop: Maildrop, deleted: &
             }
         }
     };
-    session.reply(status).await.err().unwrap_or(End::Quit)
+    session.reply(status).await.err().unwrap_or(End::Own(Own::Quit))
 }
 
 /// Releases the maildrop and deletes nothing. When that fails, the lease runs out by itself.

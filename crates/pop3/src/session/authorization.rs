@@ -5,7 +5,7 @@ use std::time::Instant;
 use mailstore::maildrop::Maildrop;
 use socket::listen::Mode;
 
-use super::{End, Session};
+use super::{End, Own, Session};
 use crate::codec::command::Command;
 use crate::codec::response::Status;
 use crate::op;
@@ -42,7 +42,7 @@ impl Session {
             Command::Stls => op::stls::run(self).await?,
             Command::Quit => {
                 self.reply(Status::ok("goodbye")).await?;
-                return Err(End::Quit);
+                return Err(End::Own(Own::Quit));
             }
             Command::Stat
             | Command::List(_)

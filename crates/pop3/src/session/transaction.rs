@@ -6,7 +6,7 @@ use mailstore::maildrop::Maildrop;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::{End, Session, lease};
+use super::{End, Own, Session, lease};
 use crate::codec::command::Command;
 use crate::codec::response::{Code, Status};
 use crate::marks::Marks;
@@ -39,12 +39,12 @@ impl Session {
             end = lease::keep(&maildrop, &holder, renewal, &lease_lost) => end,
         };
         match end {
-            End::Quit if !holder.may_go_on().await => {
+            End::Own(Own::Quit) if !holder.may_go_on().await => {
                 op::quit::release(maildrop).await;
                 let gone = Status::coded(Code::Auth, "the login is not good any more, nothing was deleted");
                 self.reply(gone).await.err().unwrap_or(End::LoginGone)
             }
-            End::Quit => op::quit::update(self, maildrop, &marks.deleted()).await,
+            End::Own(Own::Quit) => op::quit::update(self, maildrop, &marks.deleted()).await,
             end => {
                 op::quit::release(maildrop).await;
                 end
@@ -64,7 +64,7 @@ impl Transaction<'_> {
             if lease_lost.is_cancelled() && !matches!(command, Command::Quit) {
                 let status =
                     Status::coded(Code::SysTemp, "the maildrop's lock was lost, nothing was deleted");
-                return self.session.reply(status).await.err().unwrap_or(End::LeaseLost);
+                return self.session.reply(status).await.err().unwrap_or(End::Own(Own::LeaseLost));
             }
             let started = Instant::now();
             let answered = self.answer(command).await;
@@ -104,7 +104,7 @@ impl Transaction<'_> {
             Command::Dele(message) => op::dele::run(self, message).await,
             Command::Noop => self.session.reply(Status::ok("nothing done")).await,
             Command::Rset => op::rset::run(self).await,
-            Command::Quit => Err(End::Quit),
+            Command::Quit => Err(End::Own(Own::Quit)),
             Command::User(_) | Command::Pass(_) | Command::Auth(_) | Command::Stls => {
                 self.session.reply(Status::err("already logged in")).await
             }

@@ -44,7 +44,7 @@ async fn a_dropped_connection_deletes_nothing_and_frees_the_maildrop() {
 
 #[tokio::test]
 async fn autologout_deletes_nothing_and_says_nothing() {
-    let server = Server::with_limits(Limits { autologout: Duration::from_millis(500), ..quick() }).await;
+    let server = Server::with_limits(Limits { command_timeout: Duration::from_millis(500), ..quick() }).await;
     let user = server.user_with("ada", &[MESSAGE]).await;
     let mut raw = server.raw().await;
     assert!(

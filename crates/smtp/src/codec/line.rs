@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// The longest command line taken, with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 octets, the extensions for
 /// about a hundred more; the rest is for long source routes and paths.
-pub const LINE_LIMIT: usize = 2048;
+pub const LINE_MAX_OCTETS: usize = 2048;
 
 /// One line of a client, or why it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]

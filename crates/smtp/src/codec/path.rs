@@ -3,12 +3,11 @@
 use std::fmt;
 
 use kernel::EmailAddress;
+use kernel::address::{is_address_literal, is_dot_string, is_host, is_utf8_text};
 
 /// The longest path taken, in octets. RFC 5321 §4.5.3.1.3 asks for 256; this keeps Return-Path on one line of at
 /// most 998 (RFC 5322 §2.1.1) whatever is quoted.
 const PATH_LIMIT: usize = 450;
-/// The longest host name (RFC 5321 §4.5.3.1.2), in octets.
-const HOST_LIMIT: usize = 255;
 
 /// A text that is not a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -149,29 +148,6 @@ fn local_part(text: &str) -> Result<(String, &str), PathError> {
             _ => return Err(PathError),
         }
     }
-}
-
-fn is_dot_string(text: &str) -> bool {
-    let is_atext =
-        |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_utf8_text(c);
-    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
-}
-
-/// Letters, digits and hyphens, with the underscore that real hosts have, or U-labels.
-fn is_host(text: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || is_utf8_text(c);
-    text.len() <= HOST_LIMIT && text.split('.').all(|label| !label.is_empty() && label.chars().all(is_inner))
-}
-
-fn is_address_literal(text: &str) -> bool {
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
-    text.len() <= HOST_LIMIT && inner.is_some_and(|inner| !inner.is_empty() && inner.chars().all(is_inner))
-}
-
-/// Beyond ASCII, without what a reader of a header could take for white space or a line's end.
-fn is_utf8_text(c: char) -> bool {
-    !c.is_ascii() && !c.is_control() && !c.is_whitespace()
 }
 
 /// The name that a client gives itself in LHLO: a host name in ASCII or an address literal, so that it may stand

@@ -13,16 +13,13 @@ use tenancy::recipient::Recipient;
 use tokio::time::Instant;
 
 use crate::codec::trace::Trace;
-use crate::intake::{Intake, Refusal};
+use crate::intake::{Intake, Refusal, first_bytes};
 use crate::lmtp::Flow;
 use crate::reply::{Reply, is_ours};
 use crate::room::NoRoom;
 use crate::serve::{Lmtp, Server};
 use crate::session::Session;
-use crate::wire::{BLOCK_BYTES, Wire};
-
-/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
-const DECLARED_BYTES: u64 = 1 << 20;
+use crate::wire::Wire;
 
 /// Takes the message in and replies for each recipient. An error ends the session: the message never ended, and
 /// nothing of it is kept.
@@ -50,8 +47,7 @@ pub(super) async fn data(
     }
     .render();
 
-    let expected = trace.len() as u64 + mail.size_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64;
-    let share = match server.room.take(expected).await {
+    let share = match server.room.take(trace.len() as u64 + first_bytes(mail.size_bytes)).await {
         Ok(share) => share,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
@@ -134,11 +130,7 @@ fn reply_to(results: &[Result<Outcome, mailstore::Error>], id: RequestId) -> Rep
 
 /// The same refusal for each recipient.
 fn refuse(recipients: &[Recipient], refusal: Refusal) -> Vec<Reply> {
-    let (outcome, reply) = match refusal {
-        Refusal::TooLarge => ("too_large", Reply::too_large()),
-        Refusal::NoRoom => ("no_room", Reply::no_room()),
-        Refusal::BareLineEnd => ("bare_line_end", Reply::bare_line_end()),
-    };
+    let (outcome, reply) = refusal.told();
     recipients.iter().map(|_| count(outcome)).map(|()| reply.clone()).collect()
 }
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sasl::SaslError;
 use sasl::exchange::{Ask, Opening};
+use socket::login::count;
 use socket::plaintext_allowed;
 use tenancy::auth::SaslLoginError;
 use tenancy::policy::Capability;
@@ -34,7 +35,7 @@ pub(super) async fn auth(session: &mut Session, auth: Auth) -> Result<Reply, End
     let (auth, origin) = (session.service.auth.clone(), session.origin());
     match auth.sasl(Capability::Send, opening, origin, session).await? {
         Ok(login) => {
-            count("ok");
+            count("submission", "ok");
             tracing::info!(tenant.id = %login.ctx.tenant_id(), mailbox.id = %login.mailbox_id, "submission login");
             session.login = Some(Login { login, sure_at: Instant::now() });
             Ok(Reply::signed_in())
@@ -48,7 +49,7 @@ pub(super) async fn auth(session: &mut Session, auth: Auth) -> Result<Reply, End
             refuse(session, Reply::login_refused()).await
         }
         Err(SaslLoginError::Login(error)) => {
-            count("failed");
+            count("submission", "failed");
             if is_ours(error.kind()) {
                 tracing::error!(error.cause = ?error, "a sign-in could not be checked");
             }
@@ -59,22 +60,13 @@ pub(super) async fn auth(session: &mut Session, auth: Auth) -> Result<Reply, End
 
 /// Answers refused credentials late, and ends the session when that has happened too often.
 async fn refuse(session: &mut Session, answer: Reply) -> Result<Reply, End> {
-    count("refused");
-    session.failed_logins += 1;
-    tracing::info!(login.failed = session.failed_logins, "submission login refused");
-    tokio::select! {
-        () = session.shutdown.cancelled() => return Err(End::Shutdown),
-        () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
-    }
-    if session.failed_logins < session.service.limits.max_failed_logins {
+    let delay = session.service.limits.failed_login_delay;
+    session.failed_logins.add("submission", delay, &session.shutdown).await?;
+    if !session.failed_logins.are(session.service.limits.max_failed_logins) {
         return Ok(answer);
     }
     session.wire.reply(&answer).await?;
     session.end("too_many_failed_logins", &Reply::too_many_logins()).await
-}
-
-fn count(outcome: &'static str) {
-    metrics::counter!("pillarbox_submission_logins_total", "outcome" => outcome).increment(1);
 }
 
 impl Ask for Session {

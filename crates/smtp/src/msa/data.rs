@@ -6,13 +6,9 @@ use tokio::time::Instant;
 
 use super::session::{End, Login, Session, Transaction};
 use crate::codec::path::ReversePath;
-use crate::intake::{Intake, Refusal};
+use crate::intake::{Intake, Refusal, first_bytes};
 use crate::reply::{Reply, is_ours};
 use crate::room::NoRoom;
-use crate::wire::BLOCK_BYTES;
-
-/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
-const DECLARED_BYTES: u64 = 1 << 20;
 
 /// Takes the message in. An error ends the session: the message never ended, and nothing of it is kept.
 pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
@@ -25,8 +21,7 @@ pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
     let turn = session.login.as_ref().and_then(|login| session.turns.take(login.login.mailbox_id));
     let Some(_turn) = turn else { return refuse_early(session, Reply::too_many_messages()).await };
     let (id, started, limits) = (transaction.id, Instant::now(), session.service.limits.clone());
-    let expected = transaction.mail.size_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64;
-    let share = match session.room.take(expected).await {
+    let share = match session.room.take(first_bytes(transaction.mail.size_bytes)).await {
         Ok(share) => share,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
@@ -100,11 +95,7 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
 }
 
 fn refuse(refusal: Refusal) -> Reply {
-    let (outcome, reply) = match refusal {
-        Refusal::TooLarge => ("too_large", Reply::too_large()),
-        Refusal::NoRoom => ("no_room", Reply::no_room()),
-        Refusal::BareLineEnd => ("bare_line_end", Reply::bare_line_end()),
-    };
+    let (outcome, reply) = refusal.told();
     count(outcome);
     reply
 }

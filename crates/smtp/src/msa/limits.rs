@@ -10,11 +10,11 @@ pub struct Limits {
     /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most [`mailstore::MAX_MESSAGE_BYTES`]. Told by SIZE.
     pub message_bytes: u64,
     /// The most bytes that messages in the middle of DATA may occupy together. Who needs more waits. At least what one takes is used.
-    pub buffer_bytes: u64,
+    pub bodies_in_flight_bytes: u64,
     /// How many messages of one mailbox may be in the middle of DATA.
     pub messages_at_once: usize,
     /// How long a message waits for room there before it is put off.
-    pub room_timeout: Duration,
+    pub body_wait: Duration,
     /// The most recipients of one transaction. RFC 5321 §4.5.3.1.8: at least 100.
     pub recipients: usize,
     /// Connections at a time.
@@ -28,7 +28,7 @@ pub struct Limits {
     /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least five minutes.
     pub command_timeout: Duration,
     /// How long a client may take, from its connection on, to sign in.
-    pub login_deadline: Duration,
+    pub login_timeout: Duration,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// How long DATA may take to come.
@@ -38,7 +38,7 @@ pub struct Limits {
     /// How long the answer to a refused login is held back.
     pub failed_login_delay: Duration,
     /// After how long it is asked again whether who has signed in may still send.
-    pub renewal: Duration,
+    pub recheck: Duration,
     /// How long sessions get, at shutdown, to finish the command they are at.
     pub shutdown_grace: Duration,
 }
@@ -47,21 +47,21 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: mailstore::MAX_MESSAGE_BYTES,
-            buffer_bytes: 512 << 20,
+            bodies_in_flight_bytes: 512 << 20,
             messages_at_once: 4,
-            room_timeout: Duration::from_secs(60),
+            body_wait: Duration::from_secs(60),
             recipients: 100,
             max_connections: 1024,
             max_connections_per_peer: 128,
             unknown_recipients: 100,
             faults: 20,
             command_timeout: Duration::from_secs(5 * 60),
-            login_deadline: Duration::from_secs(2 * 60),
+            login_timeout: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(30),
             transfer: Transfer { piece: Duration::from_secs(3 * 60), whole: Duration::from_secs(30 * 60) },
             max_failed_logins: 3,
             failed_login_delay: Duration::from_secs(2),
-            renewal: Duration::from_secs(60),
+            recheck: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
         }
     }

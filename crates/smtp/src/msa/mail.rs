@@ -45,7 +45,7 @@ pub(super) async fn mail(session: &mut Session, mail: Mail) -> Result<Reply, End
 /// Sees to it that who has signed in a while ago may still send: an account that was suspended stops sending at once.
 async fn renew(session: &mut Session) -> Result<Option<Reply>, End> {
     let Some(Login { login, sure_at }) = &session.login else { return Ok(None) };
-    if sure_at.elapsed() < session.service.limits.renewal {
+    if sure_at.elapsed() < session.service.limits.recheck {
         return Ok(None);
     }
     match session.service.auth.renewed(Capability::Send, login, session.origin()).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kernel::RequestId;
 use socket::listen::Mode;
+use socket::login::{FailedLogins, ShuttingDown};
 use submission::Addressee;
 use tenancy::{MailLogin, Origin};
 use tokio::net::TcpStream;
@@ -33,7 +34,7 @@ pub(crate) struct Session {
     /// Whether it has said who it is.
     pub(super) is_greeted: bool,
     pub(super) login: Option<Login>,
-    pub(super) failed_logins: u32,
+    pub(super) failed_logins: FailedLogins,
     /// How many recipients nobody is.
     pub(super) unknown: u32,
     pub(super) transaction: Option<Transaction>,
@@ -92,6 +93,12 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<ShuttingDown> for End {
+    fn from(ShuttingDown: ShuttingDown) -> Self {
+        Self::Shutdown
+    }
+}
+
 impl From<Interruption> for End {
     fn from(interruption: Interruption) -> Self {
         match interruption {
@@ -113,7 +120,7 @@ impl Session {
         let limits = &service.limits;
         Self {
             wire: Wire::new(stream, sasl::LINE_MAX_OCTETS, limits.command_timeout),
-            login_by: Instant::now() + limits.login_deadline,
+            login_by: Instant::now() + limits.login_timeout,
             request_id: service.auth.db().env().new_id(),
             service,
             room,
@@ -122,7 +129,7 @@ impl Session {
             shutdown,
             is_greeted: false,
             login: None,
-            failed_logins: 0,
+            failed_logins: FailedLogins::default(),
             unknown: 0,
             transaction: None,
             faults: 0,
@@ -243,7 +250,7 @@ impl Session {
     /// What was said before is forgotten, whoever said it (RFC 3207 §4.2).
     pub(super) fn start_over(&mut self) {
         if self.login.take().is_some() {
-            self.login_by = Instant::now() + self.service.limits.login_deadline;
+            self.login_by = Instant::now() + self.service.limits.login_timeout;
         }
         (self.is_greeted, self.transaction) = (false, None);
     }

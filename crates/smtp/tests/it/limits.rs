@@ -51,7 +51,7 @@ async fn recipients_beyond_the_limit_are_put_off() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so() {
-    let served = Served::with(Limits { connections: 1, ..Limits::default() }).await;
+    let served = Served::with(Limits { max_connections: 1, ..Limits::default() }).await;
     let first = served.client().await;
     let mut second = Client::connect_bare(served.address).await.unwrap();
     assert_eq!(next_code(&mut second).await, "421 4.3.2");
@@ -111,8 +111,8 @@ async fn data_byte_by_byte_has_an_end() {
 async fn the_sum_of_messages_on_their_way_is_bounded() {
     let served = Served::with(Limits {
         message_bytes: 1_000_000,
-        buffer_bytes: 1_050_000,
-        room_timeout: Duration::from_millis(200),
+        bodies_in_flight_bytes: 1_050_000,
+        body_wait: Duration::from_millis(200),
         ..Limits::default()
     })
     .await;

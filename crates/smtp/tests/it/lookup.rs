@@ -264,7 +264,7 @@ async fn requests_may_come_together_or_in_pieces() {
 #[tokio::test]
 async fn connections_are_bounded_in_number() {
     let served = Served::new().await;
-    let asked = Asked::of(&served, Limits { connections: 1, ..Limits::default() }).await;
+    let asked = Asked::of(&served, Limits { max_connections: 1, ..Limits::default() }).await;
     let mut first = asked.client().await;
     assert_eq!(first.ask("domains", "acme.example").await, "OK acme.example");
     let mut second = asked.client().await;
@@ -276,7 +276,7 @@ async fn connections_are_bounded_in_number() {
 #[tokio::test]
 async fn a_request_that_trickles_in_is_not_waited_for() {
     let served = Served::new().await;
-    let limits = Limits { idle_timeout: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { command_timeout: Duration::from_millis(500), ..Limits::default() };
     let mut client = Asked::of(&served, limits).await.client().await;
     client.send("900:domains ").await;
     let began = Instant::now();

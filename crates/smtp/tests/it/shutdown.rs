@@ -47,7 +47,7 @@ async fn a_message_on_its_way_is_finished() {
 
 #[tokio::test]
 async fn who_does_not_finish_is_cut_off() {
-    let limits = Limits { drain_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { shutdown_grace: Duration::from_millis(300), ..Limits::default() };
     let mut served = Served::with(limits).await;
     let ada = served.world.user("ada", None).await;
     let mut client = served.in_data("ada@acme.example", MESSAGE.len()).await;

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use kernel::address::{is_address_literal, is_dot_string, is_host, is_host_char};
 use mail_parser::{Addr, Address, HeaderName, MessageParser};
 
 use crate::header::field::{Field, lines};
@@ -17,8 +18,6 @@ use crate::header::scan::Scan;
 const VALUE_LIMIT: usize = 8 * 1024;
 /// The longest line (RFC 5322 §2.1.1), in octets without its CRLF. Relays break longer ones anywhere.
 const LINE_LIMIT: usize = 998;
-/// The longest domain (RFC 5321 §4.5.3.1.2), in octets.
-const DOMAIN_LIMIT: usize = 255;
 
 /// An address that a message names as its author's or sender's: `local@domain`, as it was written but for the
 /// quotes of the local part. The local part is a dot-string, the domain a host name or an address literal; both may
@@ -139,10 +138,10 @@ fn addr_spec<'t>(scan: &mut Scan<'t>) -> Option<Named<'t>> {
         scan.take_while(|c| c != ']');
         scan.take(']');
     } else {
-        scan.take_while(|c| is_host_text(c) || c == '.');
+        scan.take_while(|c| is_host_char(c) || c == '.');
     }
     let domain = &domain_start[..domain_start.len() - scan.rest.len()];
-    let is_domain = domain.len() <= DOMAIN_LIMIT && (is_host(domain) || is_address_literal(domain));
+    let is_domain = is_host(domain) || is_address_literal(domain);
     let written = &start[..start.len() - scan.rest.len()];
     is_domain.then(|| Named { author: Author(format!("{local}@{domain}")), written })
 }
@@ -186,37 +185,10 @@ fn is_harmless(name: &str, own: Option<&str>, is_encoded: bool) -> bool {
     !passes_for_address && !name.chars().any(|c| c.is_control() && c != '\t')
 }
 
-/// `atext` (RFC 5322 §3.2.3, RFC 6532 §3.2) and the dot.
+/// `atext` (RFC 5322 §3.2.3, RFC 6532 §3.2) and the dot. More than local parts have, which are looked at after it: in a display name white space beyond
+/// ASCII is text as well.
 fn is_phrase_text(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c) || !c.is_ascii()
-}
-
-/// `Dot-string` (RFC 5321 §4.1.2), widened by RFC 6531 §3.3.
-fn is_dot_string(text: &str) -> bool {
-    let is_text = |c: char| is_phrase_text(c) && c != '.' && (c.is_ascii() || is_utf8_text(c));
-    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_text))
-}
-
-/// Letters, digits and hyphens, with the underscore that real hosts have, or U-labels.
-fn is_host(text: &str) -> bool {
-    text.split('.').all(|label| !label.is_empty() && label.chars().all(is_host_text))
-}
-
-/// What a label of a host name has.
-fn is_host_text(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || is_utf8_text(c)
-}
-
-/// `[192.0.2.1]`, `[IPv6:…]` (RFC 5321 §4.1.3), loosely.
-fn is_address_literal(text: &str) -> bool {
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
-    inner.is_some_and(|inner| !inner.is_empty() && inner.chars().all(is_inner))
-}
-
-/// Beyond ASCII, without what a reader could take for white space or a line's end.
-fn is_utf8_text(c: char) -> bool {
-    !c.is_ascii() && !c.is_control() && !c.is_whitespace()
 }
 
 #[cfg(test)]
@@ -373,8 +345,8 @@ mod tests {
         assert!(read(&many(VALUE_LIMIT / one.len() - 1)).is_some());
         assert_eq!(read(&many(VALUE_LIMIT / one.len() + 1)), None);
         let host = |length: usize| format!(" own@{}", "a".repeat(length));
-        assert!(read(&host(DOMAIN_LIMIT)).is_some());
-        assert_eq!(read(&host(DOMAIN_LIMIT + 1)), None);
+        assert!(read(&host(255)).is_some());
+        assert_eq!(read(&host(256)), None);
     }
 
     proptest! {

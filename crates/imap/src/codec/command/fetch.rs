@@ -42,6 +42,11 @@ pub enum FetchItem {
     EmailId,
     /// `THREADID` (RFC 8474).
     ThreadId,
+    /// `PREVIEW` (RFC 8970).
+    Preview {
+        /// `(LAZY)`: whether nobody is to wait for one.
+        is_lazy: bool,
+    },
     /// `BODY[…]`, `BODY.PEEK[…]`.
     Section {
         /// Whether reading marks as seen.

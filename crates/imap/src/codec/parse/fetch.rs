@@ -1,4 +1,4 @@
-//! FETCH (RFC 9051 §6.4.5, RFC 3516 §4.2, RFC 7162 §3.1.4 and §3.2.6, RFC 8474 §5).
+//! FETCH (RFC 9051 §6.4.5, RFC 3516 §4.2, RFC 7162 §3.1.4 and §3.2.6, RFC 8474 §5, RFC 8970 §6).
 
 use std::num::NonZeroU32;
 
@@ -62,6 +62,7 @@ fn item(cursor: &mut Cursor, name: &str) -> Result<FetchItem> {
         "MODSEQ" => FetchItem::ModSeq,
         "EMAILID" => FetchItem::EmailId,
         "THREADID" => FetchItem::ThreadId,
+        "PREVIEW" => FetchItem::Preview { is_lazy: lazy(cursor)? },
         "RFC822" => FetchItem::Rfc822(Rfc822::All),
         "RFC822.HEADER" => FetchItem::Rfc822(Rfc822::Header),
         "RFC822.TEXT" => FetchItem::Rfc822(Rfc822::Text),
@@ -74,6 +75,20 @@ fn item(cursor: &mut Cursor, name: &str) -> Result<FetchItem> {
         _ => return Err(Fail::Expected(ITEM)),
     };
     Ok(item)
+}
+
+/// The modifiers of a preview, if they are there. A list after the last item can be FETCH's own.
+fn lazy(cursor: &mut Cursor) -> Result<bool> {
+    const LAZY: &str = "LAZY";
+    if !cursor.is_before_list_of(LAZY) {
+        return Ok(false);
+    }
+    cursor.space(LAZY)?;
+    cursor.list_of_some(LAZY, |cursor| match cursor.word().as_str() {
+        LAZY => Ok(()),
+        _ => Err(Fail::Expected(LAZY)),
+    })?;
+    Ok(true)
 }
 
 fn body(cursor: &mut Cursor, is_peek: bool) -> Result<FetchItem> {

@@ -232,6 +232,13 @@ impl Cursor {
         if items.is_empty() { Err(Fail::Expected(what)) } else { Ok(items) }
     }
 
+    /// Whether a list is next, after the space before it, that begins with this word, in whatever case.
+    pub(super) fn is_before_list_of(&self, word: &str) -> bool {
+        let (texts, literals) = (Vec::new().into_iter(), Vec::new().into_iter());
+        let mut ahead = Self { text: self.text.clone(), texts, literals, is_utf8: self.is_utf8 };
+        ahead.spaces() > 0 && ahead.open("").is_ok() && ahead.eat_word(word)
+    }
+
     /// The parenthesis that opens a list.
     pub(super) fn open(&mut self, what: &'static str) -> Result<()> {
         if !self.eat(b'(') {

@@ -46,7 +46,7 @@ async fn guesses_and_mistakes() {
 
 #[tokio::test]
 async fn who_does_not_sign_in_has_to_go() {
-    let server = Submitting::with(Limits { login_deadline: Duration::from_secs(3), ..quick() }).await;
+    let server = Submitting::with(Limits { login_timeout: Duration::from_secs(3), ..quick() }).await;
     let ada = server.world.user("ada", None).await;
     let mut client = Smtp::connect(server.address).await.unwrap();
     let mut signed_in = server.signed_in(&ada).await;

@@ -98,7 +98,7 @@ async fn nobody_sends_for_another_tenant() {
 
 #[tokio::test]
 async fn who_may_not_send_cannot_sign_in_and_stops_in_the_middle() {
-    let limits = smtp::msa::Limits { renewal: std::time::Duration::ZERO, ..quick() };
+    let limits = smtp::msa::Limits { recheck: std::time::Duration::ZERO, ..quick() };
     let server = Submitting::with(limits).await;
     let world = &server.world;
     let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);

@@ -87,8 +87,9 @@ fn selecting() {
 #[test]
 fn fetching_items() {
     use FetchItem::{
-        Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, ModSeq, Size, ThreadId, Uid,
+        Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, ModSeq, Preview, Size, ThreadId, Uid,
     };
+    let (preview, lazy) = (Preview { is_lazy: false }, Preview { is_lazy: true });
     for (items, read) in [
         ("FLAGS", vec![Flags]),
         ("(FLAGS  UID)", vec![Flags, Uid]),
@@ -97,6 +98,11 @@ fn fetching_items() {
         ("all", vec![Flags, InternalDate, Size, Envelope]),
         ("FULL", vec![Flags, InternalDate, Size, Envelope, Body]),
         ("(BODY BODYSTRUCTURE EMAILID THREADID)", vec![Body, BodyStructure, EmailId, ThreadId]),
+        ("PREVIEW", vec![preview.clone()]),
+        ("preview (lazy)", vec![lazy.clone()]),
+        ("(PREVIEW UID)", vec![preview.clone(), Uid]),
+        ("(UID PREVIEW  ( Lazy LAZY ) FLAGS)", vec![Uid, lazy.clone(), Flags]),
+        ("(PREVIEW (LAZY) PREVIEW)", vec![lazy, preview]),
         (
             "(RFC822 RFC822.HEADER RFC822.TEXT RFC822.SIZE)",
             vec![
@@ -154,6 +160,31 @@ fn fetching_parts() {
     let read = fetch("UID FETCH 1:* FLAGS (changedsince 18)");
     assert_eq!((read.changed_since, read.vanished), (Some(18), false));
     assert_eq!(fetch("FETCH $ UID").set, SequenceSet::Saved);
+}
+
+#[test]
+fn a_list_after_a_preview_is_its_own_or_that_of_the_command() {
+    for (line, is_lazy, changed_since) in [
+        ("FETCH 1 PREVIEW (CHANGEDSINCE 5)", false, Some(5)),
+        ("FETCH 1 PREVIEW (LAZY)", true, None),
+        ("FETCH 1 PREVIEW (LAZY) (CHANGEDSINCE 5)", true, Some(5)),
+        ("FETCH 1 (PREVIEW (LAZY)) (CHANGEDSINCE 5)", true, Some(5)),
+    ] {
+        let read = fetch(line);
+        assert_eq!((read.items, read.changed_since), (vec![FetchItem::Preview { is_lazy }], changed_since));
+    }
+    for (items, expected) in [
+        ("PREVIEW (LAZY FAST)", "LAZY"),
+        ("PREVIEW (LAZYNESS)", "CHANGEDSINCE or VANISHED"),
+        ("PREVIEW(LAZY)", "the end of the command"),
+        ("(PREVIEW(LAZY))", "a space or a closing parenthesis"),
+        ("(PREVIEW (FAST))", "an item to fetch"),
+        ("(PREVIEW ())", "an item to fetch"),
+        ("(PREVIEW (LAZY", "a space or a closing parenthesis"),
+        ("LAZY", "an item to fetch"),
+    ] {
+        assert_eq!(told(&format!("FETCH 1 {items}")), format!("FETCH: expected {expected}"), "{items}");
+    }
 }
 
 #[test]

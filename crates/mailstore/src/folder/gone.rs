@@ -1,0 +1,32 @@
+//! Names of folders that were deleted: each stays subscribed to until somebody says otherwise, or another folder has it (RFC 9051 §6.3.7).
+
+use std::collections::BTreeSet;
+
+use kernel::MailboxId;
+use tenancy::{Action, Ctx};
+
+use super::store;
+use crate::Error;
+
+/// Those that are subscribed to, as [`Folder::path`](super::Folder::path) had them. There may be a folder of such a name that was put back: then what that
+/// says counts. A mailbox that is not there has none.
+///
+/// # Errors
+/// [`Error::NotFound`] for a mailbox that is not the caller's, `Forbidden` by role.
+pub async fn subscribed(ctx: &Ctx, mailbox_id: MailboxId) -> Result<BTreeSet<String>, Error> {
+    ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
+    let mut tx = ctx.read().await?;
+    Ok(store::gone_subscribed(&mut tx, mailbox_id).await?)
+}
+
+/// Unsubscribes from such a name; whether it was subscribed to.
+///
+/// # Errors
+/// As [`subscribed`]; `SupportAccessRequired` for a caller from above the tenant.
+pub async fn unsubscribe(ctx: &Ctx, mailbox_id: MailboxId, path: &str) -> Result<bool, Error> {
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
+    let mut tx = ctx.begin().await?;
+    let was_subscribed = store::unsubscribe_gone(&mut tx, mailbox_id, path).await?;
+    tx.commit().await?;
+    Ok(was_subscribed)
+}
