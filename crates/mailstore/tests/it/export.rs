@@ -353,7 +353,7 @@ async fn what_a_hold_keeps_of_a_deleted_mailbox_is_exported_and_what_none_keeps_
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let destroy = async || {
         assert_eq!(sweep::run(&bench.store, &db).await.failed, 0);
-        purge::run(&bench.store, &db, &auth).await.unwrap().mailboxes
+        purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap().mailboxes
     };
     assert_eq!(destroy().await, 0);
 

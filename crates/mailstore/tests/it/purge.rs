@@ -12,7 +12,7 @@ use mailstore::folder::{self, NewFolder};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::purge::{self, Purged};
 use mailstore::{MailStore, change, message};
-use pack::{Ending, KeyEncryption as _, Tail, WrappedKey};
+use pack::{Ending, Tail, WrappedKey};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, DomainChange};
