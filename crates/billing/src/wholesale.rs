@@ -16,6 +16,7 @@ pub mod invoice;
 pub(crate) mod logs;
 pub mod margin;
 pub mod payment;
+pub mod preview;
 pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;

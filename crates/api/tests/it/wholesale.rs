@@ -344,3 +344,34 @@ async fn a_reseller_pays_the_operator_and_has_a_statement_of_account() {
             .expect_problem(404, "not_found");
     }
 }
+
+#[tokio::test]
+async fn the_next_wholesale_invoice_is_shown_to_both_parties_before_it_is_made() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let preview = format!("{path}/wholesale-agreement/preview");
+    app.post(&north, &preview, json!({})).await.expect_problem(404, "not_found");
+    sold_wholesale(&app, &reseller).await;
+    let ahead = app.post(&north, &preview, json!({})).await.expect(200);
+    assert_eq!(app.post(&app.operator, &preview, json!({"as_of": "2026-04-02"})).await.expect(200), ahead);
+    let days = [&ahead["as_of"], &ahead["next_invoice_on"], &ahead["parked_reason"]];
+    assert_eq!(days, [&json!("2026-04-02"), &json!("2026-05-02"), &json!(null)]);
+    let far = app.post(&north, &preview, json!({"as_of": "2199-01-01"})).await;
+    assert_eq!(far.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/as_of");
+    app.post(&north, &preview, json!({"tenant": "x"})).await.expect_problem(422, "invalid_request");
+    let (_, south) = app.reseller("South").await;
+    app.post(&south, &preview, json!({})).await.expect_problem(404, "not_found");
+
+    let listed = async || app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"].clone();
+    assert_eq!(listed().await.as_array().unwrap().len(), 1);
+    app.db.clock().advance(chrono::TimeDelta::days(31));
+    billing::run::run(&app.db.db(), "2026-04-02".parse().unwrap(), None).await.unwrap();
+    let made = listed().await[1].clone();
+    for (name, value) in ahead["documents"][0].as_object().unwrap() {
+        assert_eq!(&made[name], value, "{name}");
+    }
+    assert_eq!(made["total"]["amount_minor"], 50 * 450);
+}

@@ -4,13 +4,17 @@
 pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId, TenantId};
-use tenancy::{Action, Caller, ResellerCtx};
+use serde_json::json;
+use tenancy::{Action, Caller, ResellerCtx, Scope, event};
 
 use super::{must_be_party, system};
 use crate::Error;
 use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::ledger::{self, Posting};
 use crate::rating::{LineKind, Span, TaxGroup, UnitPrice};
+use crate::series::OPERATOR;
 
 /// A final document, signed as the reseller's account sees it.
 #[derive(Debug, Clone)]
@@ -112,6 +116,26 @@ pub(super) struct NewInvoice<'a> {
     pub(super) tax_minor: i64,
     pub(super) total_minor: i64,
     pub(super) finalized_at: DateTime<Utc>,
+}
+
+/// Posts a document that was written, and tells of it.
+pub(super) async fn complete(tx: &mut SystemTx, caller: &Caller, new: &NewInvoice<'_>) -> Result<(), Error> {
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: OPERATOR,
+        currency: new.currency,
+        net_minor: new.net_minor,
+        tax_minor: new.tax_minor,
+        effective_on: new.issued_on,
+        posted_at: new.finalized_at,
+    };
+    ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
+    // Resellers above see the trail too, and are not to know how much.
+    let data = json!({"kind": new.kind.as_str(), "number": new.number, "issued_on": new.issued_on});
+    let (trail, kind) = (Scope::Reseller(new.reseller_id), event::Kind::WholesaleInvoiceFinalized);
+    event::record_on(tx, caller, trail, kind, new.id, data).await?;
+    Ok(())
 }
 
 /// A reseller's documents, in the order in which they were made.

@@ -3,6 +3,7 @@
 mod closing;
 pub(super) mod items;
 mod payment;
+pub(super) mod preview;
 pub(super) mod tax;
 mod tiers;
 mod verify;

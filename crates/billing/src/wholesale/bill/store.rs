@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::counted::{Below, Counted, CountedAt};
 use super::super::invoice::Named;
 use super::super::logs::Known;
-use super::super::rate::{BilledLines, PartyLine};
+use super::super::rate::BilledLines;
 use crate::Error;
 use crate::price_book::Item;
 use crate::price_book::store::{item, tariff};
@@ -281,7 +281,7 @@ pub(super) async fn record_tenant(
     Ok(())
 }
 
-/// How everybody on some documents is called.
+/// How a reseller and its tenants on some documents are called.
 pub(super) struct Names {
     pub(super) reseller: String,
     tenants: BTreeMap<TenantId, String>,
@@ -297,14 +297,10 @@ impl Names {
 pub(super) async fn names(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    documents: &[(NaiveDate, Vec<PartyLine>)],
+    tenants: &BTreeSet<TenantId>,
 ) -> Result<Names, Error> {
     let reseller = profile::store::reseller_name(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)?;
-    let ids: BTreeSet<Uuid> = documents
-        .iter()
-        .flat_map(|(_, lines)| lines.iter().filter_map(|line| line.tenant_id.map(TenantId::uuid)))
-        .collect();
-    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let ids: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &ids)
         .fetch_all(tx.conn())
         .await
