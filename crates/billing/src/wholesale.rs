@@ -20,6 +20,7 @@ pub mod preview;
 pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;
+pub(crate) mod void;
 
 use db::{Db, SystemTx};
 use tenancy::{ResellerCtx, Scope};

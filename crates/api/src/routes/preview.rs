@@ -39,7 +39,8 @@ struct PreviewedInvoice {
     kind: &'static str,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// The boundary that it would be made for: a day in the customer's calendar.
+    /// The boundary that it would be made for, or if it is a draft or billed anew, the day on which it would become final: in the
+    /// customer's calendar.
     #[schema(value_type = schema::Day)]
     issued_on: NaiveDate,
     /// By when it would be to be paid.

@@ -204,11 +204,16 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     let issued = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
     let issuers: BTreeSet<_> = documents.iter().map(|document| document.issuer.id).collect();
     for past in issuers.iter().filter_map(|issuer| issued.pasts.get(issuer)) {
-        if !past.history.stands_alone()? {
-            let detail =
-                "a later document takes back what it charges, and is to be voided or discarded first";
-            return Err(Error::Conflict { code: "credited_since", detail });
-        }
+        must_stand_alone(past.history.stands_alone()?)?;
     }
     Ok(())
+}
+
+/// Whether what is left, when documents count as billed no more, takes back nothing that is charged no more.
+pub(crate) fn must_stand_alone(stands_alone: bool) -> Result<(), Error> {
+    if stands_alone {
+        return Ok(());
+    }
+    let detail = "a later document takes back what it charges, and is to be voided or discarded first";
+    Err(Error::Conflict { code: "credited_since", detail })
 }

@@ -19,6 +19,7 @@ use super::logs::{Known, Logs};
 use super::rate::{Account, AtBoundary, Party, PartyLine, with_lines};
 use super::system;
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::Item;
 use crate::rating::{CycleState, Span, local_day, sampled_from};
 use crate::run::account::{Outcome, RECORD_OF_BILLED, Treatment, is_of_account};
@@ -92,7 +93,7 @@ async fn claim_and_bill(
         return Ok(Outcome::Elsewhere);
     }
     let owed = owed(&mut tx, &agreement, (until, now)).await?;
-    let documents = document::draft(&mut tx, &agreement, &owed.boundaries).await?;
+    let documents = document::draft(&mut tx, &agreement, &owed.boundaries, until).await?;
     record(&mut tx, &agreement, &owed).await?;
     let (invoices, credit_notes) = match &documents {
         Some(documents) => document::write(&mut tx, caller, documents).await?,
@@ -114,7 +115,7 @@ pub(super) struct Owed {
 
 /// A boundary with what is owed at it.
 pub(super) struct Rated {
-    boundary: NaiveDate,
+    billing: Billing,
     lines: Vec<PartyLine>,
     counted: CountedAt,
     opened: Vec<(Item, CycleState)>,
@@ -122,24 +123,30 @@ pub(super) struct Rated {
     changes: Option<Span>,
 }
 
-/// Rates every boundary of an agreement up to a day, by what is known now. Only reads.
+/// Rates every boundary of an agreement up to a day, by what is known now; the last that was billed again, where something of it
+/// was voided. Only reads.
 pub(super) async fn owed(
     tx: &mut SystemTx,
     agreement: &Agreement,
     (until, now): (NaiveDate, DateTime<Utc>),
 ) -> Result<Owed, Error> {
-    let last = store::last_billed(tx, agreement.reseller_id).await?;
-    let tenants = Tenants::of(tx, agreement, last.as_ref(), (until, now)).await?;
+    let (last_billing, last) = store::last_billed(tx, agreement.reseller_id).await?.unzip();
+    let mut boundary = agreement.next_invoice_on;
+    let again = |boundary: NaiveDate| last_billing.filter(|last: &Billing| last.boundary == boundary);
+    // Of any cycle the lines may have been let go that are billed again.
+    let settling = last.as_ref().filter(|_| again(boundary).is_none());
+    let tenants = Tenants::of(tx, agreement, settling, (until, now)).await?;
     let mut account = tenants.account(tx, agreement).await?;
     let mut boundaries: Vec<Rated> = Vec::new();
-    let mut boundary = agreement.next_invoice_on;
     while boundary <= until {
         let counted = tenants.counted(agreement, boundary);
         let before = boundaries.last().map(|rated| &rated.counted).or(last.as_ref());
-        let settled = before.map(|before| counted.settled(before));
+        let again = again(boundary);
+        let settled = before.filter(|_| again.is_none()).map(|before| counted.settled(before));
         let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
         let changes = Span::new(before.map_or(agreement.starts_on, |before| before.boundary), boundary);
-        boundaries.push(Rated { boundary, lines, counted, opened, changes });
+        let billing = Billing { boundary, revision: again.map_or(1, |last| last.revision + 1) };
+        boundaries.push(Rated { billing, lines, counted, opened, changes });
         boundary = account.next_boundary(boundary)?;
     }
     Ok(Owed { boundaries, next_boundary: boundary, known: tenants.known() })
@@ -148,14 +155,14 @@ pub(super) async fn owed(
 /// Records which boundaries and days are billed, and by what they were found.
 async fn record(tx: &mut SystemTx, agreement: &Agreement, owed: &Owed) -> Result<(), Error> {
     let (reseller_id, items) = (agreement.reseller_id, agreement.items());
-    for Rated { boundary, counted, opened, changes, .. } in &owed.boundaries {
+    for Rated { billing, counted, opened, changes, .. } in &owed.boundaries {
         for (item, state) in opened {
             store::cover_cycle(tx, reseller_id, *item, state).await?;
         }
-        store::record_boundary(tx, reseller_id, *boundary, agreement.terms_known()).await?;
+        store::record_boundary(tx, reseller_id, *billing, agreement.terms_known()).await?;
         for (tenant_id, days) in &counted.tenants {
             let known = *owed.known.get(tenant_id).ok_or(Error::Stored("event log"))?;
-            store::record_tenant(tx, reseller_id, *boundary, *tenant_id, known, days).await?;
+            store::record_tenant(tx, reseller_id, *billing, *tenant_id, known, days).await?;
         }
         if let Some(changes) = changes {
             store::cover_changes(tx, reseller_id, &items, *changes).await?;
@@ -212,11 +219,7 @@ impl Tenants {
     }
 
     /// The account of every tenant that ever used anything.
-    async fn account<'a>(
-        &self,
-        tx: &mut SystemTx,
-        agreement: &'a Agreement,
-    ) -> Result<Account<'a>, Error> {
+    async fn account<'a>(&self, tx: &mut SystemTx, agreement: &'a Agreement) -> Result<Account<'a>, Error> {
         let mut billed = store::billed_lines(tx, agreement.reseller_id).await?;
         let mut parties = Vec::new();
         for (tenant_id, logs) in &self.logs {

@@ -11,7 +11,7 @@ use tenancy::{Action, Caller, ResellerCtx, Scope, event};
 
 use super::{must_be_party, system};
 use crate::Error;
-use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::ledger::{self, Posting};
 use crate::rating::{LineKind, Span, TaxGroup, UnitPrice};
 use crate::series::OPERATOR;
@@ -31,12 +31,17 @@ pub struct WholesaleInvoice {
     pub customer: Customer<ResellerId>,
     /// What every amount is in.
     pub currency: Currency,
-    /// The boundary that it was made for: a day in the agreement's calendar.
+    /// The boundary that it was made for, or if it was billed anew or voids an invoice, the day on which that was: in the
+    /// agreement's calendar.
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `paid` for an invoice of which nothing is due; else `final`.
+    /// `void` for an invoice that was voided; `paid` for one of which nothing is due; else `final`.
     pub status: String,
+    /// Of a credit note that voids an invoice: why.
+    pub reason: Option<String>,
+    /// What it was made by; `None`: it voids an invoice.
+    pub(crate) billing: Option<Billing>,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
     /// What it is for, by tenant; the commitment last.
@@ -110,6 +115,8 @@ pub(super) struct NewInvoice<'a> {
     pub(super) customer: &'a Customer<ResellerId>,
     pub(super) tax_rates_known: i64,
     pub(super) currency: Currency,
+    pub(super) billing: Option<Billing>,
+    pub(super) reason: Option<&'a str>,
     pub(super) issued_on: NaiveDate,
     pub(super) due_on: NaiveDate,
     pub(super) net_minor: i64,

@@ -37,7 +37,7 @@ pub struct Previewed {
     pub kind: DocumentKind,
     /// What every amount is in.
     pub currency: Currency,
-    /// The boundary that it would be made for.
+    /// The boundary that it would be made for; of one that is billed anew, the present day.
     pub issued_on: NaiveDate,
     /// By when it would be to be paid.
     pub due_on: NaiveDate,
@@ -69,7 +69,8 @@ pub async fn preview(ctx: &ResellerCtx, as_of: Option<&str>) -> Result<Preview, 
     let today = local_day(now, agreement.time_zone);
     let asked = as_of.map(|text| day(today, text)).transpose()?;
     let until = asked.unwrap_or(agreement.next_invoice_on);
-    let (drafts, next_invoice_on, parked_reason) = match drafts(&mut tx, &agreement, (until, now)).await {
+    let made = drafts(&mut tx, &agreement, (until, now), today.min(until)).await;
+    let (drafts, next_invoice_on, parked_reason) = match made {
         Ok((drafts, next_boundary)) => (drafts, next_boundary, None),
         Err(error) if is_of_account(&error) => {
             (Vec::new(), agreement.next_invoice_on, Some(error.to_string()))
@@ -85,9 +86,10 @@ async fn drafts(
     tx: &mut SystemTx,
     agreement: &Agreement,
     (until, now): (NaiveDate, DateTime<Utc>),
+    today: NaiveDate,
 ) -> Result<(Vec<Draft>, NaiveDate), Error> {
     let owed = owed(tx, agreement, (until, now)).await?;
-    let documents = draft(tx, agreement, &owed.boundaries).await?;
+    let documents = draft(tx, agreement, &owed.boundaries, today).await?;
     Ok((documents.map(|documents| documents.drafts).unwrap_or_default(), owed.next_boundary))
 }
 

@@ -7,6 +7,7 @@ pub(super) mod preview;
 pub(super) mod tax;
 mod tiers;
 mod verify;
+mod void;
 
 use billing::price_book::{get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};

@@ -13,7 +13,7 @@ use super::super::rate::{PartyLine, amounts};
 use super::{Rated, store};
 use crate::Error;
 use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Customer, DocumentKind, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, Issuer};
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, TaxedPart, Totals};
 use crate::series::{self, OPERATOR};
@@ -40,6 +40,7 @@ pub(in crate::wholesale) struct Drafts<'a> {
 
 /// One of them.
 pub(in crate::wholesale) struct Draft {
+    billing: Billing,
     pub(in crate::wholesale) issued_on: NaiveDate,
     pub(in crate::wholesale) due_on: NaiveDate,
     pub(in crate::wholesale) totals: Totals,
@@ -60,11 +61,13 @@ impl Draft {
     }
 }
 
-/// Taxes what is owed at each of some boundaries, and says it as documents do; `None` where nothing is. Only reads.
+/// Taxes what is owed at each of some boundaries, and says it as documents do; `None` where nothing is. Only reads. A boundary's
+/// document is issued on it; one that is billed again, today.
 pub(in crate::wholesale) async fn draft<'a>(
     tx: &mut SystemTx,
     agreement: &'a Agreement,
     boundaries: &[Rated],
+    today: NaiveDate,
 ) -> Result<Option<Drafts<'a>>, Error> {
     let owing: Vec<&Rated> = boundaries.iter().filter(|rated| !rated.lines.is_empty()).collect();
     // Whom a document is from and for is asked only where there is one.
@@ -75,14 +78,17 @@ pub(in crate::wholesale) async fn draft<'a>(
     let mut past = past(tx, agreement, &owing).await?;
     let days_to_pay = issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
     let mut drafts = Vec::with_capacity(owing.len());
-    for Rated { boundary, lines, .. } in owing {
+    for Rated { billing, lines, .. } in owing {
+        let Billing { boundary, revision } = *billing;
         let (from, to) = (issuer.profile.as_ref(), customer.profile.as_ref());
-        let treatment = treatment_on(from, to, &rates, *boundary)?;
+        let treatment = treatment_on(from, to, &rates, boundary)?;
         // Agreements are by prices that exclude tax.
         let (taxed, reasons) = past.tax(PriceBasis::Exclusive, &treatment, &amounts(lines))?;
-        let due_on = boundary.checked_add_days(Days::new(days_to_pay.into()));
+        let issued_on = if revision == 1 { boundary } else { today.max(boundary) };
+        let due_on = issued_on.checked_add_days(Days::new(days_to_pay.into()));
         drafts.push(Draft {
-            issued_on: *boundary,
+            billing: *billing,
+            issued_on,
             due_on: due_on.ok_or(Error::Stored("boundary"))?,
             lines: shown(agreement, &names, lines, &taxed.parts)?,
             totals: taxed.totals,
@@ -191,6 +197,8 @@ pub(super) async fn write(
             customer,
             tax_rates_known: *tax_rates_known,
             currency: agreement.currency,
+            billing: Some(draft.billing),
+            reason: None,
             issued_on: draft.issued_on,
             due_on: draft.due_on,
             net_minor: draft.totals.net_minor,

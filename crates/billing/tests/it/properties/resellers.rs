@@ -1,7 +1,8 @@
-//! I3, I15 and I17 of what the operator bills: resellers whose tenants come, grow, move and go, billed by several workers at once and
-//! by runs that are killed anywhere, have the documents of clean runs, numbered without gaps in the operator's series; and these
-//! are what a preview shows.
+//! I3, I15 and I17 of what the operator bills: resellers whose tenants come, grow, move and go, and whose invoices are voided, billed
+//! by several workers at once and by runs that are killed anywhere, have the documents of clean runs, numbered without gaps in the
+//! operator's series; and these are what a preview shows.
 
+use billing::invoice::void_either;
 use billing::price_book::{NewPrice, NewPriceBook, PriceBook, publish};
 use billing::profile::{PutIssuer, put_issuer};
 use billing::run::run;
@@ -58,6 +59,11 @@ enum Event {
     Lives {
         reseller: usize,
         country: &'static str,
+    },
+    /// One of its documents, counted from the last on.
+    Voids {
+        reseller: usize,
+        document: usize,
     },
 }
 
@@ -117,8 +123,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => tenant.prop_map(Event::Restores),
         3 => (reseller.clone(), terms(), past)
             .prop_map(|(reseller, terms, days_ago)| Event::Agrees { reseller, terms, days_ago }),
-        1 => (reseller, prop::sample::select(vec!["DE", "FR", "US"]))
+        1 => (reseller.clone(), prop::sample::select(vec!["DE", "FR", "US"]))
             .prop_map(|(reseller, country)| Event::Lives { reseller, country }),
+        3 => (reseller, 0_usize..6).prop_map(|(reseller, document)| Event::Voids { reseller, document }),
     ]
 }
 
@@ -227,6 +234,12 @@ impl<'a> Twin<'a> {
                 settled(self.agree(&self.resellers[*reseller], terms, *days_ago).await);
             }
             Event::Lives { reseller, country } => self.lives(&self.resellers[*reseller], country).await,
+            Event::Voids { reseller, document } => {
+                let documents = documents(self.world, &self.resellers[*reseller]).await;
+                if let Some(one) = documents.iter().rev().nth(*document) {
+                    settled(void_either(&self.world.operator, one.id, "a mistake").await);
+                }
+            }
         }
     }
 
@@ -240,7 +253,7 @@ impl<'a> Twin<'a> {
         let mut told = Vec::new();
         for reseller in &self.resellers {
             let mut documents = documents(self.world, reseller).await;
-            documents.sort_by_key(|one| one.issued_on);
+            documents.sort_by_key(|one| (one.issued_on, one.reason.is_none()));
             let place = |id: &InvoiceId| documents.iter().position(|one| one.id == *id);
             let mut lines: Vec<String> = documents.iter().map(|one| content(one, &place)).collect();
             let ctx = self.world.operator.enter_reseller(reseller.id).await.unwrap();
@@ -299,8 +312,8 @@ fn content(one: &WholesaleInvoice, place: &dyn Fn(&InvoiceId) -> Option<usize>) 
     corrects.sort_unstable();
     let money = (one.net, one.tax, one.total, one.due);
     format!(
-        "{:?} {} {} {money:?} {:?} {corrects:?} {lines:#?}",
-        one.kind, one.issued_on, one.due_on, one.taxes
+        "{:?} {} {} {} {money:?} {:?} {corrects:?} {lines:#?}",
+        one.kind, one.status, one.issued_on, one.due_on, one.taxes
     )
 }
 
@@ -366,6 +379,8 @@ pub(super) async fn is_that_of_clean_runs(world: World, story: Story) -> Vec<Vec
             clean.happens(event).await;
             rough.happens(event).await;
         }
+        // What is made of it has later ids.
+        clock.advance(TimeDelta::minutes(3));
         rough.put_aside(true).await;
         let ahead = clean.foreseen().await;
         let as_of = world.operator.db().env().now().date_naive() + Days::new(2);

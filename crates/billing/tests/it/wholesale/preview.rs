@@ -41,10 +41,7 @@ pub(crate) async fn foreseen<'a>(
 }
 
 /// What was foreseen is what there is now, beside what there was. Returns how many documents that are.
-pub(crate) async fn came_true(
-    world: &World,
-    (reseller, known, ahead): (&Reseller, usize, Preview),
-) -> usize {
+pub(crate) async fn came_true(world: &World, (reseller, known, ahead): (&Reseller, usize, Preview)) -> usize {
     let all = documents(world, reseller).await;
     let new: Vec<String> = all[known..].iter().map(made).collect();
     assert_eq!(new, ahead.documents.iter().map(shown).collect::<Vec<_>>());
