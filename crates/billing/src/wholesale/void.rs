@@ -3,27 +3,23 @@
 
 mod store;
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{InvoiceId, TenantId};
+use kernel::InvoiceId;
 use serde_json::json;
 use tenancy::{Action, Caller, ResellerCtx, Scope, event};
 
 use super::agreement::{self, Agreement};
 use super::bill::store as billed;
 use super::invoice::{self, NewInvoice, WholesaleInvoice, store as invoices};
-use super::rate::BilledLines;
 use super::{must_be_party, system};
 use crate::Error;
 use crate::invoice::DocumentKind;
-use crate::invoice::draft::must_stand_alone;
+use crate::invoice::draft::{are_charged, must_stand_alone};
 use crate::invoice::void::{
     check_reason, must_be_final, must_be_its_own, must_be_unpaid, not_voidable, opposite,
 };
-use crate::price_book::Item;
-use crate::rating::{Billed, Rate, local_day};
+use crate::rating::local_day;
 use crate::series::{self, OPERATOR};
 
 /// Voids a final invoice of the operator's, and returns the credit note that does.
@@ -134,52 +130,9 @@ async fn unbill(
     cycles.dedup();
     let past = invoices::past(tx, reseller_id, &cycles).await?;
     must_stand_alone(past.history.stands_alone()?)?;
-    must_stand_alone(are_charged(&billed::billed_lines(tx, reseller_id).await?))
-}
-
-/// Whether all units that are credited are charged: to their tenant, at their price and on their days. The money alone would not
-/// say so, since what one is credited others may be charged.
-fn are_charged(lines: &BTreeMap<Option<TenantId>, BilledLines>) -> bool {
-    // Of storage only the whole of a cycle is charged.
-    let counted = lines.values().flatten().filter(|(item, _)| **item != Item::Storage);
-    counted.flat_map(|(_, cycles)| cycles.values()).all(|lines| are_never_negative(lines))
-}
-
-fn are_never_negative(lines: &[Billed]) -> bool {
-    // By how much the level of each rate changes on a day; after its last day it is back at nothing.
-    let mut steps = BTreeMap::<(&Rate, NaiveDate), i64>::new();
-    for line in lines {
-        *steps.entry((&line.rate, line.period.start())).or_default() += line.quantity;
-        *steps.entry((&line.rate, line.period.end())).or_default() -= line.quantity;
-    }
-    let mut level = 0;
-    steps.into_values().all(|step| {
-        level += step;
-        level >= 0
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rating::{Span, Tariff};
-
-    fn line(unit_price: &str, from: &str, until: &str, quantity: i64) -> Billed {
-        let rate = Rate::from(Tariff::Flat(unit_price.parse().unwrap()));
-        let period = Span::new(from.parse().unwrap(), until.parse().unwrap()).unwrap();
-        Billed { rate, period, quantity, amount_minor: 0, discount_minor: 0 }
-    }
-
-    #[test]
-    fn a_unit_that_is_credited_is_charged_at_its_price_and_on_its_days() {
-        let charged = line("4", "2026-01-01", "2026-02-01", 2);
-        let part = |quantity| line("4", "2026-01-11", "2026-01-21", quantity);
-        assert!(are_never_negative(&[]) && are_never_negative(&[charged.clone(), part(-2)]));
-        assert!(!are_never_negative(&[charged.clone(), part(-3)]));
-        // Neither more units on other days nor some at another price.
-        assert!(!are_never_negative(&[line("4", "2026-01-21", "2026-02-01", 9), part(-1)]));
-        assert!(!are_never_negative(&[line("5", "2026-01-01", "2026-02-01", 2), part(-1)]));
-        let dearer = line("5", "2026-01-11", "2026-01-21", 1);
-        assert!(are_never_negative(&[part(-1), part(-1), part(1), dearer, charged]));
-    }
+    // The money alone would not say so: what one tenant is credited others may be charged.
+    let billed = billed::billed_lines(tx, reseller_id).await?;
+    let mut cycles =
+        billed.values().flatten().flat_map(|(item, cycles)| cycles.values().map(move |lines| (*item, lines)));
+    must_stand_alone(cycles.all(|(item, lines)| are_charged(item, lines)))
 }
