@@ -5,7 +5,7 @@ pub(crate) mod issued;
 mod kind;
 pub(crate) mod store;
 pub(crate) mod tax;
-mod void;
+pub(crate) mod void;
 
 use chrono::NaiveDate;
 use db::SystemTx;
@@ -214,6 +214,18 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
     match find_tenant(caller, id).await? {
         Some(_) => Ok(Found::Retail(Box::new(get(caller, id).await?))),
         None => Ok(Found::Wholesale(Box::new(wholesale::invoice::find(caller, id).await?))),
+    }
+}
+
+/// Voids a final invoice of either level, and returns the credit note that does.
+///
+/// # Errors
+/// As [`void()`]; [`Error::NotFound`] for a wholesale one for whoever is no party to it, and [`Error::Tenancy`] for any but the
+/// operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too.
+pub async fn void_either(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Found, Error> {
+    match find_tenant(caller, id).await? {
+        Some(_) => Ok(Found::Retail(Box::new(void(caller, id, reason).await?))),
+        None => Ok(Found::Wholesale(Box::new(wholesale::void::void(caller, id, reason).await?))),
     }
 }
 

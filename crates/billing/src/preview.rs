@@ -11,7 +11,7 @@ use crate::rating::local_day;
 use crate::run::{Due, Finality, bill_until};
 use crate::subscription::{self, PutSubscription};
 
-/// How far ahead of the tenant's present day one can look.
+/// How far ahead of an account's present day one can look.
 const AHEAD: Days = Days::new(731);
 
 /// What is asked for.
@@ -44,7 +44,8 @@ pub struct Preview {
 /// subscription, to put one.
 pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
     ctx.require(Action::InvoiceRead)?;
-    let as_of = asked.as_of.as_deref().map(|text| day(ctx, text)).transpose()?;
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let as_of = asked.as_of.as_deref().map(|text| day(today, text)).transpose()?;
     // Dropped in the end: nothing of this stays.
     let mut tx = ctx.begin().await?;
     let subscription = match asked.subscription {
@@ -81,9 +82,10 @@ fn within(error: Error) -> Error {
     Error::Invalid(moved.collect())
 }
 
-fn day(ctx: &Ctx, text: &str) -> Result<NaiveDate, Error> {
+/// The day that is asked for, as an account whose present day it is may.
+pub(crate) fn day(today: NaiveDate, text: &str) -> Result<NaiveDate, Error> {
     let day = date(text).ok_or_else(|| Error::invalid("/as_of", NOT_A_DATE))?;
-    let last = local_day(ctx.now(), ctx.time_zone()).checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
+    let last = today.checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
     if day <= last {
         return Ok(day);
     }

@@ -173,7 +173,11 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
 async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     let Documents { billed: documents, voids } = documents(tx).await?;
     let unbilled = unbilled_documents(tx).await?;
-    let not_taken_back = unbilled::check(&documents, &voids, &unbilled);
+    let not_taken_back = {
+        let billed: Vec<unbilled::Document<'_>> = documents.values().flatten().map(Into::into).collect();
+        let voids: Vec<unbilled::Document<'_>> = voids.iter().map(Into::into).collect();
+        unbilled::check(&billed, &voids, &unbilled)
+    };
     let Some(subscription) = subscription::store::find(tx).await? else {
         let unfounded = documents.into_values().flatten().map(|document| recompute::unfounded(&document));
         let differences = unfounded.chain(not_taken_back).collect();

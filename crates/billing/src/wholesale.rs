@@ -16,9 +16,11 @@ pub mod invoice;
 pub(crate) mod logs;
 pub mod margin;
 pub mod payment;
+pub mod preview;
 pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;
+pub(crate) mod void;
 
 use db::{Db, SystemTx};
 use tenancy::{ResellerCtx, Scope};

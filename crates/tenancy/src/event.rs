@@ -205,6 +205,8 @@ named! {
         WholesaleAgreementParked = "wholesale_agreement.parked",
         /// A wholesale invoice or credit note was made final.
         WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
+        /// A wholesale invoice was voided by a credit note: what it billed is billed anew.
+        WholesaleInvoiceVoided = "wholesale_invoice.voided",
         /// A payment of a reseller's has arrived at the operator.
         WholesalePaymentSucceeded = "wholesale_payment.succeeded",
         /// A reseller was paid back a payment, or a part of it.

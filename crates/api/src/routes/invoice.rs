@@ -362,7 +362,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
-            reason: None,
+            reason: of.reason,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: PriceBasis::Exclusive.as_str(),

@@ -159,7 +159,7 @@ fn wholesale(
         lines: of.lines.iter().map(line).collect::<Result<_, Problem>>()?,
         taxes: of.taxes,
         totals: totals(of.net, of.tax, of.total),
-        reason: None,
+        reason: of.reason,
     };
     said.document(corrects, look)
 }

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use billing::invoice;
+use billing::invoice::{self, Found};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,19 +51,23 @@ struct Void {
 /// Void an invoice
 ///
 /// A credit note takes back the whole of what has not been credited, the invoice's `status` becomes `void`, and the next billing
-/// run bills anew what is owed, by the profiles and rates of then: so a wrong address or tax is corrected.
+/// run bills anew what is owed, by the profiles and rates of then: so a wrong address or tax is corrected. A wholesale invoice is the
+/// operator's alone to void, which needs `wholesale:write` besides.
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/void", tag = "Invoices", operation_id = "void_invoice",
     params(InvoicePath),
     responses((status = 201, description = "The credit note.", body = Invoice),
-        (status = 409, description = "Something of it is paid or being paid: `paid`. It is no final invoice of which something is left, or shares a credit note with another: `not_voidable`. A later document takes back what it charges, and is to be voided or discarded first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
+        (status = 409, description = "Something of it is paid or being paid: `paid`. It is no final invoice of which something is left, or shares a credit note with another, or it is a wholesale one of a reseller that was deleted: `not_voidable`. A later document takes back what it charges, and is to be voided or discarded first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
 async fn void(
     Bearer(caller): Bearer,
     Path(at): Path<InvoicePath>,
     Json(body): Json<Void>,
 ) -> Result<(StatusCode, Answer<Invoice>), Problem> {
-    let note = invoice::void(&caller, at.invoice_id, &body.reason).await?;
-    Ok((StatusCode::CREATED, Answer(note.into())))
+    let note = match invoice::void_either(&caller, at.invoice_id, &body.reason).await? {
+        Found::Retail(note) => Invoice::from(*note),
+        Found::Wholesale(note) => Invoice::from(*note),
+    };
+    Ok((StatusCode::CREATED, Answer(note)))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -1,8 +1,9 @@
-//! What a billing run would make of a tenant's account.
+//! What a billing run would make of a tenant's account, or of what a reseller buys from the operator.
 
 use axum::Json as Answer;
 use billing::invoice;
 use billing::preview::{self, NewPreview};
+use billing::wholesale::preview as wholesale;
 use chrono::NaiveDate;
 use kernel::Currency;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::invoice::{InvoiceLine, Money, Tax};
-use super::paths::TenantPath;
+use super::paths::{ResellerPath, TenantPath};
 use super::subscription::NewSubscription;
 use crate::extract::{Bearer, Json, Path};
 use crate::problem::Problem;
@@ -38,7 +39,8 @@ struct PreviewedInvoice {
     kind: &'static str,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// The boundary that it would be made for: a day in the customer's calendar.
+    /// The boundary that it would be made for, or if it is a draft or billed anew, the day on which it would become final: in the
+    /// customer's calendar.
     #[schema(value_type = schema::Day)]
     issued_on: NaiveDate,
     /// By when it would be to be paid.
@@ -58,6 +60,22 @@ struct PreviewedInvoice {
 
 impl From<invoice::Invoice> for PreviewedInvoice {
     fn from(of: invoice::Invoice) -> Self {
+        Self {
+            kind: of.kind.as_str(),
+            currency: of.currency,
+            issued_on: of.issued_on,
+            due_on: of.due_on,
+            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
+            taxes: of.taxes.into_iter().map(Tax::from).collect(),
+            net: of.net.into(),
+            tax: of.tax.into(),
+            total: of.total.into(),
+        }
+    }
+}
+
+impl From<wholesale::Previewed> for PreviewedInvoice {
+    fn from(of: wholesale::Previewed) -> Self {
         Self {
             kind: of.kind.as_str(),
             currency: of.currency,
@@ -113,6 +131,39 @@ async fn preview(
     }))
 }
 
+/// Up to when to look at what a reseller buys.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WholesalePreviewRequest {
+    /// Up to which day, at most two years ahead. When absent: the next boundary.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    as_of: Option<String>,
+}
+
+/// Preview a reseller's next wholesale invoices
+///
+/// The documents that a billing run up to a day would make if what its tenants use, its agreement and taxes stayed as they are now: line
+/// by line what it then makes. For the operator and the reseller itself; nothing is changed by asking.
+#[utoipa::path(post, path = "/v1/resellers/{reseller_id}/wholesale-agreement/preview", tag = "Wholesale",
+    operation_id = "preview_wholesale_agreement", params(ResellerPath),
+    responses((status = 200, description = "What a run would make.", body = Preview)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn preview_wholesale(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Json(body): Json<WholesalePreviewRequest>,
+) -> Result<Answer<Preview>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let made = wholesale::preview(&ctx, body.as_of.as_deref()).await?;
+    Ok(Answer(Preview {
+        as_of: Some(made.as_of),
+        documents: made.documents.into_iter().map(PreviewedInvoice::from).collect(),
+        next_invoice_on: Some(made.next_invoice_on),
+        parked_reason: made.parked_reason,
+    }))
+}
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(preview))
+    OpenApiRouter::default().routes(routes!(preview)).routes(routes!(preview_wholesale))
 }

@@ -169,6 +169,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("offboard_user", NotFound),
     ("pay_invoice", NotFound),
     ("preview_subscription", NotFound),
+    ("preview_wholesale_agreement", NotFound),
     ("put_delegate", NotFound),
     ("put_dunning_policy", NotFound),
     ("put_mailbox_sending_limit", NotFound),

@@ -344,3 +344,90 @@ async fn a_reseller_pays_the_operator_and_has_a_statement_of_account() {
             .expect_problem(404, "not_found");
     }
 }
+
+#[tokio::test]
+async fn the_next_wholesale_invoice_is_shown_to_both_parties_before_it_is_made() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let preview = format!("{path}/wholesale-agreement/preview");
+    app.post(&north, &preview, json!({})).await.expect_problem(404, "not_found");
+    sold_wholesale(&app, &reseller).await;
+    let ahead = app.post(&north, &preview, json!({})).await.expect(200);
+    assert_eq!(app.post(&app.operator, &preview, json!({"as_of": "2026-04-02"})).await.expect(200), ahead);
+    let days = [&ahead["as_of"], &ahead["next_invoice_on"], &ahead["parked_reason"]];
+    assert_eq!(days, [&json!("2026-04-02"), &json!("2026-05-02"), &json!(null)]);
+    let far = app.post(&north, &preview, json!({"as_of": "2199-01-01"})).await;
+    assert_eq!(far.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/as_of");
+    app.post(&north, &preview, json!({"tenant": "x"})).await.expect_problem(422, "invalid_request");
+    let (_, south) = app.reseller("South").await;
+    app.post(&south, &preview, json!({})).await.expect_problem(404, "not_found");
+
+    let listed = async || app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"].clone();
+    assert_eq!(listed().await.as_array().unwrap().len(), 1);
+    app.db.clock().advance(chrono::TimeDelta::days(31));
+    billing::run::run(&app.db.db(), "2026-04-02".parse().unwrap(), None).await.unwrap();
+    let made = listed().await[1].clone();
+    for (name, value) in ahead["documents"][0].as_object().unwrap() {
+        assert_eq!(&made[name], value, "{name}");
+    }
+    assert_eq!(made["total"]["amount_minor"], 50 * 450);
+}
+
+#[tokio::test]
+async fn the_operator_voids_a_wholesale_invoice_and_to_others_there_is_none() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let (_, invoice) = sold_wholesale(&app, &reseller).await;
+    let (path, document) = (format!("/v1/resellers/{reseller}"), format!("/v1/invoices/{}", text(&invoice)));
+    let (void, body) = (format!("{document}/void"), json!({"reason": "the address was wrong"}));
+    app.post(&north, &void, body.clone()).await.expect_problem(403, "forbidden");
+    let key =
+        app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let (_, south) = app.reseller("South").await;
+    let below = app.post(&north, "/v1/resellers", json!({"name": "Below"})).await.expect(201);
+    let below = format!("/v1/resellers/{}/api-keys", text(&below["id"]));
+    let below = app.post(&north, &below, json!({"role": "reseller_admin"})).await.expect(201);
+    for stranger in [text(&key["secret"]), south, text(&below["secret"])] {
+        app.post(&stranger, &void, body.clone()).await.expect_problem(404, "not_found");
+    }
+    let wrong = app.post(&app.operator, &void, json!({"reason": ""})).await;
+    assert_eq!(wrong.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reason");
+    app.db.clock().advance(chrono::TimeDelta::minutes(1));
+    // The same request again is the same credit note.
+    let send = async || {
+        let call = app.call(Method::POST, &void).token(&app.operator).header("idempotency-key", "one");
+        call.json(body.clone()).send().await.expect(201)
+    };
+    let note = send().await;
+    assert_eq!(send().await, note);
+    let said = [&note["number"], &note["kind"], &note["reason"], &note["corrects"]];
+    let expected =
+        [json!("CRN-000001"), json!("credit_note"), json!("the address was wrong"), json!([invoice])];
+    assert_eq!(said, expected.each_ref());
+    assert_eq!(
+        (&note["total"]["amount_minor"], &note["lines"][0]["kind"]),
+        (&json!(-22_500), &json!("credit"))
+    );
+    assert_eq!(app.get(&north, &document).await.expect(200)["status"], "void");
+    app.post(&app.operator, &void, body.clone()).await.expect_problem(409, "not_voidable");
+    let of_note = format!("/v1/invoices/{}", text(&note["id"]));
+    let page = app.call(Method::GET, &of_note).token(&north).header("accept", "text/html").send().await;
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(html.contains("the address was wrong") && html.contains("INV-000001 of"), "{html}");
+    let file = format!("{path}/invoices/{}/reconciliation", text(&note["id"]));
+    let file = app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
+    let rows = String::from_utf8(file.body.to_vec()).unwrap();
+    let amount = |row: &str| serde_json::from_str::<Value>(row).unwrap()["amount_minor"].as_i64().unwrap();
+    assert_eq!(rows.lines().map(amount).sum::<i64>(), -22_500);
+
+    app.db.clock().advance(chrono::TimeDelta::minutes(1));
+    billing::run::run(&app.db.db(), "2026-03-02".parse().unwrap(), None).await.unwrap();
+    let all = app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"].clone();
+    assert_eq!((all.as_array().unwrap().len(), &all[2]["number"]), (3, &json!("INV-000002")));
+    assert_eq!(all[2]["lines"], all[0]["lines"]);
+}

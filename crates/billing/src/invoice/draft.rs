@@ -1,7 +1,7 @@
 //! Drafts: documents that count as billed, and that nobody owes yet. A run makes them final when their day has come, or
 //! somebody does before; or one is discarded, and its boundary is billed anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use kernel::{InvoiceId, TenantId};
@@ -12,8 +12,10 @@ use super::store::{Creditable, Reference, unbilled};
 use super::{DocumentKind, Invoice, enter, store};
 use crate::Error;
 use crate::ledger::{self, Posting};
+use crate::price_book::Item;
 use crate::profile::DAYS_TO_PAY;
-use crate::rating::local_day;
+use crate::rating::{Billed, Rate, local_day};
+use crate::run::opened;
 use crate::series;
 
 /// Makes a draft final today: numbered, posted and due.
@@ -204,11 +206,62 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     let issued = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
     let issuers: BTreeSet<_> = documents.iter().map(|document| document.issuer.id).collect();
     for past in issuers.iter().filter_map(|issuer| issued.pasts.get(issuer)) {
-        if !past.history.stands_alone()? {
-            let detail =
-                "a later document takes back what it charges, and is to be voided or discarded first";
-            return Err(Error::Conflict { code: "credited_since", detail });
-        }
+        must_stand_alone(past.history.stands_alone()?)?;
     }
-    Ok(())
+    // The money alone would not say so: what some days are credited others may be charged.
+    let cycles = opened(tx, None).await?;
+    let mut states = cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
+    must_stand_alone(states.all(|(item, state)| are_charged(item, &state.billed)))
+}
+
+/// Whether what is left, when documents count as billed no more, takes back nothing that is charged no more.
+pub(crate) fn must_stand_alone(stands_alone: bool) -> Result<(), Error> {
+    if stands_alone {
+        return Ok(());
+    }
+    let detail = "a later document takes back what it charges, and is to be voided or discarded first";
+    Err(Error::Conflict { code: "credited_since", detail })
+}
+
+/// Whether all units that are credited of a cycle are charged, at their rate and on their days. Of storage only the whole of a cycle
+/// is.
+pub(crate) fn are_charged(item: Item, lines: &[Billed]) -> bool {
+    // By how much the level of each rate changes on a day; after its last day it is back at nothing.
+    let mut steps = BTreeMap::<(&Rate, NaiveDate), i64>::new();
+    for line in lines.iter().filter(|_| item != Item::Storage) {
+        *steps.entry((&line.rate, line.period.start())).or_default() += line.quantity;
+        *steps.entry((&line.rate, line.period.end())).or_default() -= line.quantity;
+    }
+    let mut level = 0;
+    steps.into_values().all(|step| {
+        level += step;
+        level >= 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rating::{Span, Tariff};
+
+    fn line(unit_price: &str, from: &str, until: &str, quantity: i64) -> Billed {
+        let rate = Rate::from(Tariff::Flat(unit_price.parse().unwrap()));
+        let period = Span::new(from.parse().unwrap(), until.parse().unwrap()).unwrap();
+        Billed { rate, period, quantity, amount_minor: 0, discount_minor: 0 }
+    }
+
+    #[test]
+    fn a_unit_that_is_credited_is_charged_at_its_price_and_on_its_days() {
+        let charged = line("4", "2026-01-01", "2026-02-01", 2);
+        let part = |quantity| line("4", "2026-01-11", "2026-01-21", quantity);
+        let are = |lines: &[Billed]| are_charged(Item::Mailbox, lines);
+        assert!(are(&[]) && are(&[charged.clone(), part(-2)]));
+        assert!(!are(&[charged.clone(), part(-3)]));
+        // Neither more units on other days nor some at another price.
+        assert!(!are(&[line("4", "2026-01-21", "2026-02-01", 9), part(-1)]));
+        assert!(!are(&[line("5", "2026-01-01", "2026-02-01", 2), part(-1)]));
+        let dearer = line("5", "2026-01-11", "2026-01-21", 1);
+        assert!(are(&[part(-1), part(-1), part(1), dearer, charged]));
+        assert!(are_charged(Item::Storage, &[part(-1)]));
+    }
 }

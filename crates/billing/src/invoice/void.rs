@@ -1,7 +1,7 @@
 //! Voiding an invoice: a credit note takes back the whole of what is left of it, and neither counts as billed any more, so
 //! that the next run bills anew what is owed, by the profiles and rates of then.
 
-use kernel::{Checks, InvoiceId};
+use kernel::{Checks, InvoiceId, Money};
 use serde_json::json;
 use tenancy::{Action, Caller, TenantTx, event};
 
@@ -27,17 +27,18 @@ const MAX_REASON_CHARS: usize = 200;
 pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoice, Error> {
     let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceWrite)?;
-    let mut checks = Checks::default();
-    checks.name(reason, MAX_REASON_CHARS, "/reason");
-    checks.done().map_err(Error::Invalid)?;
+    check_reason(reason)?;
     let mut tx = ctx.begin().await?;
     // The tenant's row before the subscription's, as whoever changes that does: what dunning took may be given back.
     subscription::store::find_locked(&mut tx).await?;
     let invoice = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let family = family(&mut tx, invoice).await?;
     let [invoice, ..] = family.as_slice() else { return Err(Error::Stored("invoice")) };
-    let totals = opposite(&family)?;
-    must_be_unpaid(&mut tx, invoice, totals.total_minor).await?;
+    let totals = opposite(family.iter().map(|document| [document.net, document.tax, document.total]))?;
+    let is_being_paid = unbilled::is_being_paid(&mut tx, id).await?;
+    // Counted again: a payment may have come before the invoice's row was held.
+    let due_minor = Receivables::read(&mut tx).await?.due_minor(id);
+    must_be_unpaid(due_minor, &totals, is_being_paid)?;
     let today = local_day(ctx.now(), ctx.time_zone());
     let number = series::store::take(tx.conn(), invoice.issuer.id, DocumentKind::CreditNote.series()).await?;
     // After whoever had the number before it.
@@ -79,47 +80,63 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     Ok(note)
 }
 
-fn not_voidable(detail: &'static str) -> Error {
+/// Checks what a credit note is to say.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
+    let mut checks = Checks::default();
+    checks.name(reason, MAX_REASON_CHARS, "/reason");
+    checks.done().map_err(Error::Invalid)
+}
+
+pub(crate) fn not_voidable(detail: &'static str) -> Error {
     Error::Conflict { code: "not_voidable", detail }
+}
+
+/// Whether an invoice may be voided as it is: a final one that is not void.
+pub(crate) fn must_be_final(kind: DocumentKind, status: &str) -> Result<(), Error> {
+    if kind == DocumentKind::Invoice && matches!(status, "final" | "paid") {
+        return Ok(());
+    }
+    Err(not_voidable("only a final invoice that is not void already can be voided"))
+}
+
+/// Whether a credit note that corrects so many invoices is one's alone.
+pub(crate) fn must_be_its_own(corrects: i64) -> Result<(), Error> {
+    if corrects > 1 {
+        return Err(not_voidable("a credit note corrects it and other invoices"));
+    }
+    Ok(())
 }
 
 /// An invoice with the credit notes that correct it and nothing else: together they are what is left of it.
 async fn family(tx: &mut TenantTx, invoice: Invoice) -> Result<Vec<Invoice>, Error> {
-    if invoice.kind != DocumentKind::Invoice || !matches!(invoice.status.as_str(), "final" | "paid") {
-        return Err(not_voidable("only a final invoice that is not void already can be voided"));
-    }
+    must_be_final(invoice.kind, &invoice.status)?;
     let mut family = vec![invoice];
     let Some(id) = family.first().map(|invoice| invoice.id) else { return Ok(family) };
     for (credit_note, corrects) in unbilled::corrections(tx, id).await? {
-        if corrects > 1 {
-            return Err(not_voidable("a credit note corrects it and other invoices"));
-        }
+        must_be_its_own(corrects)?;
         family.push(store::find(tx, credit_note).await?.ok_or(Error::Stored("credit note"))?);
     }
     Ok(family)
 }
 
-/// What takes documents back that come to more than nothing.
-fn opposite(family: &[Invoice]) -> Result<Totals, Error> {
-    let sum = |amount: fn(&Invoice) -> i64| {
-        let sum = family.iter().try_fold(0_i64, |sum, document| sum.checked_sub(amount(document)));
-        sum.ok_or(Error::Stored("amount"))
-    };
-    let totals = Totals {
-        lines_net_minor: Vec::new(),
-        groups: Vec::new(),
-        net_minor: sum(|document| document.net.amount_minor)?,
-        tax_minor: sum(|document| document.tax.amount_minor)?,
-        total_minor: sum(|document| document.total.amount_minor)?,
-    };
-    if totals.total_minor < 0 { Ok(totals) } else { Err(not_voidable("nothing of it is left to take back")) }
+/// What takes documents back, of which it is the net, the tax and the total of each, and which come to more than nothing.
+pub(crate) fn opposite(documents: impl Iterator<Item = [Money; 3]>) -> Result<Totals, Error> {
+    let mut sums = [0_i64; 3];
+    for amounts in documents {
+        for (sum, amount) in sums.iter_mut().zip(amounts) {
+            *sum = sum.checked_sub(amount.amount_minor).ok_or(Error::Stored("amount"))?;
+        }
+    }
+    let [net_minor, tax_minor, total_minor] = sums;
+    if total_minor >= 0 {
+        return Err(not_voidable("nothing of it is left to take back"));
+    }
+    Ok(Totals { lines_net_minor: Vec::new(), groups: Vec::new(), net_minor, tax_minor, total_minor })
 }
 
 /// What is due must be all that is left: neither a payment nor another's credit has gone to it.
-async fn must_be_unpaid(tx: &mut TenantTx, invoice: &Invoice, opposite_minor: i64) -> Result<(), Error> {
-    let is_being_paid = unbilled::is_being_paid(tx, invoice.id).await?;
-    let due_minor = Receivables::read(tx).await?.due_minor(invoice.id);
-    if due_minor == opposite_minor.saturating_neg() && !is_being_paid {
+pub(crate) fn must_be_unpaid(due_minor: i64, opposite: &Totals, is_being_paid: bool) -> Result<(), Error> {
+    if due_minor == opposite.total_minor.saturating_neg() && !is_being_paid {
         return Ok(());
     }
     let detail = "something of it is paid, or a payment of it is under way: what was paid is paid back first";

@@ -75,7 +75,7 @@ impl<'a> From<&'a WholesaleInvoice> for Stored<'a> {
         });
         Self {
             id: of.id,
-            boundary: of.issued_on,
+            boundary: of.billing.map_or(of.issued_on, |billing| billing.boundary),
             issuer: of.issuer.profile.as_ref(),
             customer: of.customer.profile.as_ref(),
             tax_rates_known: of.tax_rates_known,

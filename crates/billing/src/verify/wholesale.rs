@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Money, Page, PageRequest, ResellerId, TenantId};
+use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::Caller;
 
 use super::difference::{Difference, LineFigures};
-use super::{Verified, system, tax};
+use super::{Verified, system, tax, unbilled};
 use crate::Error;
-use crate::invoice::InvoiceLineKind;
 use crate::invoice::tax::{Past, Shown};
-use crate::rating::{PriceBasis, RatingError};
+use crate::invoice::{Billing, InvoiceLineKind};
+use crate::price_book::Item;
+use crate::rating::{Billed, CycleState, PriceBasis, RatingError};
 use crate::series::OPERATOR;
 use crate::subscription::{Cycles, RatedLine};
 use crate::tax_rate::{self, TaxRate};
@@ -30,6 +31,7 @@ pub(super) use store::agreements;
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
 struct Recorded {
+    billing: Billing,
     counted: CountedAt,
     terms: usize,
     logs: BTreeMap<TenantId, Known>,
@@ -53,12 +55,21 @@ pub(super) async fn look(
     differences.extend(store::balances_apart(&mut tx, reseller_id).await?);
     differences.extend(store::over_refunded(&mut tx, reseller_id).await?);
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
+    let Documents { billed: documents, voids } = documents(&mut tx, reseller_id).await?;
+    let unbilled = store::unbilled(&mut tx, reseller_id).await?;
+    {
+        let billed: Vec<unbilled::Document<'_>> = documents.values().map(Into::into).collect();
+        let voids: Vec<unbilled::Document<'_>> = voids.iter().map(Into::into).collect();
+        differences.extend(unbilled::check(&billed, &voids, &unbilled));
+    }
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,
         logs: logs(&mut tx, &agreement).await?,
-        documents: documents(&mut tx, reseller_id).await?,
+        documents,
+        unbilled,
         stored: billed::cycles(&mut tx, reseller_id).await?,
         rates: tax_rate::store::rates(tx.conn(), OPERATOR).await?,
+        kept: Vec::new(),
         past: Past::default(),
         is_broken: false,
         agreement,
@@ -81,17 +92,27 @@ async fn logs(tx: &mut SystemTx, agreement: &Agreement) -> Result<BTreeMap<Tenan
     Logs::read(tx, &tenants, &agreement.items(), (None, DateTime::<Utc>::MAX_UTC)).await
 }
 
-async fn documents(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-) -> Result<BTreeMap<NaiveDate, WholesaleInvoice>, Error> {
-    let mut all = BTreeMap::new();
+/// A reseller's documents.
+struct Documents {
+    /// By what they were made by.
+    billed: BTreeMap<Billing, WholesaleInvoice>,
+    /// The credit notes that void an invoice.
+    voids: Vec<WholesaleInvoice>,
+}
+
+async fn documents(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Documents, Error> {
+    let mut all = Documents { billed: BTreeMap::new(), voids: Vec::new() };
     let mut after = None;
     loop {
         let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
         let rows = invoice::store::list(tx, reseller_id, &request).await?;
         let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
-        all.extend(page.items.into_iter().map(|invoice| (invoice.issued_on, invoice)));
+        for document in page.items {
+            match document.billing {
+                Some(billing) => drop(all.billed.insert(billing, document)),
+                None => all.voids.push(document),
+            }
+        }
         after = page.next;
         if after.is_none() {
             return Ok(all);
@@ -107,11 +128,14 @@ struct Replay {
     logs: BTreeMap<TenantId, Logs>,
     /// The cycles as they are stored.
     stored: Cycles,
-    /// By the day that they were issued on; those that are computed are taken out.
-    documents: BTreeMap<NaiveDate, WholesaleInvoice>,
+    /// By what they were made by; those that are computed are taken out.
+    documents: BTreeMap<Billing, WholesaleInvoice>,
+    /// What counts as billed no more, and after which billing that was.
+    unbilled: Vec<(Billing, InvoiceId)>,
     /// The operator's rates of tax, in the order in which they were added.
     rates: Vec<TaxRate>,
-    /// What was taxed before.
+    /// The documents that count as billed so far, in their order, and how they were taxed.
+    kept: Vec<WholesaleInvoice>,
     past: Past,
     /// Whether a document is missing: nobody can say how it was taxed, nor what is credited of it.
     is_broken: bool,
@@ -125,15 +149,19 @@ impl Replay {
         let (mut parties, mut cycles) = (BTreeMap::new(), Cycles::new());
         let (mut due, mut last) = (self.agreement.starts_on, None);
         for known in &recorded {
-            let boundary = known.counted.boundary;
-            if boundary != due {
+            let Billing { boundary, revision } = known.billing;
+            // Billed again: only ever the last.
+            let is_again = revision > 1 && last.is_some_and(|last: &CountedAt| last.boundary == boundary);
+            if boundary != due && !is_again {
                 differences.push(Difference::Boundary { computed: Some(due), stored: Some(boundary) });
             }
             let cut = || Box::new(Difference::LogCut { boundary });
             let agreement = self.agreement.with_first_terms(known.terms).ok_or_else(cut)?;
             let at_boundary = self.parties(known, &mut parties).ok_or_else(cut)?;
             let mut account = Account::new(&agreement, at_boundary, cycles);
-            let settled = last.replace(&known.counted).map(|last| known.counted.settled(last));
+            // As the run did: one that bills a boundary again looks at every cycle.
+            let before = last.replace(&known.counted).filter(|_| revision == 1);
+            let settled = before.map(|before| known.counted.settled(before));
             let made =
                 account.bill(&known.counted, settled).map_err(|error| not_ratable(boundary, &error))?;
             let lines = made.lines;
@@ -143,19 +171,27 @@ impl Replay {
                 .map(|line| computed(line, &agreement))
                 .collect::<Option<Vec<_>>>()
                 .ok_or(Difference::Unreadable("price"))?;
-            let stored = self.documents.remove(&boundary);
-            let before = differences.len();
+            let stored = self.documents.remove(&known.billing);
+            let found_before = differences.len();
             compare(boundary, &computed, stored.as_ref(), differences);
-            let are_as_rated = differences.len() == before;
+            let are_as_rated = differences.len() == found_before;
             // Beside a wrong line they would say the same again.
             differences.extend(self.taxes(&lines, stored.as_ref()).into_iter().filter(|_| are_as_rated));
             let Account { parties: billed, cycles: opened, .. } = account;
             parties.extend(billed.into_iter().map(|party| (party.tenant_id, party)));
             cycles = opened;
+            self.kept.extend(stored);
+            for document in self.let_go(known.billing) {
+                take_out(&document, &mut parties, &mut cycles);
+            }
         }
-        if due != self.agreement.next_invoice_on {
+        // What was voided since is billed by the next run, as of the last boundary.
+        let last = recorded.last().map(|last| last.billing);
+        let again = last.filter(|last| self.unbilled.iter().any(|(after, _)| after == last));
+        let next = again.map_or(due, |last| last.boundary);
+        if next != self.agreement.next_invoice_on {
             differences.push(Difference::Boundary {
-                computed: Some(due),
+                computed: Some(next),
                 stored: Some(self.agreement.next_invoice_on),
             });
         }
@@ -167,6 +203,23 @@ impl Replay {
         let apart = days(&cycles).symmetric_difference(&days(&self.stored)).next().copied();
         differences.extend(apart.map(|(cycle, ..)| Difference::Cycle { starts_on: cycle.charged.start() }));
         Ok(())
+    }
+
+    /// Lets the documents go that count as billed no more since a billing.
+    fn let_go(&mut self, after: Billing) -> Vec<WholesaleInvoice> {
+        let since = self.unbilled.iter().filter(|(billing, _)| *billing == after);
+        let since: BTreeSet<InvoiceId> = since.map(|(_, id)| *id).collect();
+        if since.is_empty() {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.kept).into_iter();
+        let (gone, kept): (Vec<_>, Vec<_>) = all.partition(|document| since.contains(&document.id));
+        self.past = Past::default();
+        for document in &kept {
+            tax::Stored::from(document).take_into(&mut self.past);
+        }
+        self.kept = kept;
+        gone
     }
 
     /// Taxes the lines that a boundary owes, and compares with its document, which is then of what was taxed before.
@@ -231,12 +284,39 @@ fn compare(
     }
 }
 
-/// The lines as they were rated: the parts of one together.
+/// Takes out of what was billed the lines of a document.
+fn take_out(document: &WholesaleInvoice, parties: &mut BTreeMap<TenantId, Party>, of_nobody: &mut Cycles) {
+    for (first, line) in parts(document) {
+        let cycles = match line.tenant_id {
+            Some(id) => parties.get_mut(&id).map(|party| &mut party.cycles),
+            None => Some(&mut *of_nobody),
+        };
+        let item = first.item.parse::<Item>().ok();
+        let of_item = cycles.zip(item).and_then(|(cycles, item)| cycles.get_mut(&item));
+        let is_it = |billed: &Billed| {
+            (billed.period, billed.quantity, billed.amount_minor)
+                == (line.period, line.quantity, line.amount.amount_minor)
+                && billed.rate.tariff.unit_price() == line.unit_price
+        };
+        let of_cycle = |state: &&mut CycleState| state.cycle.charged.start() == first.cycle_starts_on;
+        let Some(state) = of_item.and_then(|states| states.iter_mut().find(of_cycle)) else { continue };
+        if let Some(at) = state.billed.iter().position(is_it) {
+            state.billed.remove(at);
+        }
+    }
+}
+
+/// The lines as they were rated.
 fn rated_lines(document: &WholesaleInvoice) -> Vec<LineFigures> {
+    parts(document).map(|(_, line)| line).collect()
+}
+
+/// The lines as they were rated, the parts of one together, each with its first part.
+fn parts(document: &WholesaleInvoice) -> impl Iterator<Item = (&WholesaleLine, LineFigures)> {
     let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
-    let whole = |parts: &[WholesaleLine]| {
+    parts.filter_map(|parts| {
         let (first, others) = parts.split_first()?;
-        Some(others.iter().map(as_stored).fold(as_stored(first), |sum, part| LineFigures {
+        let whole = others.iter().map(as_stored).fold(as_stored(first), |sum, part| LineFigures {
             quantity: sum.quantity.saturating_add(part.quantity),
             seat_days: sum.seat_days.saturating_add(part.seat_days),
             amount: Money::new(
@@ -244,9 +324,9 @@ fn rated_lines(document: &WholesaleInvoice) -> Vec<LineFigures> {
                 sum.amount.currency,
             ),
             ..sum
-        }))
-    };
-    parts.filter_map(whole).collect()
+        });
+        Some((first, whole))
+    })
 }
 
 fn as_stored(line: &WholesaleLine) -> LineFigures {

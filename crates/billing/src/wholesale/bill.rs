@@ -1,12 +1,13 @@
 //! Billing one agreement: one transaction that locks its row, rates every tenant at each due boundary, and writes the
 //! documents.
 
-mod document;
+pub(super) mod document;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
 use kernel::{ResellerId, TenantId};
 use serde_json::json;
 use tenancy::placement::{self, Placement};
@@ -15,11 +16,12 @@ use tenancy::{Caller, Scope, event};
 use super::agreement::{self, Agreement};
 use super::counted::{Below, CountedAt, counted};
 use super::logs::{Known, Logs};
-use super::rate::{Account, AtBoundary, Party, with_lines};
+use super::rate::{Account, AtBoundary, Party, PartyLine, with_lines};
 use super::system;
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::Item;
-use crate::rating::{Span, local_day, sampled_from};
+use crate::rating::{CycleState, Span, local_day, sampled_from};
 use crate::run::account::{Outcome, RECORD_OF_BILLED, Treatment, is_of_account};
 use crate::subscription::Cycles;
 
@@ -90,43 +92,88 @@ async fn claim_and_bill(
     if agreement.next_invoice_on > until {
         return Ok(Outcome::Elsewhere);
     }
-    let mut last = store::last_billed(&mut tx, reseller_id).await?;
-    let tenants = Tenants::of(&mut tx, &agreement, last.as_ref(), (until, now)).await?;
-    let mut account = tenants.account(&mut tx, &agreement).await?;
-    let mut documents = Vec::new();
-    let mut boundary = agreement.next_invoice_on;
-    let items = agreement.items();
-    while boundary <= until {
-        let counted = tenants.counted(&agreement, boundary);
-        let settled = last.as_ref().map(|last| counted.settled(last));
-        let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
-        for (item, state) in &opened {
-            store::cover_cycle(&mut tx, reseller_id, *item, state).await?;
-        }
-        store::record_boundary(&mut tx, reseller_id, boundary, agreement.terms_known()).await?;
-        for (tenant_id, days) in &counted.tenants {
-            let known = tenants.known(*tenant_id)?;
-            store::record_tenant(&mut tx, reseller_id, boundary, *tenant_id, known, days).await?;
-        }
-        let before = last.as_ref().map_or(agreement.starts_on, |last| last.boundary);
-        if let Some(changes) = Span::new(before, boundary) {
-            store::cover_changes(&mut tx, reseller_id, &items, changes).await?;
-        }
-        if !lines.is_empty() {
-            documents.push((boundary, lines));
-        }
-        last = Some(counted);
-        boundary = account.next_boundary(boundary)?;
-    }
-    let (invoices, credit_notes) = document::finalise(&mut tx, caller, &agreement, &documents).await?;
-    store::advance(&mut tx, reseller_id, boundary).await?;
+    let owed = owed(&mut tx, &agreement, (until, now)).await?;
+    let documents = document::draft(&mut tx, &agreement, &owed.boundaries, until).await?;
+    record(&mut tx, &agreement, &owed).await?;
+    let (invoices, credit_notes) = match &documents {
+        Some(documents) => document::write(&mut tx, caller, documents).await?,
+        None => (0, 0),
+    };
+    store::advance(&mut tx, reseller_id, owed.next_boundary).await?;
     tx.commit().await?;
     Ok(Outcome::Billed { invoices, credit_notes, drafts: 0 })
 }
 
+/// What is owed at the boundaries of an agreement up to a day.
+pub(super) struct Owed {
+    pub(super) boundaries: Vec<Rated>,
+    /// The one after these.
+    pub(super) next_boundary: NaiveDate,
+    /// How much of each tenant's logs is known.
+    known: BTreeMap<TenantId, Known>,
+}
+
+/// A boundary with what is owed at it.
+pub(super) struct Rated {
+    billing: Billing,
+    lines: Vec<PartyLine>,
+    counted: CountedAt,
+    opened: Vec<(Item, CycleState)>,
+    /// The days whose changes are billed by it.
+    changes: Option<Span>,
+}
+
+/// Rates every boundary of an agreement up to a day, by what is known now; the last that was billed again, where something of it
+/// was voided. Only reads.
+pub(super) async fn owed(
+    tx: &mut SystemTx,
+    agreement: &Agreement,
+    (until, now): (NaiveDate, DateTime<Utc>),
+) -> Result<Owed, Error> {
+    let (last_billing, last) = store::last_billed(tx, agreement.reseller_id).await?.unzip();
+    let mut boundary = agreement.next_invoice_on;
+    let again = |boundary: NaiveDate| last_billing.filter(|last: &Billing| last.boundary == boundary);
+    // Of any cycle the lines may have been let go that are billed again.
+    let settling = last.as_ref().filter(|_| again(boundary).is_none());
+    let tenants = Tenants::of(tx, agreement, settling, (until, now)).await?;
+    let mut account = tenants.account(tx, agreement).await?;
+    let mut boundaries: Vec<Rated> = Vec::new();
+    while boundary <= until {
+        let counted = tenants.counted(agreement, boundary);
+        let before = boundaries.last().map(|rated| &rated.counted).or(last.as_ref());
+        let again = again(boundary);
+        let settled = before.filter(|_| again.is_none()).map(|before| counted.settled(before));
+        let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
+        let changes = Span::new(before.map_or(agreement.starts_on, |before| before.boundary), boundary);
+        let billing = Billing { boundary, revision: again.map_or(1, |last| last.revision + 1) };
+        boundaries.push(Rated { billing, lines, counted, opened, changes });
+        boundary = account.next_boundary(boundary)?;
+    }
+    Ok(Owed { boundaries, next_boundary: boundary, known: tenants.known() })
+}
+
+/// Records which boundaries and days are billed, and by what they were found.
+async fn record(tx: &mut SystemTx, agreement: &Agreement, owed: &Owed) -> Result<(), Error> {
+    let (reseller_id, items) = (agreement.reseller_id, agreement.items());
+    for Rated { billing, counted, opened, changes, .. } in &owed.boundaries {
+        for (item, state) in opened {
+            store::cover_cycle(tx, reseller_id, *item, state).await?;
+        }
+        store::record_boundary(tx, reseller_id, *billing, agreement.terms_known()).await?;
+        for (tenant_id, days) in &counted.tenants {
+            let known = *owed.known.get(tenant_id).ok_or(Error::Stored("event log"))?;
+            store::record_tenant(tx, reseller_id, *billing, *tenant_id, known, days).await?;
+        }
+        if let Some(changes) = changes {
+            store::cover_changes(tx, reseller_id, &items, *changes).await?;
+        }
+    }
+    Ok(())
+}
+
 /// On which days each tenant that ever used anything counts, as far as is known today.
 pub(super) async fn counted_today(
-    tx: &mut db::SystemTx,
+    tx: &mut SystemTx,
     agreement: &Agreement,
     last: &CountedAt,
     now: DateTime<Utc>,
@@ -149,7 +196,7 @@ struct Tenants {
 impl Tenants {
     /// With what it takes to bill boundaries up to a day, after the last that was billed.
     async fn of(
-        tx: &mut db::SystemTx,
+        tx: &mut SystemTx,
         agreement: &Agreement,
         last: Option<&CountedAt>,
         (until, now): (NaiveDate, DateTime<Utc>),
@@ -172,11 +219,7 @@ impl Tenants {
     }
 
     /// The account of every tenant that ever used anything.
-    async fn account<'a>(
-        &self,
-        tx: &mut db::SystemTx,
-        agreement: &'a Agreement,
-    ) -> Result<Account<'a>, Error> {
+    async fn account<'a>(&self, tx: &mut SystemTx, agreement: &'a Agreement) -> Result<Account<'a>, Error> {
         let mut billed = store::billed_lines(tx, agreement.reseller_id).await?;
         let mut parties = Vec::new();
         for (tenant_id, logs) in &self.logs {
@@ -212,7 +255,7 @@ impl Tenants {
         CountedAt { boundary, tenants: ids.map(of).collect() }
     }
 
-    fn known(&self, tenant_id: TenantId) -> Result<Known, Error> {
-        Ok(self.logs.get(&tenant_id).ok_or(Error::Stored("event log"))?.known())
+    fn known(&self) -> BTreeMap<TenantId, Known> {
+        self.logs.iter().map(|(tenant_id, logs)| (*tenant_id, logs.known())).collect()
     }
 }

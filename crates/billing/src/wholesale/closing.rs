@@ -51,7 +51,7 @@ async fn require_billed(tx: &mut SystemTx, ctx: &ResellerCtx, agreement: &Agreem
     let is_due = agreement.next_invoice_on <= local_day(now, agreement.time_zone);
     let last = bill::store::last_billed(tx, agreement.reseller_id).await?;
     let is_settled = match last {
-        Some(last) => {
+        Some((_, last)) => {
             let today = bill::counted_today(tx, agreement, &last, now).await?;
             let reaches = |days: &Counted| days.until.is_none_or(|until| until > last.boundary);
             today.settled(&last) == last.boundary && !today.tenants.values().flatten().any(reaches)

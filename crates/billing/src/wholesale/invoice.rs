@@ -4,13 +4,17 @@
 pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId, TenantId};
-use tenancy::{Action, Caller, ResellerCtx};
+use serde_json::json;
+use tenancy::{Action, Caller, ResellerCtx, Scope, event};
 
 use super::{must_be_party, system};
 use crate::Error;
-use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::ledger::{self, Posting};
 use crate::rating::{LineKind, Span, TaxGroup, UnitPrice};
+use crate::series::OPERATOR;
 
 /// A final document, signed as the reseller's account sees it.
 #[derive(Debug, Clone)]
@@ -27,12 +31,17 @@ pub struct WholesaleInvoice {
     pub customer: Customer<ResellerId>,
     /// What every amount is in.
     pub currency: Currency,
-    /// The boundary that it was made for: a day in the agreement's calendar.
+    /// The boundary that it was made for, or if it was billed anew or voids an invoice, the day on which that was: in the
+    /// agreement's calendar.
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `paid` for an invoice of which nothing is due; else `final`.
+    /// `void` for an invoice that was voided; `paid` for one of which nothing is due; else `final`.
     pub status: String,
+    /// Of a credit note that voids an invoice: why.
+    pub reason: Option<String>,
+    /// What it was made by; `None`: it voids an invoice.
+    pub(crate) billing: Option<Billing>,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
     /// What it is for, by tenant; the commitment last.
@@ -106,12 +115,34 @@ pub(super) struct NewInvoice<'a> {
     pub(super) customer: &'a Customer<ResellerId>,
     pub(super) tax_rates_known: i64,
     pub(super) currency: Currency,
+    pub(super) billing: Option<Billing>,
+    pub(super) reason: Option<&'a str>,
     pub(super) issued_on: NaiveDate,
     pub(super) due_on: NaiveDate,
     pub(super) net_minor: i64,
     pub(super) tax_minor: i64,
     pub(super) total_minor: i64,
     pub(super) finalized_at: DateTime<Utc>,
+}
+
+/// Posts a document that was written, and tells of it.
+pub(super) async fn complete(tx: &mut SystemTx, caller: &Caller, new: &NewInvoice<'_>) -> Result<(), Error> {
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: OPERATOR,
+        currency: new.currency,
+        net_minor: new.net_minor,
+        tax_minor: new.tax_minor,
+        effective_on: new.issued_on,
+        posted_at: new.finalized_at,
+    };
+    ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
+    // Resellers above see the trail too, and are not to know how much.
+    let data = json!({"kind": new.kind.as_str(), "number": new.number, "issued_on": new.issued_on});
+    let (trail, kind) = (Scope::Reseller(new.reseller_id), event::Kind::WholesaleInvoiceFinalized);
+    event::record_on(tx, caller, trail, kind, new.id, data).await?;
+    Ok(())
 }
 
 /// A reseller's documents, in the order in which they were made.

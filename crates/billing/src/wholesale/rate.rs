@@ -74,12 +74,12 @@ impl<'a> Account<'a> {
         let (boundary, zone) = (*boundary, self.agreement.time_zone);
         let counted = |party: &Party| tenants.get(&party.tenant_id).map_or(&[][..], Vec::as_slice);
         let counted: Vec<_> = self.parties.iter().map(counted).collect();
-        let mut made = AtBoundary { lines: Vec::new(), opened: Vec::new() };
+        let (mut made, nothing) = (AtBoundary { lines: Vec::new(), opened: Vec::new() }, Log::default());
         for (&item, timeline) in &self.timelines {
             let mut cycles = self.cycles.remove(&item).unwrap_or_default();
             let known = cycles.len();
             // The agreement's own cycles are those of an account that has no seat.
-            Boundary::open(timeline, boundary, zone, &mut cycles, &Log::default())?;
+            let own = Boundary::open(timeline, boundary, zone, &mut cycles, &nothing)?;
             made.opened.extend(cycles.iter().skip(known).map(|state| (item, state.clone())));
             let lines = match item {
                 Item::Storage => {
@@ -88,7 +88,7 @@ impl<'a> Account<'a> {
                     of.bill(&mut cycles, &mut self.parties, &counted)?
                 }
                 Item::Mailbox | Item::SharedMailbox | Item::Archive => {
-                    let of = Counting { agreement: self.agreement, item, timeline, boundary, known };
+                    let of = Counting { agreement: self.agreement, item, timeline, boundary, own, known };
                     of.bill(&mut cycles, &mut self.parties, &counted)?
                 }
             };
@@ -112,6 +112,8 @@ struct Counting<'a> {
     item: Item,
     timeline: &'a Timeline,
     boundary: NaiveDate,
+    /// The agreement's own, by which its cycles open.
+    own: Boundary<'a>,
     /// How many cycles were open before.
     known: usize,
 }
@@ -141,8 +143,9 @@ impl Counting<'_> {
             open.push(Open { tenant_id: *tenant_id, boundary, cycles, lines: Vec::new() });
         }
         let mut unused = Vec::new();
-        for (index, state) in of_nobody.iter_mut().enumerate().rev() {
-            unused.extend(bill_cycle((self.agreement, self.item), state, index >= self.known, &mut open)?);
+        for state in of_nobody.iter_mut().rev() {
+            let is_new = self.own.is_new(state);
+            unused.extend(bill_cycle((self.agreement, self.item), state, is_new, &mut open)?);
         }
         let of_tenants = open
             .into_iter()
@@ -198,7 +201,6 @@ fn bill_cycle(
         Item::Mailbox => unused(agreement, of, &days, &tenants)?,
         _ => BTreeMap::new(),
     };
-    let is_new = is_new && of.billed.is_empty();
     let mut rates: Vec<Rate> = Vec::new();
     let in_force = tenants.iter().flat_map(|tenant| &tenant.levels).map(|(rate, _)| rate);
     for rate in in_force.chain(of.billed.iter().map(|line| &line.rate)).chain(unused.keys()) {

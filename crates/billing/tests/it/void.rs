@@ -246,6 +246,36 @@ async fn a_void_waits_for_the_later_ones_and_for_payments() {
     assert_clean(&world, 5).await;
 }
 
+#[tokio::test]
+async fn what_a_later_one_credits_goes_first_though_it_charges_more() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-06T09:00");
+    remove_first(&world.ctx).await;
+    at(&world, "2026-01-20T09:00");
+    for name in ["eve", "mia", "zoe"] {
+        seat(&world.ctx, name).await;
+    }
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let [first, second] = &invoices(&world.ctx).await[..] else { panic!("two invoices") };
+    // 13 days of a seat are credited, and 12 of two are charged.
+    assert_eq!(invoice::void(&world.operator, first.id, "x").await.unwrap_err().code(), "credited_since");
+    for one in [second, first] {
+        invoice::void(&world.operator, one.id, "x").await.unwrap();
+    }
+    assert_clean(&world, 4).await;
+    at(&world, "2026-02-01T10:00");
+    assert_eq!(run(&world, "2026-02-01").await.accounts_parked, 0);
+    assert_clean(&world, 5).await;
+    let total: i64 = invoices(&world.ctx).await.iter().map(|document| document.total.amount_minor).sum();
+    assert_eq!(total, first.total.amount_minor + second.total.amount_minor);
+}
+
 /// What is found after the owner's hand has done something to an account with a void in it.
 async fn after(tampering: &str) -> Vec<Difference> {
     let world = world_on("2026-01-01").await;

@@ -3,9 +3,11 @@
 mod closing;
 pub(super) mod items;
 mod payment;
+pub(super) mod preview;
 pub(super) mod tax;
 mod tiers;
 mod verify;
+mod void;
 
 use billing::price_book::{get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};

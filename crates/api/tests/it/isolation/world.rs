@@ -325,7 +325,7 @@ impl World {
             }),
             "void_invoice" => json!({"reason": "the address was wrong"}),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
-            "cancel_subscription" | "preview_subscription" => json!({}),
+            "cancel_subscription" | "preview_subscription" | "preview_wholesale_agreement" => json!({}),
             "create_tax_rate" | "create_operator_tax_rate" => {
                 json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"})
             }

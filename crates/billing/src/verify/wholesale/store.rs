@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use db::{SystemRead, SystemTx};
-use kernel::{ResellerId, TenantId};
+use kernel::{InvoiceId, ResellerId, TenantId};
 use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use super::super::difference::Difference;
 use super::super::store::{OverRefunded, TwoBalances, fault};
 use super::Recorded;
 use crate::Error;
+use crate::invoice::Billing;
 use crate::wholesale::counted::{Counted, CountedAt};
 use crate::wholesale::logs::Known;
 
@@ -46,7 +47,7 @@ pub(super) async fn tenants(tx: &mut SystemTx, reseller_id: ResellerId) -> Resul
 pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<Recorded>, Error> {
     let count = |known: i64| usize::try_from(known).map_err(|_| Error::Stored("billed boundary"));
     let rows = sqlx::query!(
-        "select boundary, terms_known from wholesale_boundaries where reseller_id = $1",
+        "select boundary, revision, terms_known from wholesale_boundaries where reseller_id = $1",
         reseller_id.uuid()
     )
     .fetch_all(tx.conn())
@@ -55,12 +56,13 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     let mut boundaries = BTreeMap::new();
     for row in rows {
         let terms = count(row.terms_known)?;
+        let billing = Billing { boundary: row.boundary, revision: row.revision };
         let counted = CountedAt { boundary: row.boundary, tenants: BTreeMap::new() };
-        let recorded = Recorded { counted, terms, logs: BTreeMap::new() };
-        boundaries.insert(row.boundary, recorded);
+        let recorded = Recorded { billing, counted, terms, logs: BTreeMap::new() };
+        boundaries.insert(billing, recorded);
     }
     let rows = sqlx::query!(
-        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_sample_known, counts_from,
+        r#"select boundary, revision, tenant_id, seat_changes_known, mailbox_changes_known, storage_sample_known, counts_from,
              counts_until as "counts_until: Vec<Option<NaiveDate>>"
            from wholesale_boundary_tenants where reseller_id = $1"#,
         reseller_id.uuid()
@@ -69,7 +71,8 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     .await
     .map_err(db::Error::from)?;
     for row in rows {
-        let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
+        let billing = Billing { boundary: row.boundary, revision: row.revision };
+        let recorded = boundaries.get_mut(&billing).ok_or(Error::Stored("billed boundary"))?;
         let tenant_id = TenantId::from_uuid(row.tenant_id);
         let days = Counted::of_columns(row.counts_from, row.counts_until);
         recorded.counted.tenants.insert(tenant_id, days);
@@ -81,6 +84,25 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
         recorded.logs.insert(tenant_id, known);
     }
     Ok(boundaries.into_values().collect())
+}
+
+/// The documents that count as billed no more, each with the billing after which that was, in that order.
+pub(super) async fn unbilled(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<(Billing, InvoiceId)>, db::Error> {
+    let rows = sqlx::query!(
+        "select invoice_id, after_boundary, after_revision from wholesale_unbilled_documents where reseller_id = $1
+         order by after_boundary, after_revision, invoice_id",
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let after = Billing { boundary: row.after_boundary, revision: row.after_revision };
+        (after, InvoiceId::from_uuid(row.invoice_id))
+    });
+    Ok(rows.collect())
 }
 
 /// The sums of every document: as it states them, as its lines make them, and as credit notes refer to it.

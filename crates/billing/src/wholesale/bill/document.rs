@@ -1,23 +1,21 @@
-//! Making wholesale documents: what is outstanding at each boundary, taxed, numbered, written and posted.
+//! Making wholesale documents: what is outstanding at each boundary, taxed; then numbered, written and posted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use db::SystemTx;
-use kernel::{InvoiceId, Money, ResellerId};
-use serde_json::json;
-use tenancy::{Caller, Scope, event};
+use kernel::{InvoiceId, Money, ResellerId, TenantId};
+use tenancy::Caller;
 
 use super::super::agreement::Agreement;
-use super::super::invoice::{NewInvoice, WholesaleLine, store as invoices};
+use super::super::invoice::{self, NewInvoice, WholesaleLine, store as invoices};
 use super::super::rate::{PartyLine, amounts};
-use super::store;
+use super::{Rated, store};
 use crate::Error;
 use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Customer, DocumentKind, Issuer};
-use crate::ledger::{self, Posting};
+use crate::invoice::{Billing, Customer, DocumentKind, Issuer};
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{LineKind, PriceBasis, TaxedDocument};
+use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, TaxedPart, Totals};
 use crate::series::{self, OPERATOR};
 use crate::subscription::{RatedLine, in_words, storage_in_words};
 use crate::tax_rate::{self, TaxRate};
@@ -30,90 +28,82 @@ struct Parties {
     names: store::Names,
 }
 
-/// A document to be written.
-struct Draft<'a> {
-    boundary: NaiveDate,
-    lines: &'a [PartyLine],
-    taxed: TaxedDocument,
+/// Documents of an agreement, made but for their ids and numbers.
+pub(in crate::wholesale) struct Drafts<'a> {
+    agreement: &'a Agreement,
+    issuer: Issuer,
+    customer: Customer<ResellerId>,
+    tax_rates_known: i64,
+    /// In the order of their boundaries.
+    pub(in crate::wholesale) drafts: Vec<Draft>,
+}
+
+/// One of them.
+pub(in crate::wholesale) struct Draft {
+    billing: Billing,
+    pub(in crate::wholesale) issued_on: NaiveDate,
+    pub(in crate::wholesale) due_on: NaiveDate,
+    pub(in crate::wholesale) totals: Totals,
     /// Of each of its groups, in their order.
     reasons: Vec<Option<String>>,
+    /// As it shows them, with the cycles that they belong to.
+    pub(in crate::wholesale) lines: Vec<(WholesaleLine, Cycle)>,
 }
 
-impl Draft<'_> {
-    fn kind(&self) -> DocumentKind {
-        DocumentKind::of_total(self.taxed.totals.total_minor)
+impl Draft {
+    pub(in crate::wholesale) fn kind(&self) -> DocumentKind {
+        DocumentKind::of_total(self.totals.total_minor)
+    }
+
+    /// By category and rate, with the reasons why there is none.
+    pub(in crate::wholesale) fn taxes(&self) -> impl Iterator<Item = (&GroupTotal, Option<&str>)> {
+        self.totals.groups.iter().zip(self.reasons.iter().map(Option::as_deref))
     }
 }
 
-/// Taxes, numbers and writes the documents, as those of tenants: the number series is locked for as short as can be,
-/// invoices before credit notes. Returns how many of each.
-pub(super) async fn finalise(
+/// Taxes what is owed at each of some boundaries, and says it as documents do; `None` where nothing is. Only reads. A boundary's
+/// document is issued on it; one that is billed again, today.
+pub(in crate::wholesale) async fn draft<'a>(
     tx: &mut SystemTx,
-    caller: &Caller,
-    agreement: &Agreement,
-    documents: &[(NaiveDate, Vec<PartyLine>)],
-) -> Result<(u64, u64), Error> {
-    if documents.is_empty() {
-        return Ok((0, 0));
+    agreement: &'a Agreement,
+    boundaries: &[Rated],
+    today: NaiveDate,
+) -> Result<Option<Drafts<'a>>, Error> {
+    let owing: Vec<&Rated> = boundaries.iter().filter(|rated| !rated.lines.is_empty()).collect();
+    // Whom a document is from and for is asked only where there is one.
+    if owing.is_empty() {
+        return Ok(None);
     }
-    let parties = parties(tx, agreement, documents).await?;
-    let drafts = drafts(tx, agreement, &parties, documents).await?;
-    let mut numbers = BTreeMap::new();
-    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        let of_kind = drafts.iter().filter(|draft| draft.kind() == kind).map(|draft| draft.boundary);
-        let of_kind: Vec<NaiveDate> = of_kind.collect();
-        let count = i64::try_from(of_kind.len()).map_err(|_| Error::Stored("number series"))?;
-        if count > 0 {
-            let first = series::store::take_some(tx.conn(), OPERATOR, kind.series(), count).await?;
-            numbers.extend(of_kind.into_iter().zip(first..));
-        }
-    }
-    let env = caller.db().env();
-    let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
-    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
-    let mut ids: Vec<InvoiceId> = documents.iter().map(|_| env.new_id()).collect();
-    ids.sort_unstable();
-    let (mut invoices, mut credit_notes) = (0, 0);
-    for (draft, id) in drafts.iter().zip(ids) {
-        let totals = &draft.taxed.totals;
-        let due_on = draft.boundary.checked_add_days(Days::new(days_to_pay.into()));
-        let new = NewInvoice {
-            id,
-            reseller_id: agreement.reseller_id,
-            kind: draft.kind(),
-            number: numbers.remove(&draft.boundary).ok_or(Error::Stored("number series"))?,
-            issuer: &parties.issuer,
-            customer: &parties.customer,
-            tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
-            currency: agreement.currency,
-            issued_on: draft.boundary,
+    let Parties { issuer, customer, rates, names } = parties(tx, agreement, &owing).await?;
+    let mut past = past(tx, agreement, &owing).await?;
+    let days_to_pay = issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+    let mut drafts = Vec::with_capacity(owing.len());
+    for Rated { billing, lines, .. } in owing {
+        let Billing { boundary, revision } = *billing;
+        let (from, to) = (issuer.profile.as_ref(), customer.profile.as_ref());
+        let treatment = treatment_on(from, to, &rates, boundary)?;
+        // Agreements are by prices that exclude tax.
+        let (taxed, reasons) = past.tax(PriceBasis::Exclusive, &treatment, &amounts(lines))?;
+        let issued_on = if revision == 1 { boundary } else { today.max(boundary) };
+        let due_on = issued_on.checked_add_days(Days::new(days_to_pay.into()));
+        drafts.push(Draft {
+            billing: *billing,
+            issued_on,
             due_on: due_on.ok_or(Error::Stored("boundary"))?,
-            net_minor: totals.net_minor,
-            tax_minor: totals.tax_minor,
-            total_minor: totals.total_minor,
-            finalized_at: env.now(),
-        };
-        write(tx, &new, agreement, &parties.names, draft).await?;
-        // Resellers above see the trail too, and are not to know how much.
-        let data = json!({"kind": new.kind.as_str(), "number": new.number, "issued_on": new.issued_on});
-        let trail = Scope::Reseller(agreement.reseller_id);
-        let event = event::Kind::WholesaleInvoiceFinalized;
-        event::record_on(tx, caller, trail, event, new.id, data).await?;
-        match new.kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
-        }
+            lines: shown(agreement, &names, lines, &taxed.parts)?,
+            totals: taxed.totals,
+            reasons,
+        });
     }
-    Ok((invoices, credit_notes))
+    let tax_rates_known = i64::try_from(rates.len()).map_err(|_| Error::Stored("rates of tax"))?;
+    Ok(Some(Drafts { agreement, issuer, customer, tax_rates_known, drafts }))
 }
 
-async fn parties(
-    tx: &mut SystemTx,
-    agreement: &Agreement,
-    documents: &[(NaiveDate, Vec<PartyLine>)],
-) -> Result<Parties, Error> {
+async fn parties(tx: &mut SystemTx, agreement: &Agreement, owing: &[&Rated]) -> Result<Parties, Error> {
     let id = agreement.reseller_id;
-    let names = store::names(tx, id, documents).await?;
+    let tenants: BTreeSet<TenantId> =
+        owing.iter().flat_map(|rated| rated.lines.iter().filter_map(|line| line.tenant_id)).collect();
+    let names = store::names(tx, id, &tenants).await?;
     let issuer = profile::store::issuer(tx.conn(), OPERATOR).await?.map(|issuer| issuer.profile);
     let customer = profile::store::reseller(tx, id).await?.map(|customer| customer.profile);
     let rates = tax_rate::store::rates(tx.conn(), OPERATOR).await?;
@@ -125,46 +115,29 @@ async fn parties(
     })
 }
 
-async fn drafts<'a>(
-    tx: &mut SystemTx,
-    agreement: &Agreement,
-    parties: &Parties,
-    documents: &'a [(NaiveDate, Vec<PartyLine>)],
-) -> Result<Vec<Draft<'a>>, Error> {
+/// How what is credited was taxed.
+async fn past(tx: &mut SystemTx, agreement: &Agreement, owing: &[&Rated]) -> Result<Past, Error> {
     // Only a credit asks what there was before.
-    let lines = documents.iter().flat_map(|(_, lines)| lines).map(|line| &line.rated.line);
+    let lines = owing.iter().flat_map(|rated| &rated.lines).map(|line| &line.rated.line);
     let credits = lines.filter(|line| line.charge.amount_minor < 0);
     let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
-    let mut past = match credited.is_empty() {
-        true => Past::default(),
-        false => invoices::past(tx, agreement.reseller_id, &credited).await?,
-    };
-    let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
-    let mut drafts = Vec::new();
-    for (boundary, lines) in documents {
-        let treatment = treatment_on(issuer, customer, &parties.rates, *boundary)?;
-        // Agreements are by prices that exclude tax.
-        let (taxed, reasons) = past.tax(PriceBasis::Exclusive, &treatment, &amounts(lines))?;
-        drafts.push(Draft { boundary: *boundary, lines, taxed, reasons });
+    match credited.is_empty() {
+        true => Ok(Past::default()),
+        false => invoices::past(tx, agreement.reseller_id, &credited).await,
     }
-    Ok(drafts)
 }
 
-async fn write(
-    tx: &mut SystemTx,
-    new: &NewInvoice<'_>,
+/// The lines of a document as it shows them: of those that were rated, by their taxed parts.
+fn shown(
     agreement: &Agreement,
     names: &store::Names,
-    draft: &Draft<'_>,
-) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable =
-        if new.total_minor < 0 { invoices::creditable(tx, new.reseller_id).await? } else { Vec::new() };
-    invoices::insert(tx, new).await?;
-    let mut shown = Vec::new();
+    lines: &[PartyLine],
+    parts: &[TaxedPart],
+) -> Result<Vec<(WholesaleLine, Cycle)>, Error> {
+    let mut shown = Vec::with_capacity(parts.len());
     let mut before = None;
-    for part in &draft.taxed.parts {
-        let of = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
+    for part in parts {
+        let of = lines.get(part.line).ok_or(Error::Stored("line"))?;
         let PartyLine { tenant_id, rated: RatedLine { item, line, .. } } = of;
         let price = agreement.price_at(*item, &line.rate.tariff).ok_or(Error::Stored("price"))?;
         // The parts of a line share its days, which the first one counts.
@@ -172,7 +145,7 @@ async fn write(
         let counted = |count: i64| if is_first { count } else { 0 };
         let line_shown = WholesaleLine {
             tenant: tenant_id.map(|id| names.of(id)).transpose()?,
-            description: describe(of, draft.lines, agreement),
+            description: describe(of, lines, agreement),
             item: item.as_str().into(),
             kind: line.kind,
             period: line.charge.period,
@@ -180,28 +153,78 @@ async fn write(
             seat_days: counted(line.charge.seat_days),
             price_id: price.id,
             unit_price: line.rate.tariff.unit_price(),
-            amount: Money::new(part.net_minor, new.currency),
+            amount: Money::new(part.net_minor, agreement.currency),
             tax: part.group,
             rated_position: i32::try_from(part.line + 1).map_err(|_| Error::Stored("line"))?,
             cycle_starts_on: line.cycle.charged.start(),
         };
         shown.push((line_shown, line.cycle));
     }
-    invoices::insert_lines(tx, new, &shown).await?;
-    for (total, reason) in draft.taxed.totals.groups.iter().zip(&draft.reasons) {
-        invoices::insert_tax(tx, new, total, reason.as_deref()).await?;
+    Ok(shown)
+}
+
+/// Numbers and writes documents, as those of tenants: the number series is locked for as short as can be, invoices before
+/// credit notes. Returns how many of each.
+pub(super) async fn write(
+    tx: &mut SystemTx,
+    caller: &Caller,
+    documents: &Drafts<'_>,
+) -> Result<(u64, u64), Error> {
+    let Drafts { agreement, issuer, customer, tax_rates_known, drafts } = documents;
+    let mut numbers = BTreeMap::new();
+    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
+        let count = drafts.iter().filter(|draft| draft.kind() == kind).count();
+        let count = i64::try_from(count).map_err(|_| Error::Stored("number series"))?;
+        if count > 0 {
+            let first = series::store::take_some(tx.conn(), OPERATOR, kind.series(), count).await?;
+            numbers.insert(kind, first..);
+        }
     }
-    let posting = Posting {
-        document: new.id,
-        kind: new.kind,
-        issuer: OPERATOR,
-        currency: new.currency,
-        net_minor: new.net_minor,
-        tax_minor: new.tax_minor,
-        effective_on: new.issued_on,
-        posted_at: new.finalized_at,
-    };
-    ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
+    let env = caller.db().env();
+    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
+    let mut ids: Vec<InvoiceId> = drafts.iter().map(|_| env.new_id()).collect();
+    ids.sort_unstable();
+    let (mut invoices, mut credit_notes) = (0, 0);
+    for (draft, id) in drafts.iter().zip(ids) {
+        let kind = draft.kind();
+        let number = numbers.get_mut(&kind).and_then(Iterator::next);
+        let new = NewInvoice {
+            id,
+            reseller_id: agreement.reseller_id,
+            kind,
+            number: number.ok_or(Error::Stored("number series"))?,
+            issuer,
+            customer,
+            tax_rates_known: *tax_rates_known,
+            currency: agreement.currency,
+            billing: Some(draft.billing),
+            reason: None,
+            issued_on: draft.issued_on,
+            due_on: draft.due_on,
+            net_minor: draft.totals.net_minor,
+            tax_minor: draft.totals.tax_minor,
+            total_minor: draft.totals.total_minor,
+            finalized_at: env.now(),
+        };
+        write_one(tx, &new, draft).await?;
+        invoice::complete(tx, caller, &new).await?;
+        match kind {
+            DocumentKind::Invoice => invoices += 1,
+            DocumentKind::CreditNote => credit_notes += 1,
+        }
+    }
+    Ok((invoices, credit_notes))
+}
+
+async fn write_one(tx: &mut SystemTx, new: &NewInvoice<'_>, draft: &Draft) -> Result<(), Error> {
+    // Read before the document itself is there.
+    let creditable =
+        if new.total_minor < 0 { invoices::creditable(tx, new.reseller_id).await? } else { Vec::new() };
+    invoices::insert(tx, new).await?;
+    invoices::insert_lines(tx, new, &draft.lines).await?;
+    for (total, reason) in draft.taxes() {
+        invoices::insert_tax(tx, new, total, reason).await?;
+    }
     // The newest invoices first. What was credited never exceeds what was invoiced.
     let mut left = new.total_minor.saturating_neg();
     for (invoice, open) in creditable {

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::super::counted::{Below, Counted, CountedAt};
 use super::super::invoice::Named;
 use super::super::logs::Known;
-use super::super::rate::{BilledLines, PartyLine};
+use super::super::rate::BilledLines;
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::Item;
 use crate::price_book::store::{item, tariff};
 use crate::profile;
@@ -45,7 +46,10 @@ pub(super) async fn claim(
 }
 
 /// Whether the reseller is deleted; once its agreement is held, that stays so.
-pub(super) async fn is_deleted(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+pub(in crate::wholesale) async fn is_deleted(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<bool, db::Error> {
     let is_deleted = sqlx::query_scalar!(
         r#"select status = 'deleted' as "is_deleted!" from resellers where id = $1"#,
         reseller_id.uuid()
@@ -55,8 +59,8 @@ pub(super) async fn is_deleted(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     Ok(is_deleted)
 }
 
-/// Moves the agreement on to its next boundary; it is parked no more.
-pub(super) async fn advance(
+/// Moves the agreement to the boundary that is billed next, which may be the last one again; it is parked no more.
+pub(in crate::wholesale) async fn advance(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     next_invoice_on: NaiveDate,
@@ -131,8 +135,8 @@ pub(crate) async fn cycles(tx: &mut SystemTx, reseller_id: ResellerId) -> Result
     Ok(cycles)
 }
 
-/// Every line billed so far, by tenant.
-pub(super) async fn billed_lines(
+/// Every line that counts as billed, by tenant.
+pub(in crate::wholesale) async fn billed_lines(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<BTreeMap<Option<TenantId>, BilledLines>, Error> {
@@ -141,7 +145,8 @@ pub(super) async fn billed_lines(
              l.amount_minor, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
              p.tier_prices::text[] as "tier_prices!"
            from wholesale_invoice_lines l join prices p on p.id = l.price_id
-           where l.reseller_id = $1"#,
+           where l.reseller_id = $1 and not exists (
+             select from wholesale_unbilled_documents u where u.reseller_id = l.reseller_id and u.invoice_id = l.invoice_id)"#,
         reseller_id.uuid(),
     )
     .fetch_all(tx.conn())
@@ -164,26 +169,29 @@ pub(super) async fn billed_lines(
 pub(crate) async fn last_billed(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-) -> Result<Option<CountedAt>, db::Error> {
-    let last = sqlx::query_scalar!(
-        "select max(boundary) from wholesale_boundaries where reseller_id = $1",
+) -> Result<Option<(Billing, CountedAt)>, db::Error> {
+    let last = sqlx::query_as!(
+        Billing,
+        "select boundary, revision from wholesale_boundaries where reseller_id = $1
+         order by boundary desc, revision desc limit 1",
         reseller_id.uuid()
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    let Some(boundary) = last else { return Ok(None) };
+    let Some(last) = last else { return Ok(None) };
     let rows = sqlx::query!(
         r#"select tenant_id, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
-           from wholesale_boundary_tenants where reseller_id = $1 and boundary = $2"#,
+           from wholesale_boundary_tenants where reseller_id = $1 and boundary = $2 and revision = $3"#,
         reseller_id.uuid(),
-        boundary
+        last.boundary,
+        last.revision
     )
     .fetch_all(tx.conn())
     .await?;
     let tenants = rows.into_iter().map(|row| {
         (TenantId::from_uuid(row.tenant_id), Counted::of_columns(row.counts_from, row.counts_until))
     });
-    Ok(Some(CountedAt { boundary, tenants: tenants.collect() }))
+    Ok(Some((last, CountedAt { boundary: last.boundary, tenants: tenants.collect() })))
 }
 
 pub(super) async fn cover_cycle(
@@ -234,14 +242,15 @@ pub(super) async fn cover_changes(
 pub(super) async fn record_boundary(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    boundary: NaiveDate,
+    billing: Billing,
     terms_known: usize,
 ) -> Result<(), Error> {
     let terms_known = i64::try_from(terms_known).map_err(|_| Error::Stored("terms"))?;
     sqlx::query!(
-        "insert into wholesale_boundaries (reseller_id, boundary, terms_known) values ($1, $2, $3)",
+        "insert into wholesale_boundaries (reseller_id, boundary, revision, terms_known) values ($1, $2, $3, $4)",
         reseller_id.uuid(),
-        boundary,
+        billing.boundary,
+        billing.revision,
         terms_known
     )
     .execute(tx.conn())
@@ -254,7 +263,7 @@ pub(super) async fn record_boundary(
 pub(super) async fn record_tenant(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    boundary: NaiveDate,
+    billing: Billing,
     tenant_id: TenantId,
     known: Known,
     counted: &[Counted],
@@ -263,11 +272,12 @@ pub(super) async fn record_tenant(
     let from: Vec<NaiveDate> = counted.iter().map(|days| days.from).collect();
     let until: Vec<Option<NaiveDate>> = counted.iter().map(|days| days.until).collect();
     sqlx::query!(
-        "insert into wholesale_boundary_tenants (reseller_id, boundary, tenant_id, seat_changes_known, mailbox_changes_known,
-           storage_sample_known, counts_from, counts_until)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into wholesale_boundary_tenants (reseller_id, boundary, revision, tenant_id, seat_changes_known,
+           mailbox_changes_known, storage_sample_known, counts_from, counts_until)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         reseller_id.uuid(),
-        boundary,
+        billing.boundary,
+        billing.revision,
         tenant_id.uuid(),
         count(known.seat_changes)?,
         count(known.mailbox_changes)?,
@@ -281,7 +291,7 @@ pub(super) async fn record_tenant(
     Ok(())
 }
 
-/// How everybody on some documents is called.
+/// How a reseller and its tenants on some documents are called.
 pub(super) struct Names {
     pub(super) reseller: String,
     tenants: BTreeMap<TenantId, String>,
@@ -297,14 +307,10 @@ impl Names {
 pub(super) async fn names(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    documents: &[(NaiveDate, Vec<PartyLine>)],
+    tenants: &BTreeSet<TenantId>,
 ) -> Result<Names, Error> {
     let reseller = profile::store::reseller_name(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)?;
-    let ids: BTreeSet<Uuid> = documents
-        .iter()
-        .flat_map(|(_, lines)| lines.iter().filter_map(|line| line.tenant_id.map(TenantId::uuid)))
-        .collect();
-    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let ids: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &ids)
         .fetch_all(tx.conn())
         .await

@@ -12,7 +12,7 @@ use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
 use crate::invoice::store::group;
 use crate::invoice::tax::{OfCycle, Past};
-use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, Span, TaxLine, UnitPrice};
 use crate::receivable::Receivables;
@@ -22,8 +22,9 @@ use crate::series::OPERATOR;
 pub(in crate::wholesale) async fn insert(tx: &mut SystemTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {
     sqlx::query!(
         "insert into wholesale_invoices (reseller_id, id, kind, number, issuer_name, customer_name, currency, issued_on,
-           due_on, net_minor, tax_minor, total_minor, finalized_at, issuer_profile, customer_profile, tax_rates_known)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+           due_on, net_minor, tax_minor, total_minor, finalized_at, issuer_profile, customer_profile, tax_rates_known,
+           boundary, revision, reason)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         new.reseller_id.uuid(),
         new.id.uuid(),
         new.kind.as_str(),
@@ -40,6 +41,9 @@ pub(in crate::wholesale) async fn insert(tx: &mut SystemTx, new: &NewInvoice<'_>
         new.issuer.profile.as_ref().map(Json) as _,
         new.customer.profile.as_ref().map(Json) as _,
         new.tax_rates_known,
+        new.billing.map(|of| of.boundary),
+        new.billing.map(|of| of.revision),
+        new.reason,
     )
     .execute(tx.conn())
     .await?;
@@ -130,7 +134,7 @@ pub(in crate::wholesale) async fn insert_tax(
     Ok(())
 }
 
-/// How some cycles were taxed so far, and what the documents come to by group.
+/// How some cycles were taxed so far, and what the documents come to by group: of those that count as billed.
 pub(in crate::wholesale) async fn past(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
@@ -141,7 +145,9 @@ pub(in crate::wholesale) async fn past(
         r#"select l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
            from wholesale_invoice_lines l
            join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
-           where l.reseller_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
+           where l.reseller_id = $1 and lower(l.cycle) = any ($2)
+             and not exists (select from wholesale_unbilled_documents u where u.reseller_id = i.reseller_id and u.invoice_id = i.id)
+           order by i.boundary, i.revision, l.position"#,
         reseller_id.uuid(),
         cycles
     )
@@ -155,10 +161,12 @@ pub(in crate::wholesale) async fn past(
     }
     let groups = sqlx::query!(
         r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
-             (array_agg(t.reason order by i.issued_on desc))[1] as reason
+             (array_agg(t.reason order by i.boundary desc, i.revision desc))[1] as reason
            from wholesale_invoice_taxes t
            join wholesale_invoices i on i.reseller_id = t.reseller_id and i.id = t.invoice_id
-           where t.reseller_id = $1 group by t.category, t.rate order by max(i.issued_on)"#,
+           where t.reseller_id = $1
+             and not exists (select from wholesale_unbilled_documents u where u.reseller_id = i.reseller_id and u.invoice_id = i.id)
+           group by t.category, t.rate order by max(i.boundary)"#,
         reseller_id.uuid()
     )
     .fetch_all(tx.conn())
@@ -182,7 +190,7 @@ pub(in crate::wholesale) async fn creditable(
                select sum(r.amount_minor) from wholesale_credit_note_references r
                where r.reseller_id = i.reseller_id and r.invoice_id = i.id), 0)::bigint as "left"
              from wholesale_invoices i where i.reseller_id = $1 and i.kind = 'invoice') open
-           where "left" > 0 order by issued_on desc"#,
+           where "left" > 0 order by issued_on desc, id desc"#,
         reseller_id.uuid()
     )
     .fetch_all(tx.conn())
@@ -222,7 +230,10 @@ pub(super) async fn names(tx: &mut SystemTx, ids: &[InvoiceId]) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (DocumentKind::Invoice.number(row.number), row.issued_on)).collect())
 }
 
-pub(super) async fn reseller_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<ResellerId>, db::Error> {
+pub(in crate::wholesale) async fn reseller_of(
+    tx: &mut SystemTx,
+    id: InvoiceId,
+) -> Result<Option<ResellerId>, db::Error> {
     let found = sqlx::query_scalar!("select reseller_id from wholesale_invoices where id = $1", id.uuid())
         .fetch_optional(tx.conn())
         .await?;
@@ -245,18 +256,24 @@ struct Row {
     issuer_profile: Option<serde_json::Value>,
     customer_profile: Option<serde_json::Value>,
     tax_rates_known: i64,
+    boundary: Option<NaiveDate>,
+    revision: Option<i32>,
+    reason: Option<String>,
+    is_unbilled: bool,
 }
 
-pub(super) async fn find(
+pub(in crate::wholesale) async fn find(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     id: InvoiceId,
 ) -> Result<Option<WholesaleInvoice>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
-           total_minor, issuer_profile, customer_profile, tax_rates_known
-         from wholesale_invoices where reseller_id = $1 and id = $2",
+        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+             total_minor, issuer_profile, customer_profile, tax_rates_known, boundary, revision, reason,
+             exists (select from wholesale_unbilled_documents u
+               where u.reseller_id = i.reseller_id and u.invoice_id = i.id) as "is_unbilled!"
+           from wholesale_invoices i where reseller_id = $1 and id = $2"#,
         reseller_id.uuid(),
         id.uuid()
     )
@@ -274,9 +291,11 @@ pub(crate) async fn list(
 ) -> Result<Vec<WholesaleInvoice>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
-           total_minor, issuer_profile, customer_profile, tax_rates_known
-         from wholesale_invoices where reseller_id = $1 and id > $2 order by id limit $3",
+        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+             total_minor, issuer_profile, customer_profile, tax_rates_known, boundary, revision, reason,
+             exists (select from wholesale_unbilled_documents u
+               where u.reseller_id = i.reseller_id and u.invoice_id = i.id) as "is_unbilled!"
+           from wholesale_invoices i where reseller_id = $1 and id > $2 order by id limit $3"#,
         reseller_id.uuid(),
         page.after(),
         page.fetch()
@@ -373,6 +392,11 @@ fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Resu
     let is_owed = kind == DocumentKind::Invoice;
     let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
     let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
+    let status = match is_owed {
+        true if row.is_unbilled => "void".to_owned(),
+        true if due_minor == 0 => "paid".to_owned(),
+        _ => row.status,
+    };
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(WholesaleInvoice {
         id,
@@ -391,7 +415,9 @@ fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Resu
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
-        status: if is_owed && due_minor == 0 { "paid".to_owned() } else { row.status },
+        status,
+        reason: row.reason,
+        billing: row.boundary.zip(row.revision).map(|(boundary, revision)| Billing { boundary, revision }),
         corrects: Vec::new(),
         lines: Vec::new(),
         taxes: Vec::new(),

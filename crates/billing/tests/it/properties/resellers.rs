@@ -1,12 +1,15 @@
-//! I3 and I15 of what the operator bills: resellers whose tenants come, grow, move and go, billed by several workers at once and
-//! by runs that are killed anywhere, have the documents of clean runs, numbered without gaps in the operator's series.
+//! I3, I15 and I17 of what the operator bills: resellers whose tenants come, grow, move and go, and whose invoices are voided, billed
+//! by several workers at once and by runs that are killed anywhere, have the documents of clean runs, numbered without gaps in the
+//! operator's series; and these are what a preview shows.
 
+use billing::invoice::void_either;
 use billing::price_book::{NewPrice, NewPriceBook, PriceBook, publish};
 use billing::profile::{PutIssuer, put_issuer};
 use billing::run::run;
 use billing::verify::{Customer, Finding, verify};
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::invoice::{WholesaleInvoice, WholesaleLine};
+use billing::wholesale::preview::Preview;
 use billing::{OPERATOR, transfer};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -21,6 +24,7 @@ use super::foreseen::begins;
 use super::player::{Change, Player, ZONES, beside, price, settled};
 use super::rough::{Way, bill, ways};
 use crate::tax::customer;
+use crate::wholesale::preview::{came_true, foreseen};
 use crate::wholesale::{documents, tax};
 
 /// What is agreed with a reseller.
@@ -55,6 +59,11 @@ enum Event {
     Lives {
         reseller: usize,
         country: &'static str,
+    },
+    /// One of its documents, counted from the last on.
+    Voids {
+        reseller: usize,
+        document: usize,
     },
 }
 
@@ -114,8 +123,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => tenant.prop_map(Event::Restores),
         3 => (reseller.clone(), terms(), past)
             .prop_map(|(reseller, terms, days_ago)| Event::Agrees { reseller, terms, days_ago }),
-        1 => (reseller, prop::sample::select(vec!["DE", "FR", "US"]))
+        1 => (reseller.clone(), prop::sample::select(vec!["DE", "FR", "US"]))
             .prop_map(|(reseller, country)| Event::Lives { reseller, country }),
+        3 => (reseller, 0_usize..6).prop_map(|(reseller, document)| Event::Voids { reseller, document }),
     ]
 }
 
@@ -224,6 +234,12 @@ impl<'a> Twin<'a> {
                 settled(self.agree(&self.resellers[*reseller], terms, *days_ago).await);
             }
             Event::Lives { reseller, country } => self.lives(&self.resellers[*reseller], country).await,
+            Event::Voids { reseller, document } => {
+                let documents = documents(self.world, &self.resellers[*reseller]).await;
+                if let Some(one) = documents.iter().rev().nth(*document) {
+                    settled(void_either(&self.world.operator, one.id, "a mistake").await);
+                }
+            }
         }
     }
 
@@ -237,7 +253,7 @@ impl<'a> Twin<'a> {
         let mut told = Vec::new();
         for reseller in &self.resellers {
             let mut documents = documents(self.world, reseller).await;
-            documents.sort_by_key(|one| one.issued_on);
+            documents.sort_by_key(|one| (one.issued_on, one.reason.is_none()));
             let place = |id: &InvoiceId| documents.iter().position(|one| one.id == *id);
             let mut lines: Vec<String> = documents.iter().map(|one| content(one, &place)).collect();
             let ctx = self.world.operator.enter_reseller(reseller.id).await.unwrap();
@@ -248,6 +264,18 @@ impl<'a> Twin<'a> {
             told.push(lines);
         }
         told
+    }
+
+    /// What a run would make today of each that has agreed to something and is not parked, which a run passes over.
+    async fn foreseen(&self) -> Vec<(&Reseller, usize, Preview)> {
+        let mut ahead = Vec::new();
+        for reseller in &self.resellers {
+            let ctx = self.world.operator.enter_reseller(reseller.id).await.unwrap();
+            if agreement::get(&ctx).await.is_ok_and(|agreed| agreed.parked_reason.is_none()) {
+                ahead.push(foreseen(self.world, reseller, &self.today().to_string()).await);
+            }
+        }
+        ahead
     }
 
     /// The numbers of its documents, by series.
@@ -284,8 +312,8 @@ fn content(one: &WholesaleInvoice, place: &dyn Fn(&InvoiceId) -> Option<usize>) 
     corrects.sort_unstable();
     let money = (one.net, one.tax, one.total, one.due);
     format!(
-        "{:?} {} {} {money:?} {:?} {corrects:?} {lines:#?}",
-        one.kind, one.issued_on, one.due_on, one.taxes
+        "{:?} {} {} {} {money:?} {:?} {corrects:?} {lines:#?}",
+        one.kind, one.status, one.issued_on, one.due_on, one.taxes
     )
 }
 
@@ -351,9 +379,15 @@ pub(super) async fn is_that_of_clean_runs(world: World, story: Story) -> Vec<Vec
             clean.happens(event).await;
             rough.happens(event).await;
         }
+        // What is made of it has later ids.
+        clock.advance(TimeDelta::minutes(3));
         rough.put_aside(true).await;
+        let ahead = clean.foreseen().await;
         let as_of = world.operator.db().env().now().date_naive() + Days::new(2);
         run(&world.test_db.db(), as_of, None).await.unwrap();
+        for one in ahead {
+            came_true(&world, one).await;
+        }
         rough.put_aside(false).await;
         bill(&world, &round.way).await;
         assert_eq!(rough.told().await, clean.told().await);

@@ -24,7 +24,7 @@ async fn tiered_book(world: &World, model: &str, tiers: [(Option<u32>, &str); 2]
 }
 
 /// The sums of the documents' files.
-async fn reconciled(world: &World, reseller: &Reseller) -> Vec<i64> {
+pub(super) async fn reconciled(world: &World, reseller: &Reseller) -> Vec<i64> {
     let own = admin_of(world, reseller).await.enter_reseller(reseller.id).await.unwrap();
     let mut sums = Vec::new();
     for document in documents(world, reseller).await {
