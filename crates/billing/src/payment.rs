@@ -33,7 +33,6 @@ pub use webhook::receive;
 
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
-use crate::rating::local_day;
 use crate::receivable::{Receivable, Receivables};
 use crate::{Error, dunning, wholesale};
 
@@ -132,7 +131,7 @@ pub struct NewTransfer {
 pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     ctx.require(Action::PaymentWrite)?;
     let issuers = issuers(ctx).await?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let mut tx = ctx.begin().await?;
     let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
     let received_on = check(&new, of_the_tenant, today)?;

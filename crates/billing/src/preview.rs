@@ -7,7 +7,6 @@ use tenancy::{Action, Ctx};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
-use crate::rating::local_day;
 use crate::run::{Due, Finality, bill_until};
 use crate::subscription::{self, PutSubscription};
 
@@ -83,7 +82,7 @@ fn within(error: Error) -> Error {
 
 fn day(ctx: &Ctx, text: &str) -> Result<NaiveDate, Error> {
     let day = date(text).ok_or_else(|| Error::invalid("/as_of", NOT_A_DATE))?;
-    let last = local_day(ctx.now(), ctx.time_zone()).checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
+    let last = ctx.today().checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
     if day <= last {
         return Ok(day);
     }

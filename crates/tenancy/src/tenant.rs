@@ -6,7 +6,7 @@ pub(crate) mod store;
 mod transfer;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
 use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
-    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
+    Action, Calendar, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
     storage_sample,
 };
 
@@ -109,6 +109,8 @@ pub struct NewTenant {
 pub struct TenantChange {
     /// A new name.
     pub name: Option<String>,
+    /// Another time zone, by IANA name. Days that have begun stay where they began.
+    pub time_zone: Option<String>,
     /// A new limit; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
     pub seats_limit: Option<Option<i32>>,
     /// A new limit of domains, likewise.
@@ -128,7 +130,7 @@ pub struct TenantChange {
 pub(crate) struct Place {
     pub(crate) reseller_id: ResellerId,
     pub(crate) reseller_path: Vec<ResellerId>,
-    pub(crate) time_zone: Tz,
+    pub(crate) calendar: Calendar,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended: Vec<Capability>,
     pub(crate) is_deleted: bool,
@@ -191,10 +193,15 @@ fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     check_limits(&mut checks, new.seats_limit, new.domains_limit, new.storage_limit_bytes);
     branding::check(&mut checks, &new.branding);
     checks.require(new.trial_ends_at.is_none_or(|at| at > now), "/trial_ends_at", "must be in the future");
-    let time_zone = new.time_zone.parse::<Tz>();
-    checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
+    let time_zone = check_zone(&mut checks, &new.time_zone);
     checks.done().map_err(Error::Invalid)?;
     time_zone.map_err(Error::internal)
+}
+
+fn check_zone(checks: &mut Checks, name: &str) -> Result<Tz, ParseError> {
+    let time_zone = name.parse::<Tz>();
+    checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
+    time_zone
 }
 
 fn check_limits(checks: &mut Checks, seats: Option<i32>, domains: Option<i32>, storage_bytes: Option<i64>) {
@@ -266,7 +273,9 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     let storage_limit = change.storage_limit_bytes.flatten();
     check_limits(&mut checks, change.seats_limit.flatten(), change.domains_limit.flatten(), storage_limit);
     branding::check(&mut checks, &change.branding);
+    let time_zone = change.time_zone.as_deref().map(|name| check_zone(&mut checks, name));
     checks.done().map_err(Error::Invalid)?;
+    let time_zone = time_zone.transpose().map_err(Error::internal)?;
     let mut tx = ctx.begin().await?;
     let limited = store::find(&mut tx).await?.is_some_and(|tenant| tenant.storage_limit_bytes.is_some());
     if storage_limit.is_some() && !limited {
@@ -281,6 +290,11 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     };
     let branding = branding::changed(&old.branding, &change.branding);
     store::update(&mut tx, &change, used_bytes, &branding).await?;
+    if let Some(time_zone) = time_zone.filter(|zone| *zone != old.time_zone) {
+        // By the clock as it is now that the tenant is locked.
+        let now = old.test_clock.unwrap_or_else(|| ctx.env().now());
+        store::set_time_zone(&mut tx, time_zone, now.with_timezone(&old.time_zone).date_naive()).await?;
+    }
     if let Some(ends_at) = change.trial_ends_at {
         lifecycle::set_trial(&mut tx, ctx, &old, ends_at).await?;
     }

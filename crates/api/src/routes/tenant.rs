@@ -242,6 +242,10 @@ struct TenantPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
+    /// Where its days begin and end from now on: an IANA name. Its billing cycles that have begun keep the zone that they began in.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, example = "America/Los_Angeles")]
+    time_zone: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = SeatsPatch, required = false)]
     seats: Option<SeatsPatch>,
@@ -265,6 +269,7 @@ impl From<TenantPatch> for tenant::TenantChange {
         let storage = body.storage.unwrap_or_default();
         Self {
             name: body.name,
+            time_zone: body.time_zone,
             seats_limit: body.seats.and_then(|seats| seats.limit),
             domains_limit: body.domains.and_then(|domains| domains.limit),
             storage_limit_bytes: storage.limit_bytes,

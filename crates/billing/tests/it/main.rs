@@ -33,6 +33,7 @@ mod vat_register;
 mod verify;
 mod void;
 mod wholesale;
+mod zone;
 
 use billing::invoice::{self, Invoice};
 use billing::price_book::{NewPrice, PriceBook, publish};

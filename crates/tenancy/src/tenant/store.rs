@@ -1,5 +1,6 @@
 //! SQL of tenants.
 
+use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
 use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::{Filter, Place, Status, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
 use crate::policy::{Capability, capabilities};
-use crate::{Error, TenantTx};
+use crate::{Calendar, Error, TenantTx};
 
 struct Row {
     id: Uuid,
@@ -188,6 +189,29 @@ pub(super) async fn update(
         used_bytes,
         change.allow_overallocation,
         branding::shown(branding),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Has the tenant's days counted in another zone, and remembers where they were up to the present one, unless that began elsewhere.
+pub(super) async fn set_time_zone(
+    tx: &mut TenantTx,
+    time_zone: Tz,
+    today: NaiveDate,
+) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update tenants set time_zone = $2,
+           former_time_zones = case when $3::date > all (former_time_zones_until)
+             then array_append(former_time_zones, time_zone) else former_time_zones end,
+           former_time_zones_until = case when $3::date > all (former_time_zones_until)
+             then array_append(former_time_zones_until, $3::date) else former_time_zones_until end
+         where id = $1",
+        id,
+        time_zone.name(),
+        today
     )
     .execute(tx.conn())
     .await?;
@@ -442,6 +466,8 @@ pub(crate) struct PlaceRow {
     pub(crate) reseller_id: Uuid,
     pub(crate) reseller_path: Vec<Uuid>,
     pub(crate) time_zone: String,
+    pub(crate) former_time_zones: Vec<String>,
+    pub(crate) former_time_zones_until: Vec<NaiveDate>,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended_capabilities: Vec<String>,
     pub(crate) is_deleted: bool,
@@ -451,10 +477,11 @@ pub(crate) struct PlaceRow {
 impl TryFrom<PlaceRow> for Place {
     type Error = Error;
     fn try_from(row: PlaceRow) -> Result<Self, Error> {
+        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
         Ok(Self {
             reseller_id: ResellerId::from_uuid(row.reseller_id),
             reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-            time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            calendar: calendar.map_err(Error::internal)?,
             test_clock: row.test_clock,
             suspended: capabilities(&row.suspended_capabilities)?,
             is_deleted: row.is_deleted,
@@ -472,7 +499,8 @@ pub(super) async fn places(
 ) -> Result<Vec<(TenantId, Place)>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id, reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
+        r#"select id, reseller_id, reseller_path, time_zone, former_time_zones, former_time_zones_until, test_clock, suspended_capabilities,
+             status = 'deleted' as "is_deleted!",
              array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
            from tenants t where id = any (array(select unnest($1::uuid[])))"#,
         &ids,
@@ -487,6 +515,8 @@ pub(super) async fn places(
                 reseller_id: row.reseller_id,
                 reseller_path: row.reseller_path,
                 time_zone: row.time_zone,
+                former_time_zones: row.former_time_zones,
+                former_time_zones_until: row.former_time_zones_until,
                 test_clock: row.test_clock,
                 suspended_capabilities: row.suspended_capabilities,
                 is_deleted: row.is_deleted,
