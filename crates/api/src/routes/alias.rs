@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::dry_run::{DryRun, Effect};
 use super::paths::{AliasPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -95,10 +95,10 @@ async fn create(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Alias>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(address::list(&ctx, query.request()).await?))
+    Ok(page::answer(address::list(&ctx, page).await?))
 }
 
 /// Delete an alias

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{DomainPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -119,10 +119,10 @@ async fn create(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Domain>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(domain::list(&ctx, query.request()).await?))
+    Ok(page::answer(domain::list(&ctx, page).await?))
 }
 
 /// Get a domain

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{GroupPath, MemberPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -143,10 +143,10 @@ async fn create(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Group>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(group::list(&ctx, query.request()).await?))
+    Ok(page::answer(group::list(&ctx, page).await?))
 }
 
 /// Get a group
@@ -239,10 +239,10 @@ async fn delete(
 async fn members(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<InGroup>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(group::members(&ctx, at.group_id, query.request()).await?))
+    Ok(page::answer(group::members(&ctx, at.group_id, page).await?))
 }
 
 /// Make a mailbox or group a member

@@ -21,8 +21,8 @@ use super::billing_profile::PostalAddress;
 use super::invoice_form;
 use super::paper_form::Form;
 use super::paths::{InvoicePath, TenantPath};
-use crate::extract::{Bearer, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -386,10 +386,10 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(invoice::list(&ctx, query.request()).await?))
+    Ok(page::answer(invoice::list(&ctx, page).await?))
 }
 
 /// Get an invoice or credit note

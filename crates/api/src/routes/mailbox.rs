@@ -16,7 +16,7 @@ use super::dry_run::{DryRun, OrEffect};
 use super::paths::{MailboxPath, TenantPath};
 use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -191,13 +191,7 @@ pub(super) fn tagged(of: mailbox::Mailbox) -> Tagged<Answer<Mailbox>> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct MailboxQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct MailboxFilter {
     /// `deleted`: those that can be restored, instead of all others.
     #[serde(default)]
     #[param(inline)]
@@ -217,17 +211,17 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::E
 /// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read. What legal holds
 /// keep in one, and where its effective limit comes from, is not told here but by `GET` of that one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
-    params(TenantPath, MailboxQuery),
+    params(TenantPath, PageQuery, MailboxFilter),
     responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<MailboxQuery>,
+    Listing(page, filter): Listing<MailboxFilter>,
 ) -> Result<Answer<List<Mailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let filter = mailbox::Filter { deleted: query.status.is_some(), kind: query.kind };
-    Ok(page::answer(mailbox::list(&ctx, filter, page::request(query.limit, query.cursor)).await?))
+    let filter = mailbox::Filter { deleted: filter.status.is_some(), kind: filter.kind };
+    Ok(page::answer(mailbox::list(&ctx, filter, page).await?))
 }
 
 /// Get a mailbox

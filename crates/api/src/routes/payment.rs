@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::invoice::Money;
 use super::paths::{InvoicePath, PaymentPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -140,10 +140,10 @@ impl From<NewPayment> for NewTransfer {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+    Ok(page::answer(payment::list(&ctx, page).await?))
 }
 
 /// Record a bank transfer

@@ -16,7 +16,7 @@ use super::capability;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::TenantPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -344,13 +344,7 @@ async fn create(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct TenantQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct TenantFilter {
     /// Only those that stand so; all but the deleted when absent.
     #[serde(default, deserialize_with = "status")]
     #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
@@ -368,15 +362,14 @@ fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<tenant::S
 ///
 /// Those in the caller's scope, oldest first; without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
-    params(TenantQuery),
+    params(PageQuery, TenantFilter),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
     extensions(("x-required-action" = json!("tenants:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<TenantQuery>,
+    Listing(page, filter): Listing<TenantFilter>,
 ) -> Result<Answer<List<Tenant>>, Problem> {
-    let page = page::request(query.limit, query.cursor);
-    let filter = tenant::Filter { status: query.status, reseller_id: query.reseller_id };
+    let filter = tenant::Filter { status: filter.status, reseller_id: filter.reseller_id };
     Ok(page::answer(tenant::list(&caller, filter, page).await?))
 }
 
