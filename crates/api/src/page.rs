@@ -1,5 +1,7 @@
 //! Lists: `?limit=` and `?cursor=` in, `{data, next_cursor}` out.
 
+use std::str::FromStr;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use kernel::{Cursor, ListId, Page, PageRequest};
@@ -111,6 +113,21 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Following<F> {
         let filter = extract::read(filters)?;
         Ok(Self(asked.request(feed, |cursor| cursor.list().is_none_or(|list| list == feed))?, filter))
     }
+}
+
+/// For a filter by one of some names.
+pub(crate) fn named<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The one status that can be asked for.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Deleted {
+    /// Those that were deleted.
+    Deleted,
 }
 
 /// One page of a list. Items that are added meanwhile do not move the others.

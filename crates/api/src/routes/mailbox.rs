@@ -4,7 +4,7 @@ use axum::Json as Answer;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
 use tenancy::{Caller, Ctx};
@@ -14,9 +14,8 @@ use utoipa_axum::routes;
 
 use super::dry_run::{DryRun, OrEffect};
 use super::paths::{MailboxPath, TenantPath};
-use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, Listing, PageQuery};
+use crate::page::{self, Deleted, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -197,13 +196,9 @@ struct MailboxFilter {
     #[param(inline)]
     status: Option<Deleted>,
     /// Only those of this kind.
-    #[serde(default, deserialize_with = "kind")]
+    #[serde(default, deserialize_with = "page::named")]
     #[param(value_type = Option<schema::MailboxKind>)]
     kind: Option<Kind>,
-}
-
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// List a tenant's mailboxes

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{Currency, ResellerId, TenantId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tenancy::{Caller, tenant};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -346,16 +346,12 @@ async fn create(
 #[serde(deny_unknown_fields)]
 struct TenantFilter {
     /// Only those that stand so; all but the deleted when absent.
-    #[serde(default, deserialize_with = "status")]
+    #[serde(default, deserialize_with = "page::named")]
     #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
     status: Option<tenant::Status>,
     /// Only those of this reseller itself, without those of resellers below it.
     #[param(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
-}
-
-fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<tenant::Status>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// List tenants

@@ -202,22 +202,18 @@ async fn create(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct UserFilter {
-    /// `deleted`: those who can be restored, instead of all others.
-    #[serde(default)]
-    #[param(inline)]
-    status: Option<Deleted>,
+    /// Only those who stand so; all but the deleted, who can be restored, when absent.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::Status>)]
+    status: Option<user::Status>,
+    /// Only those with this role.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::UserRole>)]
+    role: Option<Role>,
     /// Only the one with this id in the customer's directory.
     external_id: Option<String>,
     /// Only the one with this address, primary or not.
     address: Option<String>,
-}
-
-/// The one status that can be asked for.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Deleted {
-    /// Those that can be restored.
-    Deleted,
 }
 
 /// List a tenant's users
@@ -234,7 +230,8 @@ async fn list(
 ) -> Result<Answer<List<User>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let filter = user::Filter {
-        deleted: filter.status.is_some(),
+        status: filter.status,
+        role: filter.role,
         external_id: filter.external_id,
         address: filter.address,
     };

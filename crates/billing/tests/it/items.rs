@@ -38,7 +38,8 @@ pub(super) async fn selling(world: &World, beside: Vec<NewPrice>) -> PriceBook {
 }
 
 pub(super) async fn make(ctx: &Ctx, kind: Kind, name: &str) -> Result<Mailbox, tenancy::Error> {
-    let domains = tenancy::domain::list(ctx, kernel::PageRequest::new(None, None)).await.unwrap();
+    let domains =
+        tenancy::domain::list(ctx, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
     let address = format!("{name}@{}", domains.items[0].name);
     let display_name = name.into();
     let new = NewMailbox { kind, display_name, address, aliases: Vec::new(), quota_bytes: None };
