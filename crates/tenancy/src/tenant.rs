@@ -55,6 +55,10 @@ pub struct Tenant {
     pub domains_limit: Option<i32>,
     /// How many it has.
     pub domains_used: i32,
+    /// How many mailboxes that are nobody's own it may have, archives not counted; `None` is unlimited.
+    pub shared_mailboxes_limit: Option<i32>,
+    /// How many it has.
+    pub shared_mailboxes_used: i64,
     /// What its mailboxes may hold together; `None` is unlimited.
     pub storage_limit_bytes: Option<i64>,
     /// Bytes of live messages in all its mailboxes.
@@ -92,6 +96,8 @@ pub struct NewTenant {
     pub seats_limit: Option<i32>,
     /// How many domains it may have; `None` is unlimited.
     pub domains_limit: Option<i32>,
+    /// How many mailboxes that are nobody's own it may have, archives not counted; `None` is unlimited.
+    pub shared_mailboxes_limit: Option<i32>,
     /// What its mailboxes may hold together; `None` is unlimited.
     pub storage_limit_bytes: Option<i64>,
     /// Whether the quotas of its mailboxes may add up to more than that limit.
@@ -115,6 +121,8 @@ pub struct TenantChange {
     pub seats_limit: Option<Option<i32>>,
     /// A new limit of domains, likewise.
     pub domains_limit: Option<Option<i32>>,
+    /// A new limit of mailboxes that are nobody's own, likewise.
+    pub shared_mailboxes_limit: Option<Option<i32>>,
     /// A new limit of bytes, likewise.
     pub storage_limit_bytes: Option<Option<i64>>,
     /// Whether the quotas of its mailboxes may add up to more than that.
@@ -162,6 +170,8 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         seats_used: 0,
         domains_limit: new.domains_limit,
         domains_used: 0,
+        shared_mailboxes_limit: new.shared_mailboxes_limit,
+        shared_mailboxes_used: 0,
         storage_limit_bytes: new.storage_limit_bytes,
         used_bytes: 0,
         allow_overallocation: new.allow_overallocation,
@@ -190,7 +200,8 @@ fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     checks.name(&new.name, 200, "/name");
     let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
-    check_limits(&mut checks, new.seats_limit, new.domains_limit, new.storage_limit_bytes);
+    let counts = [new.seats_limit, new.domains_limit, new.shared_mailboxes_limit];
+    check_limits(&mut checks, counts, new.storage_limit_bytes);
     branding::check(&mut checks, &new.branding);
     checks.require(new.trial_ends_at.is_none_or(|at| at > now), "/trial_ends_at", "must be in the future");
     let time_zone = check_zone(&mut checks, &new.time_zone);
@@ -204,10 +215,14 @@ fn check_zone(checks: &mut Checks, name: &str) -> Result<Tz, ParseError> {
     time_zone
 }
 
-fn check_limits(checks: &mut Checks, seats: Option<i32>, domains: Option<i32>, storage_bytes: Option<i64>) {
+/// Limits of seats, domains and shared mailboxes, and of bytes.
+fn check_limits(checks: &mut Checks, counts: [Option<i32>; 3], storage_bytes: Option<i64>) {
     let detail = "must not be negative";
-    checks.require(seats.is_none_or(|limit| limit >= 0), "/seats/limit", detail);
-    checks.require(domains.is_none_or(|limit| limit >= 0), "/domains/limit", detail);
+    for (limit, pointer) in
+        counts.into_iter().zip(["/seats/limit", "/domains/limit", "/shared_mailboxes/limit"])
+    {
+        checks.require(limit.is_none_or(|limit| limit >= 0), pointer, detail);
+    }
     checks.require(storage_bytes.is_none_or(|limit| limit >= 0), "/storage/limit_bytes", detail);
 }
 
@@ -271,7 +286,8 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
         checks.name(name, 200, "/name");
     }
     let storage_limit = change.storage_limit_bytes.flatten();
-    check_limits(&mut checks, change.seats_limit.flatten(), change.domains_limit.flatten(), storage_limit);
+    let counts = [change.seats_limit, change.domains_limit, change.shared_mailboxes_limit];
+    check_limits(&mut checks, counts.map(Option::flatten), storage_limit);
     branding::check(&mut checks, &change.branding);
     let time_zone = change.time_zone.as_deref().map(|name| check_zone(&mut checks, name));
     checks.done().map_err(Error::Invalid)?;
@@ -312,6 +328,7 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
 fn shown(tenant: &Tenant) -> serde_json::Value {
     json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
         "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
+        "shared_mailboxes": {"limit": tenant.shared_mailboxes_limit},
         "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation},
         "branding": branding::shown(&tenant.branding), "trial_ends_at": tenant.trial_ends_at})
 }

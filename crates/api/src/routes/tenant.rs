@@ -43,6 +43,17 @@ struct DomainCount {
     used: i32,
 }
 
+/// How many mailboxes that are nobody's own the tenant may have, and how many it has: shared ones, rooms and equipment, and no archives.
+#[derive(Debug, Serialize, ToSchema)]
+struct SharedMailboxCount {
+    /// Null is unlimited.
+    #[schema(required, example = 10)]
+    limit: Option<i32>,
+    /// Those that there are.
+    #[schema(example = 2)]
+    used: i64,
+}
+
 /// What the tenant's mailboxes hold together.
 #[derive(Debug, Serialize, ToSchema)]
 struct Storage {
@@ -86,6 +97,7 @@ pub(super) struct Tenant {
     unpaid_capabilities: Vec<String>,
     seats: Seats,
     domains: DomainCount,
+    shared_mailboxes: SharedMailboxCount,
     storage: Storage,
     branding: Branding,
     /// A sandbox tenant's own time; null for one that lives in real time.
@@ -114,6 +126,10 @@ impl From<tenant::Tenant> for Tenant {
             unpaid_capabilities: capability::names(&of.unpaid_capabilities),
             seats: Seats { limit: of.seats_limit, used: of.seats_used },
             domains: DomainCount { limit: of.domains_limit, used: of.domains_used },
+            shared_mailboxes: SharedMailboxCount {
+                limit: of.shared_mailboxes_limit,
+                used: of.shared_mailboxes_used,
+            },
             storage: Storage {
                 limit_bytes: of.storage_limit_bytes,
                 used_bytes: of.used_bytes,
@@ -154,6 +170,8 @@ struct NewTenant {
     #[serde(default)]
     domains: NewDomains,
     #[serde(default)]
+    shared_mailboxes: NewSharedMailboxes,
+    #[serde(default)]
     storage: NewStorage,
     #[serde(default)]
     #[schema(required = false)]
@@ -184,6 +202,16 @@ struct NewDomains {
     /// Absent or null is unlimited.
     #[serde(default)]
     #[schema(minimum = 0, example = 3)]
+    limit: Option<i32>,
+}
+
+/// How many mailboxes that are nobody's own the tenant may have: shared ones, rooms and equipment, and no archives.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSharedMailboxes {
+    /// Absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 10)]
     limit: Option<i32>,
 }
 
@@ -225,6 +253,7 @@ impl From<NewTenant> for tenant::NewTenant {
             time_zone: body.time_zone,
             seats_limit: body.seats.limit,
             domains_limit: body.domains.limit,
+            shared_mailboxes_limit: body.shared_mailboxes.limit,
             storage_limit_bytes: body.storage.limit_bytes,
             allow_overallocation: body.storage.allow_overallocation,
             branding: body.branding.into(),
@@ -253,6 +282,9 @@ struct TenantPatch {
     #[schema(value_type = DomainsPatch, required = false)]
     domains: Option<DomainsPatch>,
     #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = SharedMailboxesPatch, required = false)]
+    shared_mailboxes: Option<SharedMailboxesPatch>,
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = StoragePatch, required = false)]
     storage: Option<StoragePatch>,
     #[serde(default, deserialize_with = "not_null")]
@@ -272,6 +304,7 @@ impl From<TenantPatch> for tenant::TenantChange {
             time_zone: body.time_zone,
             seats_limit: body.seats.and_then(|seats| seats.limit),
             domains_limit: body.domains.and_then(|domains| domains.limit),
+            shared_mailboxes_limit: body.shared_mailboxes.and_then(|mailboxes| mailboxes.limit),
             storage_limit_bytes: storage.limit_bytes,
             allow_overallocation: storage.allow_overallocation,
             branding: body.branding.unwrap_or_default().into(),
@@ -287,6 +320,16 @@ struct DomainsPatch {
     /// Null lifts the limit. One below the domains there are is allowed and stops new ones.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0, example = 3)]
+    limit: Option<Option<i32>>,
+}
+
+/// What of the mailboxes that are nobody's own is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SharedMailboxesPatch {
+    /// Null lifts the limit. One below the mailboxes there are is allowed and stops new ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 10)]
     limit: Option<Option<i32>>,
 }
 

@@ -17,7 +17,7 @@ async fn is_created_read_changed_and_listed() {
     let expected = json!({
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "unpaid_capabilities": [], "seats": {"limit": 5, "used": 0},
-        "domains": {"limit": null, "used": 0},
+        "domains": {"limit": null, "used": 0}, "shared_mailboxes": {"limit": null, "used": 0},
         "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true},
         "branding": {"product_name": null, "logo_url": null, "primary_color": null, "support_email": null, "support_url": null},
         "test_clock": null, "trial_ends_at": null, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null,

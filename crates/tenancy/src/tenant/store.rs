@@ -25,6 +25,8 @@ struct Row {
     seats_used: i32,
     domains_limit: Option<i32>,
     domains_used: i32,
+    shared_mailboxes_limit: Option<i32>,
+    shared_mailboxes_used: i64,
     storage_limit_bytes: Option<i64>,
     used_bytes: i64,
     allow_overallocation: bool,
@@ -53,6 +55,8 @@ impl TryFrom<Row> for Tenant {
             seats_used: row.seats_used,
             domains_limit: row.domains_limit,
             domains_used: row.domains_used,
+            shared_mailboxes_limit: row.shared_mailboxes_limit,
+            shared_mailboxes_used: row.shared_mailboxes_used,
             storage_limit_bytes: row.storage_limit_bytes,
             used_bytes: row.used_bytes,
             allow_overallocation: row.allow_overallocation,
@@ -70,8 +74,8 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
-           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, shared_mailboxes_limit)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -88,6 +92,7 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         tenant.allow_overallocation,
         branding::shown(&tenant.branding),
         tenant.trial_ends_at,
+        tenant.shared_mailboxes_limit,
     )
     .execute(tx.conn())
     .await?;
@@ -100,7 +105,9 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
+             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, branding,
+             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
+              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -143,7 +150,9 @@ pub(super) async fn list(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
+             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, branding,
+             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
+              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -176,7 +185,8 @@ pub(super) async fn update(
            seats_limit = case when $3 then $4 else seats_limit end,
            domains_limit = case when $5 then $6 else domains_limit end,
            storage_limit_bytes = case when $7 then $8 else storage_limit_bytes end,
-           used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11
+           used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11,
+           shared_mailboxes_limit = case when $12 then $13 else shared_mailboxes_limit end
          where id = $1",
         id,
         change.name,
@@ -189,6 +199,8 @@ pub(super) async fn update(
         used_bytes,
         change.allow_overallocation,
         branding::shown(branding),
+        change.shared_mailboxes_limit.is_some(),
+        change.shared_mailboxes_limit.flatten(),
     )
     .execute(tx.conn())
     .await?;
