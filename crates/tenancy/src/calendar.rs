@@ -20,7 +20,7 @@ impl Calendar {
     /// # Errors
     /// [`ParseError`] for a name that no zone has.
     pub fn of_row(zone: &str, former: &[String], until: &[NaiveDate]) -> Result<Self, ParseError> {
-        let former = until.iter().zip(former).map(|(last, name)| Ok((*last, name.parse()?)));
+        let former = until.iter().zip(former).map(|(last, name)| Ok((*last, name.parse::<Tz>()?)));
         Ok(Self { zone: zone.parse()?, former: former.collect::<Result<_, ParseError>>()? })
     }
 

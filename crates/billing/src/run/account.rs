@@ -159,7 +159,7 @@ pub(super) async fn bill_all(
     let (mut next, mut unbillable) = (Vec::new(), Vec::new());
     for (tenant_id, made) in bill_until(&mut tx, &due, Finality::AtOnce).await? {
         match made {
-            Ok(made) if !made.has_billed => outcomes.push((tenant_id, Outcome::NotYet)),
+            Ok(made) if made.waits => outcomes.push((tenant_id, Outcome::NotYet)),
             Ok(made) => {
                 next.push((tenant_id, made.next_boundary));
                 outcomes.push((tenant_id, made.outcome()));
@@ -203,8 +203,8 @@ pub(crate) struct Written {
 pub(crate) struct Made {
     pub(crate) documents: Vec<Written>,
     pub(crate) next_boundary: Option<NaiveDate>,
-    /// Whether a boundary was billed, with a document or without.
-    has_billed: bool,
+    /// Whether nothing was billed since a cycle is not over yet.
+    waits: bool,
 }
 
 impl Made {
@@ -248,8 +248,8 @@ pub(crate) async fn bill_until(
     made.extend(without.into_iter().chain(drafted.into_iter().map(|account| account.rated)).map(|rated| {
         let tenant_id = rated.due.ctx.tenant_id();
         let documents = written.remove(&tenant_id).unwrap_or_default();
-        let has_billed = rated.has_billed();
-        (tenant_id, Ok(Made { documents, next_boundary: rated.next_boundary, has_billed }))
+        let (next_boundary, waits) = (rated.next_boundary, rated.waits);
+        (tenant_id, Ok(Made { documents, next_boundary, waits }))
     }));
     Ok(made)
 }

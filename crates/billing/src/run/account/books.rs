@@ -48,6 +48,8 @@ pub(super) struct Rated<'a> {
     /// Of cycles that were there before: they may have been cut, replaced or put back.
     changed: Vec<CycleDays>,
     opened: Vec<CycleDays>,
+    /// Whether nothing is billed since a cycle is not over yet.
+    pub(super) waits: bool,
 }
 
 /// Reads the books of accounts whose rows are locked.
@@ -141,10 +143,12 @@ impl Books {
             changes: Vec::new(),
             changed: Vec::new(),
             opened: Vec::new(),
+            waits: false,
             subscription,
         };
         while let Some(boundary) = rated.next_boundary.filter(|next| *next <= due.until) {
             if goes_on(&cycles, last, boundary, due) {
+                rated.waits = rated.boundaries.is_empty();
                 break;
             }
             let zone = due.ctx.calendar().zone_on(boundary);
@@ -194,11 +198,6 @@ impl Rated<'_> {
 
     fn tenant_id(&self) -> TenantId {
         self.due.ctx.tenant_id()
-    }
-
-    /// Whether any boundary is billed.
-    pub(super) fn has_billed(&self) -> bool {
-        !self.boundaries.is_empty()
     }
 
     /// Whether a document is to be made of it.
