@@ -11,6 +11,7 @@ import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from urllib.parse import urlencode
 
 import requests
 import schemathesis
@@ -186,7 +187,9 @@ def plausible(case):
         key_mark = f"{zlib.crc32(case.id.encode()):08x}" if in_a_story(case) else mark
         case.headers["Idempotency-Key"] = key[: -len(key_mark)] + key_mark
     if (case.query or {}).get("cursor"):
-        page = get(f"{case.operation.path.format(**context)}?limit=1") or {}
+        # One of the list that is asked for: it is good for that alone.
+        filters = {name: value for name, value in case.query.items() if name != "cursor"} | {"limit": 1}
+        page = get(f"{case.operation.path.format(**context)}?{urlencode(filters)}") or {}
         case.query["cursor"] = pick([page.get("next_cursor")], mark) or case.query["cursor"]
     if not isinstance(case.body, dict) or not pick([True], mark):
         return

@@ -154,7 +154,7 @@ the mail in them, subscriptions and invoices.
 A caller sees its own part of the tree (the installation, a reseller and what is below it, one tenant, one mailbox). What \
 is outside of it answers 404, exactly like what never existed.
 
-**Lists** take `limit` and `cursor` and answer `{\"data\": [...], \"next_cursor\": ...}`.
+**Lists** take `limit` and `cursor` and answer `{\"data\": [...], \"next_cursor\": ...}`. A cursor is good for the list that gave it, with the same filters.
 
 **Trying again.** Every POST but the token endpoint honours `Idempotency-Key`: 1 to 255 visible ASCII characters, kept for \
 24 hours for the credential that used it. The same key with the same request gives the first answer again, with \

@@ -89,21 +89,33 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = serde_json::Map::new();
-        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-            if fields.insert(name.clone().into_owned(), value.into_owned().into()).is_some() {
-                return Err(Problem::parameter(&name, "is given twice"));
-            }
-        }
-        serde_path_to_error::deserialize(serde_json::Value::Object(fields)).map(Self).map_err(|error| {
-            let text = error.inner().to_string();
-            // One that is missing is at no path: serde's text alone names it.
-            match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-                Some(name) => Problem::parameter(name, "is missing"),
-                None => Problem::parameter(&error.path().to_string(), text),
-            }
-        })
+        read(parameters(parts)?).map(Self)
     }
+}
+
+/// The query's parameters by their names.
+pub(crate) fn parameters(parts: &Parts) -> Result<serde_json::Map<String, serde_json::Value>, Problem> {
+    let mut fields = serde_json::Map::new();
+    for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+        if fields.insert(name.clone().into_owned(), value.into_owned().into()).is_some() {
+            return Err(Problem::parameter(&name, "is given twice"));
+        }
+    }
+    Ok(fields)
+}
+
+/// What parameters say.
+pub(crate) fn read<T: DeserializeOwned>(
+    parameters: serde_json::Map<String, serde_json::Value>,
+) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(serde_json::Value::Object(parameters)).map_err(|error| {
+        let text = error.inner().to_string();
+        // One that is missing is at no path: serde's text alone names it.
+        match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+            Some(name) => Problem::parameter(name, "is missing"),
+            None => Problem::parameter(&error.path().to_string(), text),
+        }
+    })
 }
 
 /// What JSON bodies may be said to be; a merge patch (RFC 7396) and what SCIM says (RFC 7644 §8.1) besides.

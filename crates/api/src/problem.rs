@@ -87,6 +87,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("same_reseller", 409, "The tenant belongs to this reseller already"),
     ("domains_exhausted", 409, "All domains are taken"),
     ("seats_exhausted", 409, "All seats are taken"),
+    ("shared_mailboxes_exhausted", 409, "All shared mailboxes are taken"),
     ("tenants_exhausted", 409, "All tenants are taken"),
     (
         "agreement_terms_fixed",

@@ -8,7 +8,7 @@ use tenancy::{Action, Ctx, TenantTx, mailbox, seats, storage_sample};
 
 use crate::Error;
 use crate::price_book::Item;
-use crate::rating::{Log, local_day, steps_of_changes, steps_of_levels};
+use crate::rating::{Log, steps_of_changes, steps_of_levels};
 use crate::run::opened;
 use crate::subscription::{self, Cycles, Subscription, Used};
 
@@ -88,11 +88,11 @@ fn outstanding(
     used: &Used,
 ) -> Result<Vec<Outstanding>, Error> {
     let timelines = subscription.agreed.timelines()?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let (mut next, mut settled, mut all) =
         (subscription.agreed.next_boundary(last_billed)?, last_billed, Vec::new());
     while let Some(boundary) = next {
-        let at = (boundary, ctx.time_zone());
+        let at = (boundary, ctx.calendar().zone_on(boundary));
         let mut net = 0_i64;
         for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
             net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;

@@ -9,7 +9,9 @@ pub(crate) mod void;
 
 use chrono::NaiveDate;
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, OneOffItemId, Page, PageRequest, PriceId, ResellerId, TenantId};
+use kernel::{
+    Currency, InvoiceId, Money, OneOffItemId, Page, PageRequest, PriceId, ResellerId, TenantId, named,
+};
 use tenancy::branding::{self, Effective};
 use tenancy::{Action, Caller, Ctx};
 
@@ -40,7 +42,7 @@ impl DocumentKind {
     }
 
     /// The one with that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Invoice, Self::CreditNote].into_iter().find(|kind| kind.as_str() == name)
     }
 
@@ -297,13 +299,40 @@ async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>,
     Ok(store::tenant_of(&mut tx, id).await?)
 }
 
+named! {
+    /// How a document stands.
+    Status {
+        /// Nobody owes it yet.
+        Draft = "draft",
+        /// Something of it is due; or it is a credit note.
+        Final = "final",
+        /// Nothing of it is due.
+        Paid = "paid",
+        /// It was taken back.
+        Void = "void",
+    }
+}
+
+/// Which documents are listed: those of which all of this holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Only invoices, or only credit notes.
+    pub kind: Option<DocumentKind>,
+    /// Only those that were issued, or are to be, on this day or later.
+    pub from: Option<NaiveDate>,
+    /// Only those before this day.
+    pub until: Option<NaiveDate>,
+}
+
 /// The tenant's documents, in the order in which they were made.
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to see them.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Invoice>, Error> {
+pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<Invoice>, Error> {
     ctx.require(Action::InvoiceRead)?;
     let mut tx = ctx.read().await?;
-    let rows = store::list(&mut tx, &page, false).await?;
+    let rows = store::list(&mut tx, filter, &page, false).await?;
     Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
 }

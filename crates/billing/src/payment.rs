@@ -33,7 +33,6 @@ pub use webhook::receive;
 
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
-use crate::rating::local_day;
 use crate::receivable::{Receivable, Receivables};
 use crate::{Error, dunning, wholesale};
 
@@ -132,7 +131,7 @@ pub struct NewTransfer {
 pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     ctx.require(Action::PaymentWrite)?;
     let issuers = issuers(ctx).await?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let mut tx = ctx.begin().await?;
     let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
     let received_on = check(&new, of_the_tenant, today)?;
@@ -239,14 +238,23 @@ fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
     checks.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
 }
 
+/// Which payments are listed: those of which all of this holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Only those that stand so.
+    pub status: Option<PaymentStatus>,
+    /// Only those that are meant for this invoice.
+    pub invoice_id: Option<InvoiceId>,
+}
+
 /// The tenant's payments, in the order in which they were recorded.
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to see them.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Payment>, Error> {
+pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<Payment>, Error> {
     ctx.require(Action::PaymentRead)?;
     let mut tx = ctx.read().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, filter, &page).await?;
     Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
 }
 

@@ -7,7 +7,6 @@ use tenancy::{Action, Ctx};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
-use crate::rating::local_day;
 use crate::run::{Due, Finality, bill_until};
 use crate::subscription::{self, PutSubscription};
 
@@ -44,7 +43,7 @@ pub struct Preview {
 /// subscription, to put one.
 pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
     ctx.require(Action::InvoiceRead)?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let as_of = asked.as_of.as_deref().map(|text| day(today, text)).transpose()?;
     // Dropped in the end: nothing of this stays.
     let mut tx = ctx.begin().await?;

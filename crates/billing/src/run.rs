@@ -20,7 +20,6 @@ use tenancy::{Action, Caller, Ctx, Scope, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::rating::local_day;
 use drive::drive;
 
 pub(crate) use account::{Due, Finality, bill_until, opened};
@@ -40,7 +39,8 @@ pub struct RunSummary {
     pub accounts_due: u64,
     /// Of these, the accounts that it billed.
     pub accounts_billed: u64,
-    /// Accounts left with a boundary on or before the run's day that has not come yet in the tenant's own time.
+    /// Accounts left with a boundary on or before the run's day that has not come yet in the tenant's own time, or ends a cycle
+    /// that goes on in the zone from which the tenant has moved.
     pub accounts_not_yet: u64,
     /// Accounts that another run billed meanwhile.
     pub accounts_elsewhere: u64,
@@ -242,7 +242,7 @@ pub async fn run_by(
 }
 
 fn must_have_come(ctx: &Ctx, as_of: NaiveDate) -> Result<(), Error> {
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     if as_of <= today {
         return Ok(());
     }

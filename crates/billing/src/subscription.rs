@@ -19,7 +19,7 @@ use tenancy::{Action, Ctx, TenantTx, event, mailbox, seats, standing as tenant_s
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, Item};
-use crate::rating::{Amount, Log, PaymentSchedule, Share, Step, local_day, steps_of_changes};
+use crate::rating::{Amount, Log, PaymentSchedule, Share, Step, steps_of_changes};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
@@ -109,7 +109,7 @@ impl Subscription {
 
 /// The tenant's present day.
 pub(crate) fn today(ctx: &Ctx) -> NaiveDate {
-    local_day(ctx.now(), ctx.time_zone())
+    ctx.today()
 }
 
 /// A subscription as a caller puts it; checked when it is put.

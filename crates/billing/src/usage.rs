@@ -5,7 +5,7 @@ pub(crate) mod store;
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use tenancy::storage_sample::{self, StorageSample};
-use tenancy::{Action, Ctx, seats};
+use tenancy::{Action, Calendar, Ctx, seats};
 
 use crate::Error;
 use crate::export::Window;
@@ -32,29 +32,51 @@ pub(crate) struct Logs {
     pub(crate) seats: Vec<(DateTime<Utc>, i64)>,
     pub(crate) commitments: Vec<Step>,
     pub(crate) storage: Vec<StorageSample>,
+    /// The days of its cycles and where they are counted, of a tenant whose zone has changed.
+    pub(crate) cycles: Vec<(Span, Tz)>,
 }
 
 impl Logs {
-    /// Those of the days that have begun by `now`.
-    pub(crate) fn days(self, window: Window, zone: Tz, now: DateTime<Utc>) -> Result<Vec<UsageDay>, Error> {
-        let tomorrow = local_day(now, zone).succ_opt().ok_or(Error::Stored("clock"))?;
+    /// Those of the days that have begun by `now`: each where billing counts it, which is the zone of the cycle that has it, and
+    /// without one that in which it began.
+    pub(crate) fn days(
+        self,
+        window: Window,
+        calendar: &Calendar,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<UsageDay>, Error> {
+        let tomorrow = calendar.today(now).succ_opt().ok_or(Error::Stored("clock"))?;
         let Some(days) = Span::new(window.from(), window.until().min(tomorrow)) else {
             return Ok(Vec::new());
         };
-        let sampled_from = self.storage.first().map(|sample| local_day(sample.at, zone));
-        let bytes = self.storage.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes });
-        let seats = daily_peaks(&steps_of_changes(self.seats), zone, days)?;
-        let committed = daily_peaks(&steps_of_levels(self.commitments), zone, days)?;
-        let bytes = daily_peaks(&bytes.collect::<Vec<_>>(), zone, days)?;
-        let levels = seats.into_iter().zip(committed).zip(bytes);
-        let day = |(day, ((seats_used, seats_committed), bytes))| UsageDay {
-            day,
-            seats_used,
-            seats_committed,
-            used_bytes: sampled_from.filter(|from| *from <= day).map(|_| bytes),
+        let zone_on = |day: NaiveDate| {
+            let cycle = self.cycles.iter().find(|(days, _)| days.contains(day));
+            cycle.map_or_else(|| calendar.zone_on(day), |(_, zone)| *zone)
         };
-        Ok(days.each_day().zip(levels).map(day).collect())
+        let days: Vec<(NaiveDate, Tz)> = days.each_day().map(|day| (day, zone_on(day))).collect();
+        let (seats, committed) = (steps_of_changes(self.seats), steps_of_levels(self.commitments));
+        let bytes = self.storage.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes });
+        let bytes: Vec<Step> = bytes.collect();
+        let mut all = Vec::with_capacity(days.len());
+        for days in days.chunk_by(|(_, one), (_, next)| one == next) {
+            let Some((span, zone)) = stretch(days) else { continue };
+            let sampled_from = bytes.first().map(|sample| local_day(sample.at, zone));
+            let seats = daily_peaks(&seats, zone, span)?.into_iter();
+            let levels =
+                seats.zip(daily_peaks(&committed, zone, span)?).zip(daily_peaks(&bytes, zone, span)?);
+            all.extend(span.each_day().zip(levels).map(|(day, ((seats_used, seats_committed), bytes))| {
+                let used_bytes = sampled_from.filter(|from| *from <= day).map(|_| bytes);
+                UsageDay { day, seats_used, seats_committed, used_bytes }
+            }));
+        }
+        Ok(all)
     }
+}
+
+/// Days that follow each other and are counted in one zone.
+fn stretch(days: &[(NaiveDate, Tz)]) -> Option<(Span, Tz)> {
+    let ((first, zone), (last, _)) = (*days.first()?, *days.last()?);
+    Some((Span::new(first, last.succ_opt()?)?, zone))
 }
 
 /// A tenant's usage on the days of a window that have begun.
@@ -69,8 +91,16 @@ pub async fn of_tenant(ctx: &Ctx, window: Window) -> Result<Vec<UsageDay>, Error
         seats: changes.iter().map(|change| (change.at, change.delta.into())).collect(),
         commitments: commitments(&mut tx).await?,
         storage: storage_sample::of(&mut tx).await?,
+        cycles: match ctx.calendar().has_changed() {
+            true => store::cycles(tx.conn(), &[ctx.tenant_id().uuid()])
+                .await?
+                .into_iter()
+                .map(|(_, cycle)| cycle)
+                .collect(),
+            false => Vec::new(),
+        },
     };
-    logs.days(window, ctx.time_zone(), ctx.now())
+    logs.days(window, ctx.calendar(), ctx.now())
 }
 
 /// The same as a file.

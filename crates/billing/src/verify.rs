@@ -242,7 +242,7 @@ async fn documents(tx: &mut TenantTx) -> Result<Documents, Error> {
     let mut after = None;
     loop {
         let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
-        let rows = invoice::store::list(tx, &request, true).await?;
+        let rows = invoice::store::list(tx, invoice::Filter::default(), &request, true).await?;
         let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
         for document in page.items {
             match document.billing {

@@ -35,4 +35,4 @@ pub use id::{
 };
 pub use money::{Currency, Money};
 pub use names::UnknownName;
-pub use page::{Cursor, Page, PageRequest};
+pub use page::{Cursor, CursorError, ListId, Page, PageRequest};

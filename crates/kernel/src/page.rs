@@ -4,9 +4,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+/// Which list a place is in: whoever shows several tells them apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListId([u8; 8]);
+
+impl ListId {
+    /// Any eight bytes, as long as two lists have not the same.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// An opaque place in a list: after the item with this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(Uuid);
+pub struct Cursor {
+    last_seen: Uuid,
+    list: Option<ListId>,
+}
 
 /// A text that is not a cursor of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,19 +28,24 @@ pub struct Cursor(Uuid);
 pub struct CursorError;
 
 impl Cursor {
-    /// The place after the item with this id.
+    /// The place after the item with this id, in a list that nobody tells from others.
     pub fn after(id: Uuid) -> Self {
-        Self(id)
+        Self { last_seen: id, list: None }
     }
     /// The id of the last item already seen.
     pub fn last_seen(self) -> Uuid {
-        self.0
+        self.last_seen
+    }
+    /// The list that it is a place in, if that was said.
+    pub fn list(self) -> Option<ListId> {
+        self.list
     }
 }
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+        let list = self.list.as_ref().map_or(&[][..], |list| list.0.as_slice());
+        f.write_str(&URL_SAFE_NO_PAD.encode([self.last_seen.as_bytes().as_slice(), list].concat()))
     }
 }
 
@@ -34,7 +53,12 @@ impl std::str::FromStr for Cursor {
     type Err = CursorError;
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
-        Uuid::from_slice(&bytes).map(Self).map_err(|_| CursorError)
+        let (id, list) = bytes.split_at_checked(16).ok_or(CursorError)?;
+        let list = match list {
+            [] => None,
+            list => Some(ListId(list.try_into().map_err(|_| CursorError)?)),
+        };
+        Ok(Self { last_seen: Uuid::from_slice(id).map_err(|_| CursorError)?, list })
     }
 }
 
@@ -43,6 +67,7 @@ impl std::str::FromStr for Cursor {
 pub struct PageRequest {
     limit: u16,
     cursor: Option<Cursor>,
+    list: Option<ListId>,
 }
 
 impl PageRequest {
@@ -54,7 +79,18 @@ impl PageRequest {
     /// A page of `limit` items, brought into 1..=[`Self::MAX_LIMIT`], after `cursor`.
     pub fn new(limit: Option<u16>, cursor: Option<Cursor>) -> Self {
         let limit = limit.unwrap_or(Self::DEFAULT_LIMIT).clamp(1, Self::MAX_LIMIT);
-        Self { limit, cursor }
+        Self { limit, cursor, list: None }
+    }
+
+    /// A page of this list: so say the cursors that it has.
+    #[must_use]
+    pub fn of(self, list: ListId) -> Self {
+        Self { list: Some(list), ..self }
+    }
+
+    /// The place in its list after the item with this id.
+    pub fn cursor_after(&self, id: Uuid) -> Cursor {
+        Cursor { last_seen: id, list: self.list }
     }
 
     /// The id after which the page starts; nil for the first page, since no UUIDv7 is below it.
@@ -83,7 +119,7 @@ impl<T> Page<T> {
         let limit = usize::from(request.limit);
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(|item| Cursor::after(id(item))) } else { None };
+        let next = if more { items.last().map(|item| request.cursor_after(id(item))) } else { None };
         Self { items, next }
     }
 }
@@ -106,6 +142,18 @@ mod tests {
     fn a_cursor_survives_the_wire_and_rubbish_does_not() {
         let cursor = Cursor::after(Uuid::from_u128(7));
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        let request = PageRequest::new(None, Some(cursor)).of(ListId::from_bytes(*b"thisone!"));
+        let there = request.cursor_after(Uuid::from_u128(8));
+        let parsed: Cursor = there.to_string().parse().unwrap();
+        assert_eq!((parsed, parsed.list()), (there, Some(ListId::from_bytes(*b"thisone!"))));
+        assert_eq!((cursor.list(), request.after()), (None, Uuid::from_u128(7)));
+        for length in [15, 17, 23, 25] {
+            assert_eq!(
+                URL_SAFE_NO_PAD.encode(vec![1_u8; length]).parse::<Cursor>(),
+                Err(CursorError),
+                "{length}"
+            );
+        }
         assert_eq!("AAAA".parse::<Cursor>(), Err(CursorError));
         assert_eq!("!".parse::<Cursor>(), Err(CursorError));
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
@@ -125,7 +125,7 @@ pub async fn list(
         Some(_) => return Err(Error::FolderNotFound),
     };
     let mut cut = Page::cut(messages, page, |message| message.id.uuid());
-    cut.next = cut.next.or(reached.map(Cursor::after));
+    cut.next = cut.next.or(reached.map(|last| page.cursor_after(last)));
     Ok(cut)
 }
 

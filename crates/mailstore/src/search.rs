@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use db::SystemTx;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kernel::{Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
@@ -86,10 +86,10 @@ pub async fn messages(
     let messages = message::store::named(&mut tx, mailbox_id, filter.state, &ids).await?;
     let mut cut = Page::cut(messages, page, |message| message.id.uuid());
     if found.len() < wanted {
-        cut.next = looked_at.map(Cursor::after);
+        cut.next = looked_at.map(|last| page.cursor_after(last));
     } else if cut.next.is_none() {
         // One of them went meanwhile, and the others are all on the page.
-        cut.next = found.last().map(|candidate| Cursor::after(candidate.id.uuid()));
+        cut.next = found.last().map(|candidate| page.cursor_after(candidate.id.uuid()));
     }
     Ok(cut)
 }

@@ -58,15 +58,34 @@ pub async fn create(ctx: &Ctx, address: &str, target: Target) -> Result<Alias, E
     Ok(alias)
 }
 
+/// Which aliases are listed: those of which all of this holds.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this one.
+    pub address: Option<String>,
+    /// Only those that lead to this mailbox.
+    pub mailbox_id: Option<MailboxId>,
+    /// Only those that lead to this group.
+    pub group_id: Option<GroupId>,
+}
+
 /// The tenant's aliases.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see them.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Alias>, Error> {
+pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<Alias>, Error> {
     ctx.require(Action::AliasRead)?;
+    let Some(address) = looked_for(filter.address.as_deref()) else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
     let mut tx = ctx.read().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, filter, address.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |alias| alias.id.uuid()))
+}
+
+/// The address that a filter names, if it names one; `None` when that is no address, which is nobody's.
+pub(crate) fn looked_for(text: Option<&str>) -> Option<Option<EmailAddress>> {
+    text.map(str::parse).transpose().ok()
 }
 
 /// Takes an alias away: mail to it is refused from then on.

@@ -17,6 +17,8 @@ pub enum Counted {
     Domains,
     /// Tenants of resellers.
     Tenants,
+    /// Mailboxes of a tenant that are nobody's own, archives not among them.
+    SharedMailboxes,
 }
 
 impl Counted {
@@ -26,6 +28,7 @@ impl Counted {
             Self::Seats => "seats",
             Self::Domains => "domains",
             Self::Tenants => "tenants",
+            Self::SharedMailboxes => "shared mailboxes",
         }
     }
 
@@ -35,6 +38,7 @@ impl Counted {
             Self::Seats => "seats_exhausted",
             Self::Domains => "domains_exhausted",
             Self::Tenants => "tenants_exhausted",
+            Self::SharedMailboxes => "shared_mailboxes_exhausted",
         }
     }
 }

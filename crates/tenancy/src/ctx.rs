@@ -1,6 +1,6 @@
 //! A proven caller in a proven tenant.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use db::Db;
 use kernel::{AppPasswordId, Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
@@ -8,7 +8,7 @@ use kernel::{AppPasswordId, Env, MailboxId, RequestId, ResellerId, TenantId, Use
 use crate::caller::{Caller, Principal};
 use crate::policy::{self, Action};
 use crate::tenant::Place;
-use crate::{Error, Role, TenantRead, TenantTx, support_access};
+use crate::{Calendar, Error, Role, TenantRead, TenantTx, support_access};
 
 /// Who calls, and the tenant they were found to be allowed to see. Made only by this crate: of a bearer token, a
 /// mail login or a recipient lookup.
@@ -44,9 +44,19 @@ impl Ctx {
         self.place.test_clock.unwrap_or_else(|| self.env().now())
     }
 
-    /// The tenant's time zone.
+    /// The tenant's present time zone.
     pub fn time_zone(&self) -> Tz {
-        self.place.time_zone
+        self.place.calendar.zone()
+    }
+
+    /// In which zones the tenant's days are counted over time.
+    pub fn calendar(&self) -> &Calendar {
+        &self.place.calendar
+    }
+
+    /// The tenant's present day.
+    pub fn today(&self) -> NaiveDate {
+        self.place.calendar.today(self.now())
     }
 
     /// Whether bodies of the tenant's mail share no object with another's, as it was when it was entered.

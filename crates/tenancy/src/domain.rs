@@ -6,7 +6,7 @@ mod store;
 use chrono::{DateTime, Utc};
 use dns::Resolver;
 use dns::health::{Expected, Health};
-use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest, hex};
+use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest, hex, named};
 use serde_json::json;
 
 use crate::caps::{self, Delta};
@@ -89,14 +89,37 @@ pub async fn get(ctx: &Ctx, id: DomainId) -> Result<Domain, Error> {
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
+named! {
+    /// How a domain stands.
+    Status {
+        /// To be verified.
+        Pending = "pending",
+        /// Mail is routed.
+        Active = "active",
+    }
+}
+
+/// Which domains are listed: those of which all of this holds.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Only the one with this name.
+    pub name: Option<String>,
+}
+
 /// The tenant's domains.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see domains.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Domain>, Error> {
+pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<Domain>, Error> {
     ctx.require(Action::DomainRead)?;
+    // What is no domain's name is that of none.
+    let Ok(name) = filter.name.as_deref().map(str::parse::<DomainName>).transpose() else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
     let mut tx = ctx.read().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, filter.status, name.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |domain| domain.id.uuid()))
 }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
-use kernel::{Cursor, EventId, Page, PageRequest, RequestId, TenantId};
+use kernel::{EventId, Page, PageRequest, RequestId, TenantId};
 use serde_json::Value;
 
 use crate::{Action, Caller, Ctx, Error, OfTenants, Scope, TenantTx};
@@ -363,7 +363,7 @@ pub async fn list(
     let place = |chained: &Chained| uuid::Uuid::from_u128(chained.position.unsigned_abs().into());
     let cut = Page::cut(rows, &page, place);
     // Whoever follows goes on from the last that there is.
-    let next = cut.items.last().map(|last| Cursor::after(place(last)));
+    let next = cut.items.last().map(|last| page.cursor_after(place(last)));
     Ok(Page { next, ..cut })
 }
 

@@ -124,14 +124,27 @@ pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Group, Error> {
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
+/// Which groups are listed: those of which all of this holds.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only the one with this address, primary or not.
+    pub address: Option<String>,
+    /// Only the one with this id in the customer's directory.
+    pub external_id: Option<String>,
+}
+
 /// The tenant's groups.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see groups.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Group>, Error> {
+pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<Group>, Error> {
     ctx.require(Action::GroupRead)?;
+    let Some(address) = address::looked_for(filter.address.as_deref()) else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
+    let lookup = directory::Lookup { external_id: filter.external_id.clone(), ..Default::default() };
     let mut tx = ctx.read().await?;
-    let rows = store::list(&mut tx, &directory::Lookup::default(), &page).await?;
+    let rows = store::list(&mut tx, &lookup, address.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |group| group.id.uuid()))
 }
 

@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod app_password;
 pub mod auth;
 pub mod branding;
+mod calendar;
 mod caller;
 pub mod caps;
 mod ctx;
@@ -42,6 +43,7 @@ mod tx;
 pub mod user;
 pub mod webhook_endpoint;
 
+pub use calendar::Calendar;
 pub use caller::{Caller, Principal, ResellerCtx, Scope};
 pub use ctx::{Ctx, MailLogin};
 pub use error::Error;

@@ -33,6 +33,13 @@ named! {
     }
 }
 
+impl Kind {
+    /// Whether it is nobody's own and in use: what a tenant has a cap of.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::Room | Self::Equipment)
+    }
+}
+
 /// A store of messages with a quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {

@@ -88,5 +88,5 @@ pub(crate) async fn append_as_system(
 
 /// The tenant's present day.
 pub(crate) fn today(ctx: &Ctx) -> NaiveDate {
-    ctx.now().with_timezone(&ctx.time_zone()).date_naive()
+    ctx.today()
 }

@@ -6,7 +6,7 @@ pub(crate) mod store;
 mod transfer;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
+use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
 use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
-    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
+    Action, Calendar, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
     storage_sample,
 };
 
@@ -55,6 +55,10 @@ pub struct Tenant {
     pub domains_limit: Option<i32>,
     /// How many it has.
     pub domains_used: i32,
+    /// How many mailboxes that are nobody's own it may have, archives not counted; `None` is unlimited.
+    pub shared_mailboxes_limit: Option<i32>,
+    /// How many it has.
+    pub shared_mailboxes_used: i64,
     /// What its mailboxes may hold together; `None` is unlimited.
     pub storage_limit_bytes: Option<i64>,
     /// Bytes of live messages in all its mailboxes.
@@ -94,6 +98,8 @@ pub struct NewTenant {
     pub seats_limit: Option<i32>,
     /// How many domains it may have; `None` is unlimited.
     pub domains_limit: Option<i32>,
+    /// How many mailboxes that are nobody's own it may have, archives not counted; `None` is unlimited.
+    pub shared_mailboxes_limit: Option<i32>,
     /// What its mailboxes may hold together; `None` is unlimited.
     pub storage_limit_bytes: Option<i64>,
     /// Whether the quotas of its mailboxes may add up to more than that limit.
@@ -113,10 +119,14 @@ pub struct NewTenant {
 pub struct TenantChange {
     /// A new name.
     pub name: Option<String>,
+    /// Another time zone, by IANA name. Days that have begun stay where they began.
+    pub time_zone: Option<String>,
     /// A new limit; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
     pub seats_limit: Option<Option<i32>>,
     /// A new limit of domains, likewise.
     pub domains_limit: Option<Option<i32>>,
+    /// A new limit of mailboxes that are nobody's own, likewise.
+    pub shared_mailboxes_limit: Option<Option<i32>>,
     /// A new limit of bytes, likewise.
     pub storage_limit_bytes: Option<Option<i64>>,
     /// Whether the quotas of its mailboxes may add up to more than that.
@@ -134,7 +144,7 @@ pub struct TenantChange {
 pub(crate) struct Place {
     pub(crate) reseller_id: ResellerId,
     pub(crate) reseller_path: Vec<ResellerId>,
-    pub(crate) time_zone: Tz,
+    pub(crate) calendar: Calendar,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended: Vec<Capability>,
     pub(crate) is_deleted: bool,
@@ -167,6 +177,8 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         seats_used: 0,
         domains_limit: new.domains_limit,
         domains_used: 0,
+        shared_mailboxes_limit: new.shared_mailboxes_limit,
+        shared_mailboxes_used: 0,
         storage_limit_bytes: new.storage_limit_bytes,
         used_bytes: 0,
         allow_overallocation: new.allow_overallocation,
@@ -196,19 +208,29 @@ fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     checks.name(&new.name, 200, "/name");
     let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
-    check_limits(&mut checks, new.seats_limit, new.domains_limit, new.storage_limit_bytes);
+    let counts = [new.seats_limit, new.domains_limit, new.shared_mailboxes_limit];
+    check_limits(&mut checks, counts, new.storage_limit_bytes);
     branding::check(&mut checks, &new.branding);
     checks.require(new.trial_ends_at.is_none_or(|at| at > now), "/trial_ends_at", "must be in the future");
-    let time_zone = new.time_zone.parse::<Tz>();
-    checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
+    let time_zone = check_zone(&mut checks, &new.time_zone);
     checks.done().map_err(Error::Invalid)?;
     time_zone.map_err(Error::internal)
 }
 
-fn check_limits(checks: &mut Checks, seats: Option<i32>, domains: Option<i32>, storage_bytes: Option<i64>) {
+fn check_zone(checks: &mut Checks, name: &str) -> Result<Tz, ParseError> {
+    let time_zone = name.parse::<Tz>();
+    checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
+    time_zone
+}
+
+/// Limits of seats, domains and shared mailboxes, and of bytes.
+fn check_limits(checks: &mut Checks, counts: [Option<i32>; 3], storage_bytes: Option<i64>) {
     let detail = "must not be negative";
-    checks.require(seats.is_none_or(|limit| limit >= 0), "/seats/limit", detail);
-    checks.require(domains.is_none_or(|limit| limit >= 0), "/domains/limit", detail);
+    for (limit, pointer) in
+        counts.into_iter().zip(["/seats/limit", "/domains/limit", "/shared_mailboxes/limit"])
+    {
+        checks.require(limit.is_none_or(|limit| limit >= 0), pointer, detail);
+    }
     checks.require(storage_bytes.is_none_or(|limit| limit >= 0), "/storage/limit_bytes", detail);
 }
 
@@ -272,9 +294,12 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
         checks.name(name, 200, "/name");
     }
     let storage_limit = change.storage_limit_bytes.flatten();
-    check_limits(&mut checks, change.seats_limit.flatten(), change.domains_limit.flatten(), storage_limit);
+    let counts = [change.seats_limit, change.domains_limit, change.shared_mailboxes_limit];
+    check_limits(&mut checks, counts.map(Option::flatten), storage_limit);
     branding::check(&mut checks, &change.branding);
+    let time_zone = change.time_zone.as_deref().map(|name| check_zone(&mut checks, name));
     checks.done().map_err(Error::Invalid)?;
+    let time_zone = time_zone.transpose().map_err(Error::internal)?;
     let mut tx = ctx.begin().await?;
     // Where there is no limit, whoever takes mail in locks mailboxes alone. They are waited for, so that none commits by what held before.
     let dedicates = |tenant: &Tenant| change.storage_dedicated == Some(true) && !tenant.storage_dedicated;
@@ -291,6 +316,11 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     let used_bytes = counted.filter(|_| storage_limit.is_some());
     let branding = branding::changed(&old.branding, &change.branding);
     store::update(&mut tx, &change, used_bytes, &branding).await?;
+    if let Some(time_zone) = time_zone.filter(|zone| *zone != old.time_zone) {
+        // By the clock as it is now that the tenant is locked.
+        let now = old.test_clock.unwrap_or_else(|| ctx.env().now());
+        store::set_time_zone(&mut tx, time_zone, now.with_timezone(&old.time_zone).date_naive()).await?;
+    }
     if let Some(ends_at) = change.trial_ends_at {
         lifecycle::set_trial(&mut tx, ctx, &old, ends_at).await?;
     }
@@ -308,6 +338,7 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
 fn shown(tenant: &Tenant) -> serde_json::Value {
     json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
         "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
+        "shared_mailboxes": {"limit": tenant.shared_mailboxes_limit},
         "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation,
             "dedicated": tenant.storage_dedicated},
         "branding": branding::shown(&tenant.branding), "trial_ends_at": tenant.trial_ends_at})

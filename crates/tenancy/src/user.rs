@@ -7,7 +7,7 @@ mod offboard;
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId};
+use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId, named};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -329,11 +329,25 @@ pub async fn get(ctx: &Ctx, id: UserId) -> Result<User, Error> {
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
-/// Which users are asked for.
+named! {
+    /// How a user stands.
+    Status {
+        /// They have all capabilities.
+        Active = "active",
+        /// Some are suspended.
+        Suspended = "suspended",
+        /// They can be restored.
+        Deleted = "deleted",
+    }
+}
+
+/// Which users are asked for: those of whom all of this holds.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Those who have been deleted and can be restored, instead of the others.
-    pub deleted: bool,
+    /// Only those who stand so; all but the deleted, if it does not matter.
+    pub status: Option<Status>,
+    /// Only those with this role.
+    pub role: Option<Role>,
     /// Only the one with this id in the customer's directory.
     pub external_id: Option<String>,
     /// Only the one with this address, primary or not.
@@ -346,13 +360,8 @@ pub struct Filter {
 /// [`Error::Forbidden`] without the right to see users.
 pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<User>, Error> {
     ctx.require(Action::UserRead)?;
-    let address = match &filter.address {
-        None => None,
-        // What is no address is nobody's.
-        Some(text) => match text.parse::<EmailAddress>() {
-            Ok(address) => Some(address),
-            Err(_) => return Ok(Page { items: Vec::new(), next: None }),
-        },
+    let Some(address) = address::looked_for(filter.address.as_deref()) else {
+        return Ok(Page { items: Vec::new(), next: None });
     };
     let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, filter, address.as_ref(), &page).await?;

@@ -113,6 +113,7 @@ pub fn new_tenant(reseller: &Reseller, name: &str) -> NewTenant {
         time_zone: "UTC".into(),
         seats_limit: None,
         domains_limit: None,
+        shared_mailboxes_limit: None,
         storage_limit_bytes: None,
         allow_overallocation: true,
         storage_dedicated: false,

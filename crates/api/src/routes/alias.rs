@@ -7,14 +7,14 @@ use kernel::{AliasId, GroupId, MailboxId};
 use serde::{Deserialize, Serialize};
 use tenancy::Caller;
 use tenancy::address::{self, Target};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dry_run::{DryRun, Effect};
 use super::paths::{AliasPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -87,18 +87,36 @@ async fn create(
     query.carry_out(caller, create).await
 }
 
+/// Which aliases are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct AliasFilter {
+    /// Only this one.
+    #[param(example = "info@bakery.example")]
+    address: Option<String>,
+    /// Only those that lead to this mailbox.
+    #[param(value_type = Option<schema::MailboxId>)]
+    mailbox_id: Option<MailboxId>,
+    /// Only those that lead to this group.
+    #[param(value_type = Option<schema::GroupId>)]
+    group_id: Option<GroupId>,
+}
+
 /// List a tenant's aliases
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/aliases", tag = "Aliases", operation_id = "list_aliases",
-    params(TenantPath, PageQuery),
+    params(TenantPath, PageQuery, AliasFilter),
     responses((status = 200, description = "A page of aliases.", body = List<Alias>)),
     extensions(("x-required-action" = json!("aliases:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, filter): Listing<AliasFilter>,
 ) -> Result<Answer<List<Alias>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(address::list(&ctx, query.request()).await?))
+    let AliasFilter { address, mailbox_id, group_id } = filter;
+    let filter = address::Filter { address, mailbox_id, group_id };
+    Ok(page::answer(address::list(&ctx, &filter, page).await?))
 }
 
 /// Delete an alias

@@ -18,9 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{ResellerKeyPath, ResellerPath, TenantKeyPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
+use crate::extract::{Bearer, Json, Path};
 use crate::idempotency::ShownOnce;
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -207,10 +207,10 @@ async fn create_of_reseller(
 async fn list_of_reseller(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<ApiKey>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    Ok(page::answer(api_key::list_of_reseller(&ctx, query.request()).await?))
+    Ok(page::answer(api_key::list_of_reseller(&ctx, page).await?))
 }
 
 /// Revoke a reseller's API key
@@ -254,10 +254,10 @@ async fn create_of_tenant(
 async fn list_of_tenant(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<ApiKey>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(api_key::list_of_tenant(&ctx, query.request()).await?))
+    Ok(page::answer(api_key::list_of_tenant(&ctx, page).await?))
 }
 
 /// Revoke a tenant's API key

@@ -13,9 +13,9 @@ use utoipa_axum::routes;
 
 use super::capability;
 use super::paths::{AppPasswordPath, UserPath};
-use crate::extract::{Bearer, Json, Path, Query};
+use crate::extract::{Bearer, Json, Path};
 use crate::idempotency::ShownOnce;
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -117,10 +117,10 @@ async fn create(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<AppPassword>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(app_password::list(&ctx, at.user_id, query.request()).await?))
+    Ok(page::answer(app_password::list(&ctx, at.user_id, page).await?))
 }
 
 /// Revoke an app password

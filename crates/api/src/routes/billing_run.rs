@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::RunPath;
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -146,8 +146,8 @@ async fn create(
     params(PageQuery),
     responses((status = 200, description = "A page of runs.", body = List<Run>)),
     extensions(("x-required-action" = json!("billing:run"))))]
-async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Run>>, Problem> {
-    Ok(page::answer(run::list(&caller, query.request()).await?))
+async fn list(Bearer(caller): Bearer, Listing(page, _): Listing) -> Result<Answer<List<Run>>, Problem> {
+    Ok(page::answer(run::list(&caller, page).await?))
 }
 
 /// Get a billing run

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{DelegatePath, MailboxPath};
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -56,10 +56,10 @@ struct Rights {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Delegate>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(delegate::list(&ctx, at.mailbox_id, query.request()).await?))
+    Ok(page::answer(delegate::list(&ctx, at.mailbox_id, page).await?))
 }
 
 /// Let a user use a mailbox

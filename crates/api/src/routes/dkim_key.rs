@@ -12,8 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{DkimKeyPath, DomainPath};
-use crate::extract::{Bearer, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -91,10 +91,10 @@ fn tagged(of: dkim::DkimKey) -> Tagged<Answer<DkimKey>> {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<DomainPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<DkimKey>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(dkim::list(&ctx, at.domain_id, query.request()).await?))
+    Ok(page::answer(dkim::list(&ctx, at.domain_id, page).await?))
 }
 
 /// Make a domain a new DKIM key

@@ -10,14 +10,14 @@ use kernel::{DomainId, MailboxId};
 use serde::{Deserialize, Serialize};
 use tenancy::Caller;
 use tenancy::domain::{self, Proof};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{DomainPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -111,18 +111,33 @@ async fn create(
     query.carry_out(caller, create).await
 }
 
+/// Which domains are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct DomainFilter {
+    /// Only those that stand so.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::DomainStatus>)]
+    status: Option<domain::Status>,
+    /// Only the one with this name, internationalised or in ASCII form.
+    #[param(example = "bakery.example")]
+    name: Option<String>,
+}
+
 /// List a tenant's domains
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "list_domains",
-    params(TenantPath, PageQuery),
+    params(TenantPath, PageQuery, DomainFilter),
     responses((status = 200, description = "A page of domains.", body = List<Domain>)),
     extensions(("x-required-action" = json!("domains:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, filter): Listing<DomainFilter>,
 ) -> Result<Answer<List<Domain>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(domain::list(&ctx, query.request()).await?))
+    let filter = domain::Filter { status: filter.status, name: filter.name };
+    Ok(page::answer(domain::list(&ctx, &filter, page).await?))
 }
 
 /// Get a domain

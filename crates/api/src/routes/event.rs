@@ -12,8 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::extract::{Bearer, Query};
-use crate::page::{self, After, Limit, List};
+use crate::extract::Bearer;
+use crate::page::{self, Following, List, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -124,13 +124,7 @@ impl From<Chained> for AuditEntry {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct EventQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct EventFilter {
     /// Only of this kind.
     #[param(value_type = Option<schema::EventKind>)]
     kind: Option<String>,
@@ -139,7 +133,7 @@ struct EventQuery {
     tenant_id: Option<TenantId>,
 }
 
-impl EventQuery {
+impl EventFilter {
     fn filter(&self) -> Result<event::Filter, Problem> {
         let kind = self.kind.as_deref().map(str::parse::<Kind>).transpose();
         let kind = kind.map_err(|_| Problem::parameter("kind", "is not a kind of event"))?;
@@ -152,31 +146,29 @@ impl EventQuery {
 /// What happened in the caller's scope, the oldest first, in an order that does not change. Each page with an event has a `next_cursor`, the last one too; one
 /// without has none. To follow, keep the last cursor that there was, and go on with it. An event shows within about a second of its commit.
 #[utoipa::path(get, path = "/v1/events", tag = "Events", operation_id = "list_events",
-    params(EventQuery),
+    params(PageQuery, EventFilter),
     responses((status = 200, description = "A page of events.", body = List<Event>)),
     extensions(("x-required-action" = json!("events:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<EventQuery>,
+    Following(page, filter): Following<EventFilter>,
 ) -> Result<Answer<List<Event>>, Problem> {
-    let page = page::request(query.limit, query.cursor);
-    Ok(page::answer(event::list(&caller, Action::EventRead, &query.filter()?, page).await?))
+    Ok(page::answer(event::list(&caller, Action::EventRead, &filter.filter()?, page).await?))
 }
 
 /// Read the audit trail
 ///
-/// As the feed of events, with its cursors, and with who did it, by which role, from where, and the hash chain of each trail: whoever keeps a `hash` can
-/// prove later that nothing before it was changed.
+/// As the feed of events, with its cursors, which are good for both and with any filter, and with who did it, by which role, from where, and the hash chain of
+/// each trail: whoever keeps a `hash` can prove later that nothing before it was changed.
 #[utoipa::path(get, path = "/v1/audit-log", tag = "Events", operation_id = "list_audit_log",
-    params(EventQuery),
+    params(PageQuery, EventFilter),
     responses((status = 200, description = "A page of the trail.", body = List<AuditEntry>)),
     extensions(("x-required-action" = json!("audit_log:read"))))]
 async fn audit(
     Bearer(caller): Bearer,
-    Query(query): Query<EventQuery>,
+    Following(page, filter): Following<EventFilter>,
 ) -> Result<Answer<List<AuditEntry>>, Problem> {
-    let page = page::request(query.limit, query.cursor);
-    Ok(page::answer(event::list(&caller, Action::AuditRead, &query.filter()?, page).await?))
+    Ok(page::answer(event::list(&caller, Action::AuditRead, &filter.filter()?, page).await?))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -8,14 +8,14 @@ use kernel::GroupId;
 use serde::{Deserialize, Serialize};
 use tenancy::Caller;
 use tenancy::group::{self, Member};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{GroupPath, MemberPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -135,18 +135,32 @@ async fn create(
     query.carry_out(caller, create).await
 }
 
+/// Which groups are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct GroupFilter {
+    /// Only the one with this address, primary or not.
+    #[param(example = "sales@bakery.example")]
+    address: Option<String>,
+    /// Only the one with this id in the customer's directory.
+    #[param(example = "g-17")]
+    external_id: Option<String>,
+}
+
 /// List a tenant's groups
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/groups", tag = "Groups", operation_id = "list_groups",
-    params(TenantPath, PageQuery),
+    params(TenantPath, PageQuery, GroupFilter),
     responses((status = 200, description = "A page of groups.", body = List<Group>)),
     extensions(("x-required-action" = json!("groups:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, filter): Listing<GroupFilter>,
 ) -> Result<Answer<List<Group>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(group::list(&ctx, query.request()).await?))
+    let filter = group::Filter { address: filter.address, external_id: filter.external_id };
+    Ok(page::answer(group::list(&ctx, &filter, page).await?))
 }
 
 /// Get a group
@@ -239,10 +253,10 @@ async fn delete(
 async fn members(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<InGroup>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(group::members(&ctx, at.group_id, query.request()).await?))
+    Ok(page::answer(group::members(&ctx, at.group_id, page).await?))
 }
 
 /// Make a mailbox or group a member

@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{HoldPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -92,10 +92,10 @@ struct NewHold {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Hold>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(hold::list(&ctx, &query.request()).await?))
+    Ok(page::answer(hold::list(&ctx, &page).await?))
 }
 
 /// Place a hold

@@ -7,13 +7,13 @@ use axum::http::HeaderMap;
 use axum::http::header::VARY;
 use axum::response::{IntoResponse as _, Response};
 use billing::OPERATOR;
-use billing::invoice::{self, Found};
+use billing::invoice::{self, DocumentKind, Found};
 use billing::rating::PriceBasis;
 use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,8 +21,9 @@ use super::billing_profile::PostalAddress;
 use super::invoice_form;
 use super::paper_form::Form;
 use super::paths::{InvoicePath, TenantPath};
-use crate::extract::{Bearer, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::day::Day;
+use crate::extract::{Bearer, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -376,20 +377,53 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
     }
 }
 
+/// Which documents are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct InvoiceFilter {
+    /// Only those that stand so.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::InvoiceStatus>)]
+    status: Option<invoice::Status>,
+    /// Only invoices, or only credit notes.
+    #[serde(default, deserialize_with = "kind")]
+    #[param(value_type = Option<schema::InvoiceKind>)]
+    kind: Option<DocumentKind>,
+    /// Only those whose `issued_on` is this day or a later one.
+    #[param(value_type = Option<schema::Day>)]
+    from: Option<Day>,
+    /// Only those whose `issued_on` is before this day.
+    #[param(value_type = Option<schema::Day>)]
+    to: Option<Day>,
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DocumentKind>, D::Error> {
+    let kind = DocumentKind::from_name(&String::deserialize(deserializer)?);
+    kind.map(Some).ok_or_else(|| serde::de::Error::custom("must be invoice or credit_note"))
+}
+
+impl From<InvoiceFilter> for invoice::Filter {
+    fn from(of: InvoiceFilter) -> Self {
+        let (from, until) = (of.from.map(|Day(day)| day), of.to.map(|Day(day)| day));
+        Self { status: of.status, kind: of.kind, from, until }
+    }
+}
+
 /// List a tenant's invoices
 ///
 /// Credit notes included, in the order in which they were made.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/invoices", tag = "Invoices", operation_id = "list_invoices",
-    params(TenantPath, PageQuery),
+    params(TenantPath, PageQuery, InvoiceFilter),
     responses((status = 200, description = "A page of documents.", body = List<Invoice>)),
     extensions(("x-required-action" = json!("invoices:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, filter): Listing<InvoiceFilter>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(invoice::list(&ctx, query.request()).await?))
+    Ok(page::answer(invoice::list(&ctx, filter.into(), page).await?))
 }
 
 /// Get an invoice or credit note

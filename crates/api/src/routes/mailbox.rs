@@ -4,7 +4,7 @@ use axum::Json as Answer;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
 use tenancy::{Caller, Ctx};
@@ -14,9 +14,8 @@ use utoipa_axum::routes;
 
 use super::dry_run::{DryRun, OrEffect};
 use super::paths::{MailboxPath, TenantPath};
-use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, Deleted, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -191,25 +190,15 @@ pub(super) fn tagged(of: mailbox::Mailbox) -> Tagged<Answer<Mailbox>> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct MailboxQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct MailboxFilter {
     /// `deleted`: those that can be restored, instead of all others.
     #[serde(default)]
     #[param(inline)]
     status: Option<Deleted>,
     /// Only those of this kind.
-    #[serde(default, deserialize_with = "kind")]
+    #[serde(default, deserialize_with = "page::named")]
     #[param(value_type = Option<schema::MailboxKind>)]
     kind: Option<Kind>,
-}
-
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// List a tenant's mailboxes
@@ -217,17 +206,17 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::E
 /// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read. What legal holds
 /// keep in one, and where its effective limit comes from, is not told here but by `GET` of that one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
-    params(TenantPath, MailboxQuery),
+    params(TenantPath, PageQuery, MailboxFilter),
     responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<MailboxQuery>,
+    Listing(page, filter): Listing<MailboxFilter>,
 ) -> Result<Answer<List<Mailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let filter = mailbox::Filter { deleted: query.status.is_some(), kind: query.kind };
-    Ok(page::answer(mailbox::list(&ctx, filter, page::request(query.limit, query.cursor)).await?))
+    let filter = mailbox::Filter { deleted: filter.status.is_some(), kind: filter.kind };
+    Ok(page::answer(mailbox::list(&ctx, filter, page).await?))
 }
 
 /// Get a mailbox

@@ -17,9 +17,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, MessagePath};
-use crate::extract::{Bearer, Json, Path, Query, not_null};
+use crate::extract::{Bearer, Json, Path, not_null};
 use crate::instant::Instant;
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -308,13 +308,7 @@ fn addresses(of: Vec<parsed::Address>) -> Vec<Address> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct MessagesQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct MessageFilter {
     /// Only those of this folder.
     #[param(value_type = Option<schema::FolderId>)]
     folder_id: Option<FolderId>,
@@ -356,7 +350,7 @@ fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D
 /// In the order of their arrival. With `q` or `since` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
 /// more follow: go on until `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
-    params(MailboxPath, MessagesQuery),
+    params(MailboxPath, PageQuery, MessageFilter),
     responses((status = 200, description = "A page of messages.", body = List<Message>),
         (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:read"))))]
@@ -364,13 +358,12 @@ async fn list(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MailboxPath>,
-    Query(query): Query<MessagesQuery>,
+    Listing(page, narrowed): Listing<MessageFilter>,
 ) -> Result<Answer<List<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let since = query.since.map(|Instant(at)| at);
-    let filter = Filter { folder_id: query.folder_id, state: query.state, since };
-    let page = page::request(query.limit, query.cursor);
-    let messages = match query.q {
+    let since = narrowed.since.map(|Instant(at)| at);
+    let filter = Filter { folder_id: narrowed.folder_id, state: narrowed.state, since };
+    let messages = match narrowed.q {
         None => message::list(&ctx, at.mailbox_id, filter, &page).await?,
         Some(Words(words)) => {
             search::messages(&api.store, &ctx, at.mailbox_id, filter, &words, &page).await?

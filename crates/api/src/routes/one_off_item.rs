@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 
 use super::invoice::Money;
 use super::paths::{OneOffItemPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -95,10 +95,10 @@ struct NewOneOffItem {
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<OneOffItem>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(one_off_item::list(&ctx, query.request()).await?))
+    Ok(page::answer(one_off_item::list(&ctx, page).await?))
 }
 
 /// Add a one-off item to a tenant's

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use chrono::{DateTime, Utc};
-use kernel::{MailboxId, OutgoingId, PageRequest, TenantId, UserId};
+use kernel::{MailboxId, OutgoingId, TenantId, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
 use submission::outgoing::{self, Filter, State};
 use utoipa::{IntoParams, ToSchema};
@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{OutgoingPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, After, Limit, List};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -148,7 +148,7 @@ fn tagged(of: outgoing::Outgoing) -> Tagged<Answer<Outgoing>> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct OutgoingQuery {
+struct OutgoingFilter {
     /// Those that this mailbox has sent.
     #[serde(default)]
     #[param(value_type = Option<schema::MailboxId>)]
@@ -161,18 +161,11 @@ struct OutgoingQuery {
     #[serde(default)]
     #[param(example = "elsewhere.example")]
     domain: Option<String>,
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
 }
 
-impl From<OutgoingQuery> for (Filter, PageRequest) {
-    fn from(query: OutgoingQuery) -> Self {
-        let filter = Filter { mailbox_id: query.mailbox_id, state: query.state, domain: query.domain };
-        (filter, page::request(query.limit, query.cursor))
+impl From<OutgoingFilter> for Filter {
+    fn from(of: OutgoingFilter) -> Self {
+        Self { mailbox_id: of.mailbox_id, state: of.state, domain: of.domain }
     }
 }
 
@@ -185,32 +178,30 @@ fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D:
 ///
 /// Also what has left in the last 14 days. People without a role above `user` see their own.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/outgoing", tag = "Outgoing mail", operation_id = "list_outgoing",
-    params(TenantPath, OutgoingQuery),
+    params(TenantPath, PageQuery, OutgoingFilter),
     responses((status = 200, description = "A page of messages.", body = List<Outgoing>)),
     extensions(("x-required-action" = json!("outgoing:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<OutgoingQuery>,
+    Listing(page, filter): Listing<OutgoingFilter>,
 ) -> Result<Answer<List<Outgoing>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let (filter, page) = query.into();
-    Ok(page::answer(outgoing::list(&ctx, filter, page).await?))
+    Ok(page::answer(outgoing::list(&ctx, filter.into(), page).await?))
 }
 
 /// List mail on its way out of all tenants
 ///
 /// Of those that the caller sees: the operator all, a reseller its own and those below it. Otherwise as for one tenant.
 #[utoipa::path(get, path = "/v1/outgoing", tag = "Outgoing mail", operation_id = "list_all_outgoing",
-    params(OutgoingQuery),
+    params(PageQuery, OutgoingFilter),
     responses((status = 200, description = "A page of messages.", body = List<Outgoing>)),
     extensions(("x-required-action" = json!("outgoing:read"))))]
 async fn list_all(
     Bearer(caller): Bearer,
-    Query(query): Query<OutgoingQuery>,
+    Listing(page, filter): Listing<OutgoingFilter>,
 ) -> Result<Answer<List<Outgoing>>, Problem> {
-    let (filter, page) = query.into();
-    Ok(page::answer(outgoing::list_all(&caller, filter, page).await?))
+    Ok(page::answer(outgoing::list_all(&caller, filter.into(), page).await?))
 }
 
 /// Get a message on its way out

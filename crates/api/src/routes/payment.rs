@@ -3,19 +3,19 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use billing::payment::{self, NewTransfer};
+use billing::payment::{self, NewTransfer, PaymentStatus};
 use billing::payment_method::{self, PutPaymentMethod};
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Currency, DisputeId, InvoiceId, PaymentId, RefundId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::invoice::Money;
 use super::paths::{InvoicePath, PaymentPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -130,20 +130,35 @@ impl From<NewPayment> for NewTransfer {
     }
 }
 
+/// Which payments are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct PaymentFilter {
+    /// Only those that stand so.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::PaymentStatus>)]
+    status: Option<PaymentStatus>,
+    /// Only those that are meant for this invoice.
+    #[param(value_type = Option<schema::InvoiceId>)]
+    invoice_id: Option<InvoiceId>,
+}
+
 /// List a tenant's payments
 ///
 /// In the order in which they were recorded.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/payments", tag = "Payments", operation_id = "list_payments",
-    params(TenantPath, PageQuery),
+    params(TenantPath, PageQuery, PaymentFilter),
     responses((status = 200, description = "A page of payments.", body = List<Payment>)),
     extensions(("x-required-action" = json!("payments:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, filter): Listing<PaymentFilter>,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+    let filter = payment::Filter { status: filter.status, invoice_id: filter.invoice_id };
+    Ok(page::answer(payment::list(&ctx, filter, page).await?))
 }
 
 /// Record a bank transfer

@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::PriceBookPath;
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -273,11 +273,8 @@ async fn create(
     params(PageQuery),
     responses((status = 200, description = "A page of price books.", body = List<PriceBook>)),
     extensions(("x-required-action" = json!("price_books:read"))))]
-async fn list(
-    Bearer(caller): Bearer,
-    Query(query): Query<PageQuery>,
-) -> Result<Answer<List<PriceBook>>, Problem> {
-    Ok(page::answer(price_book::list(&caller, query.request()).await?))
+async fn list(Bearer(caller): Bearer, Listing(page, _): Listing) -> Result<Answer<List<PriceBook>>, Problem> {
+    Ok(page::answer(price_book::list(&caller, page).await?))
 }
 
 /// Get a price book

@@ -15,9 +15,8 @@ use utoipa_axum::routes;
 use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::ResellerPath;
-use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, Deleted, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -214,13 +213,7 @@ async fn create(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct ResellerQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct ResellerFilter {
     /// `deleted`: those that were deleted, instead of all others.
     #[serde(default)]
     #[param(inline)]
@@ -231,15 +224,14 @@ struct ResellerQuery {
 ///
 /// Those in the caller's scope: a reseller sees itself and what is below it. Without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/resellers", tag = "Resellers", operation_id = "list_resellers",
-    params(ResellerQuery),
+    params(PageQuery, ResellerFilter),
     responses((status = 200, description = "A page of resellers.", body = List<Reseller>)),
     extensions(("x-required-action" = json!("resellers:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<ResellerQuery>,
+    Listing(page, filter): Listing<ResellerFilter>,
 ) -> Result<Answer<List<Reseller>>, Problem> {
-    let page = page::request(query.limit, query.cursor);
-    Ok(page::answer(reseller::list(&caller, query.status.is_some(), page).await?))
+    Ok(page::answer(reseller::list(&caller, filter.status.is_some(), page).await?))
 }
 
 /// Get a reseller

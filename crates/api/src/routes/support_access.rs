@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, SupportAccessPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
@@ -101,10 +101,10 @@ async fn open(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<SupportAccess>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(support_access::list(&ctx, at.mailbox_id, query.request()).await?))
+    Ok(page::answer(support_access::list(&ctx, at.mailbox_id, page).await?))
 }
 
 /// End a support access

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{Currency, ResellerId, TenantId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tenancy::{Caller, tenant};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +16,7 @@ use super::capability;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::TenantPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -41,6 +41,17 @@ struct DomainCount {
     /// Domains, verified or not.
     #[schema(example = 1)]
     used: i32,
+}
+
+/// How many mailboxes that are nobody's own the tenant may have, and how many it has: shared ones, rooms and equipment, and no archives.
+#[derive(Debug, Serialize, ToSchema)]
+struct SharedMailboxCount {
+    /// Null is unlimited.
+    #[schema(required, example = 10)]
+    limit: Option<i32>,
+    /// Those that there are.
+    #[schema(example = 2)]
+    used: i64,
 }
 
 /// What the tenant's mailboxes hold together.
@@ -89,6 +100,7 @@ pub(super) struct Tenant {
     unpaid_capabilities: Vec<String>,
     seats: Seats,
     domains: DomainCount,
+    shared_mailboxes: SharedMailboxCount,
     storage: Storage,
     branding: Branding,
     /// A sandbox tenant's own time; null for one that lives in real time.
@@ -117,6 +129,10 @@ impl From<tenant::Tenant> for Tenant {
             unpaid_capabilities: capability::names(&of.unpaid_capabilities),
             seats: Seats { limit: of.seats_limit, used: of.seats_used },
             domains: DomainCount { limit: of.domains_limit, used: of.domains_used },
+            shared_mailboxes: SharedMailboxCount {
+                limit: of.shared_mailboxes_limit,
+                used: of.shared_mailboxes_used,
+            },
             storage: Storage {
                 limit_bytes: of.storage_limit_bytes,
                 used_bytes: of.used_bytes,
@@ -158,6 +174,8 @@ struct NewTenant {
     #[serde(default)]
     domains: NewDomains,
     #[serde(default)]
+    shared_mailboxes: NewSharedMailboxes,
+    #[serde(default)]
     storage: NewStorage,
     #[serde(default)]
     #[schema(required = false)]
@@ -188,6 +206,16 @@ struct NewDomains {
     /// Absent or null is unlimited.
     #[serde(default)]
     #[schema(minimum = 0, example = 3)]
+    limit: Option<i32>,
+}
+
+/// How many mailboxes that are nobody's own the tenant may have: shared ones, rooms and equipment, and no archives.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSharedMailboxes {
+    /// Absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 10)]
     limit: Option<i32>,
 }
 
@@ -233,6 +261,7 @@ impl From<NewTenant> for tenant::NewTenant {
             time_zone: body.time_zone,
             seats_limit: body.seats.limit,
             domains_limit: body.domains.limit,
+            shared_mailboxes_limit: body.shared_mailboxes.limit,
             storage_limit_bytes: body.storage.limit_bytes,
             allow_overallocation: body.storage.allow_overallocation,
             storage_dedicated: body.storage.dedicated,
@@ -251,12 +280,19 @@ struct TenantPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
+    /// Where its days begin and end from now on: an IANA name. Its billing cycles that have begun keep the zone that they began in.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, example = "America/Los_Angeles")]
+    time_zone: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = SeatsPatch, required = false)]
     seats: Option<SeatsPatch>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = DomainsPatch, required = false)]
     domains: Option<DomainsPatch>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = SharedMailboxesPatch, required = false)]
+    shared_mailboxes: Option<SharedMailboxesPatch>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = StoragePatch, required = false)]
     storage: Option<StoragePatch>,
@@ -274,8 +310,10 @@ impl From<TenantPatch> for tenant::TenantChange {
         let storage = body.storage.unwrap_or_default();
         Self {
             name: body.name,
+            time_zone: body.time_zone,
             seats_limit: body.seats.and_then(|seats| seats.limit),
             domains_limit: body.domains.and_then(|domains| domains.limit),
+            shared_mailboxes_limit: body.shared_mailboxes.and_then(|mailboxes| mailboxes.limit),
             storage_limit_bytes: storage.limit_bytes,
             allow_overallocation: storage.allow_overallocation,
             storage_dedicated: storage.dedicated,
@@ -292,6 +330,16 @@ struct DomainsPatch {
     /// Null lifts the limit. One below the domains there are is allowed and stops new ones.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0, example = 3)]
+    limit: Option<Option<i32>>,
+}
+
+/// What of the mailboxes that are nobody's own is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SharedMailboxesPatch {
+    /// Null lifts the limit. One below the mailboxes there are is allowed and stops new ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 10)]
     limit: Option<Option<i32>>,
 }
 
@@ -353,15 +401,9 @@ async fn create(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct TenantQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct TenantFilter {
     /// Only those that stand so; all but the deleted when absent.
-    #[serde(default, deserialize_with = "status")]
+    #[serde(default, deserialize_with = "page::named")]
     #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
     status: Option<tenant::Status>,
     /// Only those of this reseller itself, without those of resellers below it.
@@ -369,23 +411,18 @@ struct TenantQuery {
     reseller_id: Option<ResellerId>,
 }
 
-fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<tenant::Status>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
-}
-
 /// List tenants
 ///
 /// Those in the caller's scope, oldest first; without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
-    params(TenantQuery),
+    params(PageQuery, TenantFilter),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
     extensions(("x-required-action" = json!("tenants:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<TenantQuery>,
+    Listing(page, filter): Listing<TenantFilter>,
 ) -> Result<Answer<List<Tenant>>, Problem> {
-    let page = page::request(query.limit, query.cursor);
-    let filter = tenant::Filter { status: query.status, reseller_id: query.reseller_id };
+    let filter = tenant::Filter { status: filter.status, reseller_id: filter.reseller_id };
     Ok(page::answer(tenant::list(&caller, filter, page).await?))
 }
 

@@ -16,7 +16,7 @@ use super::capability;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{TenantPath, UserPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, After, Limit, List};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -201,49 +201,39 @@ async fn create(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct UserQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
-    /// `deleted`: those who can be restored, instead of all others.
-    #[serde(default)]
-    #[param(inline)]
-    status: Option<Deleted>,
+struct UserFilter {
+    /// Only those who stand so; all but the deleted, who can be restored, when absent.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::Status>)]
+    status: Option<user::Status>,
+    /// Only those with this role.
+    #[serde(default, deserialize_with = "page::named")]
+    #[param(value_type = Option<schema::UserRole>)]
+    role: Option<Role>,
     /// Only the one with this id in the customer's directory.
     external_id: Option<String>,
     /// Only the one with this address, primary or not.
     address: Option<String>,
 }
 
-/// The one status that can be asked for.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Deleted {
-    /// Those that can be restored.
-    Deleted,
-}
-
 /// List a tenant's users
 ///
 /// Without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "list_users",
-    params(TenantPath, UserQuery),
+    params(TenantPath, PageQuery, UserFilter),
     responses((status = 200, description = "A page of users.", body = List<User>)),
     extensions(("x-required-action" = json!("users:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<UserQuery>,
+    Listing(page, filter): Listing<UserFilter>,
 ) -> Result<Answer<List<User>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let page = page::request(query.limit, query.cursor);
     let filter = user::Filter {
-        deleted: query.status.is_some(),
-        external_id: query.external_id,
-        address: query.address,
+        status: filter.status,
+        role: filter.role,
+        external_id: filter.external_id,
+        address: filter.address,
     };
     let users = user::list(&ctx, &filter, page).await?;
     Ok(page::answer(page::map(users, |user| User::new(at.tenant_id, user))))

@@ -14,9 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{DeliveryPath, WebhookEndpointPath};
-use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
+use crate::extract::{Bearer, Json, Path, not_null, nullable};
 use crate::idempotency::ShownOnce;
-use crate::page::{self, After, Limit, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -188,13 +188,7 @@ impl From<webhook_endpoint::Delivery> for WebhookDelivery {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct DeliveryQuery {
-    /// How many items the page has at most.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<Limit>,
-    /// The `next_cursor` of the page before; absent for the first page.
-    #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+struct DeliveryFilter {
     /// Only `pending`, `delivered` or `failed` ones.
     #[param(value_type = Option<schema::DeliveryStatus>)]
     status: Option<String>,
@@ -250,9 +244,9 @@ async fn create(
     extensions(("x-required-action" = json!("webhooks:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<WebhookEndpoint>>, Problem> {
-    Ok(page::answer(webhook_endpoint::list(&caller, query.request()).await?))
+    Ok(page::answer(webhook_endpoint::list(&caller, page).await?))
 }
 
 /// Get a webhook endpoint
@@ -328,17 +322,16 @@ async fn rotate(
 /// List a webhook endpoint's deliveries
 #[utoipa::path(get, path = "/v1/webhook-endpoints/{endpoint_id}/deliveries", tag = "Webhooks",
     operation_id = "list_webhook_deliveries",
-    params(WebhookEndpointPath, DeliveryQuery),
+    params(WebhookEndpointPath, PageQuery, DeliveryFilter),
     responses((status = 200, description = "A page of deliveries, the oldest first.", body = List<WebhookDelivery>)),
     extensions(("x-required-action" = json!("webhooks:read"))))]
 async fn deliveries(
     Bearer(caller): Bearer,
     Path(at): Path<WebhookEndpointPath>,
-    Query(query): Query<DeliveryQuery>,
+    Listing(page, filter): Listing<DeliveryFilter>,
 ) -> Result<Answer<List<WebhookDelivery>>, Problem> {
-    let status = query.status.as_deref().map(str::parse::<DeliveryStatus>).transpose();
+    let status = filter.status.as_deref().map(str::parse::<DeliveryStatus>).transpose();
     let status = status.map_err(|error| Problem::parameter("status", error))?;
-    let page = page::request(query.limit, query.cursor);
     Ok(page::answer(webhook_endpoint::deliveries(&caller, at.endpoint_id, status, page).await?))
 }
 

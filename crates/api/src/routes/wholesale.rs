@@ -19,7 +19,7 @@ use super::paths::{ResellerInvoicePath, ResellerPath};
 use super::payment::{NewPayment, Payment};
 use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, file, schema};
@@ -262,10 +262,10 @@ async fn put_profile(
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(invoice::list(&ctx, query.request()).await?))
+    Ok(page::answer(invoice::list(&ctx, page).await?))
 }
 
 /// Get the reconciliation file of a wholesale invoice
@@ -298,10 +298,10 @@ async fn reconciliation(
 async fn list_payments(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Query(query): Query<PageQuery>,
+    Listing(page, _): Listing,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+    Ok(page::answer(payment::list(&ctx, page).await?))
 }
 
 /// Record a reseller's bank transfer

@@ -115,3 +115,36 @@ async fn a_person_sees_their_own_alone() {
         .await
         .expect_problem(403, "forbidden");
 }
+
+#[tokio::test]
+async fn of_those_that_are_nobody_s_own_there_are_no_more_than_the_tenant_may_have() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"shared_mailboxes": {"limit": 1}})).await;
+    let mailboxes = format!("{tenant}/mailboxes");
+    let new = |kind: &str, local: &str| json!({"kind": kind, "display_name": local, "address": format!("{local}@one.example")});
+    let info = app.post(&key, &mailboxes, new("shared", "info")).await.expect(201);
+    let counted = async || app.get(&key, &tenant).await.expect(200)["shared_mailboxes"].clone();
+    assert_eq!(counted().await, json!({"limit": 1, "used": 1}));
+    for path in [mailboxes.clone(), format!("{mailboxes}?dry_run=true")] {
+        let full = app.post(&key, &path, new("room", "attic")).await;
+        let full = full.expect_problem(409, "shared_mailboxes_exhausted");
+        assert_eq!(full["detail"], "all 1 shared mailboxes of the tenant are taken");
+    }
+    let wider = json!({"shared_mailboxes": {"limit": 2}});
+    let wider = app.patch(&key, &tenant, wider).await.expect(200);
+    assert_eq!(wider["shared_mailboxes"], json!({"limit": 2, "used": 1}));
+    app.post(&key, &mailboxes, new("room", "attic")).await.expect(201);
+    // One below what there is stops more, and lifting it lets them come.
+    app.patch(&key, &tenant, json!({"shared_mailboxes": {"limit": 0}})).await.expect(200);
+    assert_eq!(counted().await, json!({"limit": 0, "used": 2}));
+    app.delete(&key, &format!("{mailboxes}/{}", text(&info["id"]))).await.expect(204);
+    let restore = format!("{mailboxes}/{}/restore", text(&info["id"]));
+    app.post(&key, &restore, json!({})).await.expect_problem(409, "shared_mailboxes_exhausted");
+    app.patch(&key, &tenant, json!({"shared_mailboxes": {"limit": null}})).await.expect(200);
+    app.post(&key, &restore, json!({})).await.expect(200);
+    assert_eq!(counted().await, json!({"limit": null, "used": 2}));
+    let negative = app.patch(&key, &tenant, json!({"shared_mailboxes": {"limit": -1}})).await;
+    let negative = negative.expect_problem(422, "invalid_request");
+    assert_eq!(negative["errors"][0]["pointer"], "/shared_mailboxes/limit");
+}

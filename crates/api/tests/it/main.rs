@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod invoice;
 mod isolation;
+mod list;
 mod mailbox;
 mod message;
 mod problem;

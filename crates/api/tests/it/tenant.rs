@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{App, MESSAGE, text};
@@ -16,7 +17,7 @@ async fn is_created_read_changed_and_listed() {
     let expected = json!({
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "unpaid_capabilities": [], "seats": {"limit": 5, "used": 0},
-        "domains": {"limit": null, "used": 0},
+        "domains": {"limit": null, "used": 0}, "shared_mailboxes": {"limit": null, "used": 0},
         "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true, "dedicated": false},
         "branding": {"product_name": null, "logo_url": null, "primary_color": null, "support_email": null, "support_url": null},
         "test_clock": null, "trial_ends_at": null, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null,
@@ -68,6 +69,36 @@ async fn are_listed_by_how_they_stand_and_by_whose_they_are() {
         let refused = refused.expect_problem(422, "invalid_request");
         assert!(refused["errors"].to_string().contains(field), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn moves_to_another_time_zone() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"time_zone": "Pacific/Auckland"})).await;
+    let before = app.get(&key, &tenant).await;
+    let tag = before.header("etag").unwrap();
+    let to = |zone: Value| json!({"time_zone": zone});
+    let tried = app.patch(&key, &format!("{tenant}?dry_run=true"), to(json!("America/Los_Angeles"))).await;
+    tried.expect(200);
+    assert_eq!(app.get(&key, &tenant).await.header("etag"), Some(tag));
+    let moved = app.patch(&key, &tenant, to(json!("America/Los_Angeles"))).await.expect(200);
+    assert_eq!(moved["time_zone"], "America/Los_Angeles");
+    assert_eq!(app.get(&key, &tenant).await.expect(200), moved);
+    let stale = app.call(Method::PATCH, &tenant).token(&key).header("if-match", tag);
+    stale.json(to(json!("Europe/Berlin"))).send().await.expect_problem(412, "version_mismatch");
+    for wrong in [json!("UTC+2"), json!("america/los_angeles"), json!(""), json!(null)] {
+        let refused = app.patch(&key, &tenant, to(wrong)).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"][0]["pointer"], "/time_zone");
+    }
+    let own =
+        app.post(&key, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let refused = app.patch(&text(&own["secret"]), &tenant, to(json!("Europe/Berlin"))).await;
+    refused.expect_problem(403, "forbidden");
+    tenancy::event::chain(&app.db.db()).await.unwrap();
+    let told = app.get(&key, "/v1/events?kind=tenant.updated").await.expect(200);
+    assert_eq!(told["data"].as_array().unwrap().len(), 1);
+    assert_eq!(told["data"][0]["data"]["time_zone"], "America/Los_Angeles");
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use tenancy::tenant::Taken;
 use tenancy::{Caller, Ctx, TenantTx, event, tenant};
 
 use super::{Course, Move, Owing, Policy, Step, moves, store};
-use crate::rating::local_day;
 use crate::receivable::Receivables;
 use crate::{Error, subscription};
 
@@ -125,7 +124,7 @@ impl Scene {
         let issuer = ctx.reseller_id();
         let policy = store::find(tx.conn(), issuer).await?.map(|found| found.policy);
         let (ordinal, course) = store::last_course(tx).await?;
-        let today = local_day(ctx.now(), ctx.time_zone());
+        let today = ctx.today();
         let at_rest = Self {
             policy,
             receivables: Receivables::default(),

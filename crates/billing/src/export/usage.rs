@@ -65,14 +65,19 @@ impl Pages {
         for (id, sample) in storage_sample::of_tenants(tx, &wanted).await? {
             logs.entry(id).or_default().storage.push(sample);
         }
+        let calendars = tenants.iter().map(Tenant::calendar).collect::<Result<Vec<_>, _>>()?;
+        let moved = tenants.iter().zip(&calendars).filter(|(_, calendar)| calendar.has_changed());
+        let moved: Vec<Uuid> = moved.map(|(tenant, _)| tenant.id).collect();
+        for (id, cycle) in store::cycles(tx.conn(), &moved).await? {
+            logs.entry(id).or_default().cycles.push(cycle);
+        }
         let mut rows = Vec::new();
-        for tenant in &tenants {
-            let zone = tenant.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+        for (tenant, calendar) in tenants.iter().zip(&calendars) {
             // A deleted tenant is charged, and used, up to the day of its deletion.
             let now = tenant.test_clock.unwrap_or(self.now);
             let now = tenant.deleted_at.map_or(now, |deleted_at| now.min(deleted_at));
             let of_it = logs.remove(&TenantId::from_uuid(tenant.id)).unwrap_or_default();
-            rows.extend(of_it.days(self.window, zone, now)?.into_iter().map(|day| cells(tenant, day)));
+            rows.extend(of_it.days(self.window, calendar, now)?.into_iter().map(|day| cells(tenant, day)));
             self.after = tenant.id;
         }
         Ok((self.table.piece(rows)?, i64::try_from(ids.len()).is_ok_and(|count| count == PAGE_TENANTS)))

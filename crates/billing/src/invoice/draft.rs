@@ -14,7 +14,7 @@ use crate::Error;
 use crate::ledger::{self, Posting};
 use crate::price_book::Item;
 use crate::profile::DAYS_TO_PAY;
-use crate::rating::{Billed, Rate, local_day};
+use crate::rating::{Billed, Rate};
 use crate::run::opened;
 use crate::series;
 
@@ -33,7 +33,7 @@ pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> 
         let detail = "a draft of an earlier boundary becomes final before it";
         return Err(Error::Conflict { code: "earlier_draft", detail });
     }
-    make_final(&ctx, &mut tx, &draft, local_day(ctx.now(), ctx.time_zone())).await?;
+    make_final(&ctx, &mut tx, &draft, ctx.today()).await?;
     let made = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(made)
@@ -60,7 +60,7 @@ pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
 /// Makes the tenant's drafts final whose day has come, the oldest first and each in a transaction of its own. Returns how
 /// many invoices and credit notes that were.
 pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u64), Error> {
-    let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
+    let until = as_of.min(ctx.today());
     let (mut invoices, mut credit_notes) = (0, 0);
     loop {
         let mut tx = ctx.begin().await?;

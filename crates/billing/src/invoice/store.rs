@@ -13,7 +13,10 @@ use uuid::Uuid;
 
 use super::issued::{Issued, IssuedLine};
 use super::tax::OfCycle;
-use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
+use super::{
+    Billing, Customer, DocumentKind, Filter, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer,
+    Status,
+};
 use crate::Error;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
@@ -197,24 +200,46 @@ pub(crate) async fn of_ids(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<I
     with_lines(tx, rows).await
 }
 
-/// The tenant's documents, with the drafts that were discarded or without.
+/// The tenant's documents that the filter leaves, with the drafts that were discarded or without.
 pub(crate) async fn list(
     tx: &mut TenantTx,
+    filter: Filter,
     page: &PageRequest,
     discarded_too: bool,
 ) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id().uuid();
+    // Which invoices are paid no row says.
+    let settled: Vec<Uuid> = match filter.status {
+        Some(Status::Final | Status::Paid) => {
+            let receivables = Receivables::read(tx).await?;
+            receivables.iter().filter(|one| one.due_minor == 0).map(|one| one.invoice.uuid()).collect()
+        }
+        _ => Vec::new(),
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
              tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known, boundary, revision, reason,
              u.invoice_id is not null as "is_unbilled!"
            from invoices i left join unbilled_documents u on u.tenant_id = i.tenant_id and u.invoice_id = i.id
-           where i.tenant_id = $1 and id > $2 and (status = 'final' or u.invoice_id is null or $4) order by id limit $3"#,
+           where i.tenant_id = $1 and id > $2 and (status = 'final' or u.invoice_id is null or $4)
+             and case $5::text
+               when 'draft' then status = 'draft'
+               when 'void' then kind = 'invoice' and status = 'final' and u.invoice_id is not null
+               when 'paid' then kind = 'invoice' and status = 'final' and u.invoice_id is null and id = any ($6)
+               when 'final' then status = 'final' and (kind <> 'invoice' or (u.invoice_id is null and id <> all ($6)))
+               else true end
+             and ($7::text is null or kind = $7) and ($8::date is null or issued_on >= $8) and ($9::date is null or issued_on < $9)
+           order by id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
-        discarded_too
+        discarded_too,
+        filter.status.map(Status::as_str),
+        &settled,
+        filter.kind.map(DocumentKind::as_str),
+        filter.from,
+        filter.until
     )
     .fetch_all(tx.conn())
     .await

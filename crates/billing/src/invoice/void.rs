@@ -9,7 +9,7 @@ use super::draft::Completed;
 use super::store::{NewInvoice, Reference, unbilled};
 use super::{DocumentKind, Invoice, draft, enter, store};
 use crate::ledger;
-use crate::rating::{Totals, local_day};
+use crate::rating::Totals;
 use crate::receivable::Receivables;
 use crate::series;
 use crate::{Error, dunning, subscription};
@@ -39,7 +39,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     // Counted again: a payment may have come before the invoice's row was held.
     let due_minor = Receivables::read(&mut tx).await?.due_minor(id);
     must_be_unpaid(due_minor, &totals, is_being_paid)?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let number = series::store::take(tx.conn(), invoice.issuer.id, DocumentKind::CreditNote.series()).await?;
     // After whoever had the number before it.
     let now = ctx.env().now();

@@ -12,7 +12,6 @@ use super::charge::charge;
 use super::provider::Provider;
 use super::status::PaymentStatus;
 use super::{read, store};
-use crate::rating::local_day;
 use crate::receivable::Receivables;
 use crate::{Error, payment_method};
 
@@ -110,7 +109,7 @@ async fn one(
 
 /// The tenant's invoices whose turn it is, the oldest first.
 async fn turns(ctx: &Ctx) -> Result<Vec<(ResellerId, InvoiceId, Attempt)>, Error> {
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = ctx.today();
     let mut tx = ctx.read().await?;
     let by = payment_method::autopaid_issuers(&mut tx).await?;
     let receivables = Receivables::read(&mut tx).await?;

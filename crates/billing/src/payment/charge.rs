@@ -12,7 +12,6 @@ use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
 use super::{Payment, arrived, read, store};
 use crate::payment_provider::{self, Secrets};
-use crate::rating::local_day;
 use crate::receivable::Receivables;
 use crate::{Error, payment_method};
 
@@ -169,7 +168,7 @@ pub(super) async fn settle(
         tracing::error!(payment.id = %id, "a provider says that a payment succeeded, and of no money that makes sense");
         return Ok(payment);
     }
-    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    let (now, today) = (ctx.env().now(), ctx.today());
     store::settle(tx, id, &seen, received, today, now).await?;
     let payment = store::find(tx, id).await?.ok_or(Error::NotFound)?;
     match payment.status {

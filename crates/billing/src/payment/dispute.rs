@@ -10,7 +10,6 @@ use tenancy::{Caller, Ctx, TenantTx, event};
 
 use super::{Payment, PaymentStatus, Refund, RefundStatus, dispute_fee, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
-use crate::rating::local_day;
 use crate::{Error, dunning};
 
 /// What a customer's bank contests.
@@ -115,7 +114,7 @@ async fn advance(
     is_over: bool,
     told: &stripe::Dispute,
 ) -> Result<(), Error> {
-    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    let (now, today) = (ctx.env().now(), ctx.today());
     let is_over = is_over || told.is_reinstated;
     let movement = |what| Movement {
         what,

@@ -8,7 +8,6 @@ use tenancy::{Ctx, TenantTx};
 use super::{MAX_AMOUNT_MINOR, Payment, store};
 use crate::Error;
 use crate::ledger::{self, Moved, Movement};
-use crate::rating::local_day;
 
 /// A booking of the provider's.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(super) async fn note(
     payment: &Payment,
     told: &stripe::Dispute,
 ) -> Result<(), Error> {
-    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    let (now, today) = (ctx.env().now(), ctx.today());
     let is_absurd =
         |fee: &stripe::DisputeFee| fee.amount.amount_minor.unsigned_abs() > MAX_AMOUNT_MINOR.unsigned_abs();
     if told.has_unread_fees || told.fees.iter().any(is_absurd) {

@@ -12,7 +12,6 @@ use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
 use super::{check_text, enter, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
-use crate::rating::local_day;
 use crate::{Error, dunning, payment_provider, wholesale};
 
 /// The reason of a refund that somebody made at the provider's.
@@ -209,7 +208,7 @@ async fn settle(
     let (refund, issuer, known) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
     let Some((status, reference)) = seen else { return Ok(refund) };
     let next = refund.status.after(known.is_some(), status, reference.is_some());
-    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    let (now, today) = (ctx.env().now(), ctx.today());
     let status = next.unwrap_or(refund.status);
     store::settle_refund(tx, id, status, reference.as_deref(), today, now).await?;
     let (refund, ..) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;

@@ -19,7 +19,7 @@ pub(super) use refund::*;
 
 use super::autopay::Attempt;
 use super::status::Seen;
-use super::{Dispute, Payment, PaymentStatus, Refund, RefundStatus};
+use super::{Dispute, Filter, Payment, PaymentStatus, Refund, RefundStatus};
 use crate::Error;
 
 struct Row {
@@ -165,16 +165,24 @@ pub(super) async fn find_locked(tx: &mut TenantTx, id: PaymentId) -> Result<Opti
     find(tx, id).await
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Payment>, Error> {
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    filter: Filter,
+    page: &PageRequest,
+) -> Result<Vec<Payment>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         r#"select id, issuer_id, invoice_id, provider, status, currency, coalesce(received_minor, amount_minor) as "amount_minor!",
              reference, failure_code, failure_message, received_on, created_at
-           from payments where tenant_id = $1 and id > $2 order by id limit $3"#,
+           from payments
+           where tenant_id = $1 and id > $2 and ($4::text is null or status = $4) and ($5::uuid is null or invoice_id = $5)
+           order by id limit $3"#,
         tenant_id,
         page.after(),
-        page.fetch()
+        page.fetch(),
+        filter.status.map(PaymentStatus::as_str),
+        filter.invoice_id.map(InvoiceId::uuid)
     )
     .fetch_all(tx.conn())
     .await

@@ -14,7 +14,6 @@ use tenancy::{Caller, Ctx, OfTenants, TenantsTx, event};
 
 use crate::Error;
 use crate::invoice::DocumentKind;
-use crate::rating::local_day;
 
 pub(crate) use books::opened;
 
@@ -43,6 +42,8 @@ pub(crate) enum Outcome {
     Held,
     /// Another run has billed it.
     Elsewhere,
+    /// A cycle of it is not over yet in the zone in which its days are counted.
+    NotYet,
     /// It cannot be billed.
     Parked,
 }
@@ -140,7 +141,7 @@ pub(super) async fn bill_all(
     let (mut outcomes, mut due) = (Vec::new(), Vec::new());
     // As they were asked for, so that the oldest boundaries have the first numbers.
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
-        let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
+        let until = as_of.min(ctx.today());
         let outcome = match claims.remove(&ctx.tenant_id()) {
             // A row that was waited for is gone with its tenant.
             None if treatment.waits => Outcome::Elsewhere,
@@ -158,6 +159,7 @@ pub(super) async fn bill_all(
     let (mut next, mut unbillable) = (Vec::new(), Vec::new());
     for (tenant_id, made) in bill_until(&mut tx, &due, Finality::AtOnce).await? {
         match made {
+            Ok(made) if made.waits => outcomes.push((tenant_id, Outcome::NotYet)),
             Ok(made) => {
                 next.push((tenant_id, made.next_boundary));
                 outcomes.push((tenant_id, made.outcome()));
@@ -201,6 +203,8 @@ pub(crate) struct Written {
 pub(crate) struct Made {
     pub(crate) documents: Vec<Written>,
     pub(crate) next_boundary: Option<NaiveDate>,
+    /// Whether nothing was billed since a cycle is not over yet.
+    waits: bool,
 }
 
 impl Made {
@@ -244,7 +248,8 @@ pub(crate) async fn bill_until(
     made.extend(without.into_iter().chain(drafted.into_iter().map(|account| account.rated)).map(|rated| {
         let tenant_id = rated.due.ctx.tenant_id();
         let documents = written.remove(&tenant_id).unwrap_or_default();
-        (tenant_id, Ok(Made { documents, next_boundary: rated.next_boundary }))
+        let (next_boundary, waits) = (rated.next_boundary, rated.waits);
+        (tenant_id, Ok(Made { documents, next_boundary, waits }))
     }));
     Ok(made)
 }

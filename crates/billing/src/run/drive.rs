@@ -5,13 +5,12 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, NaiveDate, Utc};
 use db::Db;
 use kernel::{ErrorKind, ResellerId, TenantId};
-use tenancy::Caller;
+use tenancy::{Calendar, Caller};
 use uuid::Uuid;
 
 use super::account::{self, Outcome, Treatment};
 use super::{Reach, RunSummary, drafts, operator, store, system};
 use crate::Error;
-use crate::rating::local_day;
 use crate::{subscription, wholesale};
 
 /// How often an account is tried whose transaction gave way to others.
@@ -158,15 +157,16 @@ pub(super) enum Customer {
 pub(super) struct DueAccount {
     pub(super) next_invoice_on: NaiveDate,
     pub(super) customer: Customer,
-    pub(super) time_zone: String,
+    /// Its calendar; `None` for one that cannot be read.
+    pub(super) calendar: Option<Calendar>,
     pub(super) test_clock: Option<DateTime<Utc>>,
 }
 
 impl DueAccount {
     /// Whether the boundary's day has come in the account's own time. An unknown zone is for billing to stumble over.
     fn has_come(&self, now: DateTime<Utc>) -> bool {
-        let today = self.time_zone.parse().map(|zone| local_day(self.test_clock.unwrap_or(now), zone));
-        today.is_ok_and(|today| self.next_invoice_on <= today) || today.is_err()
+        let now = self.test_clock.unwrap_or(now);
+        self.calendar.as_ref().is_none_or(|calendar| self.next_invoice_on <= calendar.today(now))
     }
 }
 
@@ -295,6 +295,7 @@ impl RunSummary {
             }
             (Outcome::Held, _) => return true,
             (Outcome::Elsewhere, _) => self.accounts_elsewhere += 1,
+            (Outcome::NotYet, _) => self.accounts_not_yet += 1,
             (Outcome::Parked, _) => self.accounts_parked += 1,
         }
         false

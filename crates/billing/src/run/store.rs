@@ -3,6 +3,7 @@
 use db::SystemTx;
 use kernel::{PageRequest, ResellerId, RunId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use tenancy::Calendar;
 use uuid::Uuid;
 
 use super::drive::{Customer, DueAccount};
@@ -45,7 +46,8 @@ pub(super) async fn due(
     let (reseller, tenant) = reach.bounds();
     let (after_day, after_tenant) = after.unwrap_or_default();
     let rows = sqlx::query!(
-        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock
+        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
+           t.former_time_zones_until, t.test_clock
          from subscriptions s join tenants t on t.id = s.tenant_id
          where s.next_invoice_on <= $1 and t.purged_at is null
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
@@ -61,9 +63,10 @@ pub(super) async fn due(
     )
     .fetch_all(tx.conn())
     .await?;
-    let due = rows
-        .into_iter()
-        .map(|row| of_tenant(row.tenant_id, row.next_invoice_on, row.time_zone, row.test_clock));
+    let due = rows.into_iter().map(|row| {
+        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
+        of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), row.test_clock)
+    });
     Ok(due.collect())
 }
 
@@ -76,7 +79,8 @@ pub(super) async fn due_by_clock(
 ) -> Result<Vec<DueAccount>, db::Error> {
     let (after_day, after_tenant) = after.unwrap_or_default();
     let rows = sqlx::query!(
-        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock as "test_clock!"
+        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
+           t.former_time_zones_until, t.test_clock as "test_clock!"
          from tenants t join subscriptions s on s.tenant_id = t.id
          where t.test_clock is not null and t.purged_at is null
            and s.next_invoice_on <= (t.test_clock at time zone 'UTC' + interval '14 hours')::date
@@ -88,20 +92,21 @@ pub(super) async fn due_by_clock(
     )
     .fetch_all(tx.conn())
     .await?;
-    let due = rows
-        .into_iter()
-        .map(|row| of_tenant(row.tenant_id, row.next_invoice_on, row.time_zone, Some(row.test_clock)));
+    let due = rows.into_iter().map(|row| {
+        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
+        of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), Some(row.test_clock))
+    });
     Ok(due.collect())
 }
 
 fn of_tenant(
     id: Uuid,
     next_invoice_on: NaiveDate,
-    time_zone: String,
+    calendar: Option<Calendar>,
     test_clock: Option<DateTime<Utc>>,
 ) -> DueAccount {
     let customer = Customer::Tenant(TenantId::from_uuid(id));
-    DueAccount { next_invoice_on, customer, time_zone, test_clock }
+    DueAccount { next_invoice_on, customer, calendar, test_clock }
 }
 
 /// Whether nobody else leads the scheduled runs; nobody will until the transaction ends.
@@ -135,7 +140,7 @@ pub(super) async fn due_agreements(
     let accounts = rows.into_iter().map(|row| DueAccount {
         next_invoice_on: row.next_invoice_on,
         customer: Customer::Reseller(ResellerId::from_uuid(row.reseller_id)),
-        time_zone: row.time_zone,
+        calendar: Calendar::of_row(&row.time_zone, &[], &[]).ok(),
         test_clock: None,
     });
     Ok(accounts.collect())

@@ -53,10 +53,12 @@ impl Used {
     /// Which samples it takes to rate a tenant's storage, by its cycles so far, from a day on: its first, or the last that was billed.
     pub(crate) fn samples(
         ctx: &Ctx,
-        cycles: impl Iterator<Item = (Cycle, Tz)>,
+        cycles: impl Iterator<Item = (Cycle, Tz)> + Clone,
         from: NaiveDate,
     ) -> storage_sample::Wanted {
-        let from = Some(rating::sampled_from(cycles, from, ctx.time_zone()));
+        // Of a run that is late, cycles may open in a zone of before.
+        let zones = ctx.calendar().zones();
+        let from = zones.map(|zone| rating::sampled_from(cycles.clone(), from, zone)).min();
         storage_sample::Wanted { tenant_id: ctx.tenant_id(), from, until: ctx.now() }
     }
 

@@ -475,6 +475,6 @@ async fn what_the_reseller_that_has_no_policy_is_owed_is_left_alone() {
         invoice_id: None,
     };
     payment::record(&world.ctx, transfer).await.unwrap();
-    let listed = payment::list(&world.ctx, PageRequest::new(None, None)).await.unwrap();
+    let listed = payment::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap();
     assert_eq!(listed.items.len(), 1);
 }

@@ -20,7 +20,7 @@ use super::tax::{customer, rate, taxing};
 use super::verify::{found, owner};
 use super::{all_shown, at, invoices, price, run, seat, subscribe, terms, world_on};
 
-const GIB: i64 = 1 << 30;
+pub(super) const GIB: i64 = 1 << 30;
 
 /// Of an item beside seats, with the policy of what is counted.
 fn of(item: &str, unit_price: &str) -> NewPrice {
@@ -28,17 +28,18 @@ fn of(item: &str, unit_price: &str) -> NewPrice {
 }
 
 /// 0.10 for a GiB.
-fn storage(included_bytes: i64) -> NewPrice {
+pub(super) fn storage(included_bytes: i64) -> NewPrice {
     NewPrice { included_bytes: Some(included_bytes), removal_policy: None, ..of("storage", "0.10") }
 }
 
-async fn selling(world: &World, beside: Vec<NewPrice>) -> PriceBook {
+pub(super) async fn selling(world: &World, beside: Vec<NewPrice>) -> PriceBook {
     let prices = [vec![price("month", "10", CreditToBalance)], beside].concat();
     publish(&world.operator, Some(world.reseller.id), prices).await.unwrap()
 }
 
 pub(super) async fn make(ctx: &Ctx, kind: Kind, name: &str) -> Result<Mailbox, tenancy::Error> {
-    let domains = tenancy::domain::list(ctx, kernel::PageRequest::new(None, None)).await.unwrap();
+    let domains =
+        tenancy::domain::list(ctx, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
     let address = format!("{name}@{}", domains.items[0].name);
     let display_name = name.into();
     let new = NewMailbox { kind, display_name, address, aliases: Vec::new(), quota_bytes: None };

@@ -13,6 +13,7 @@ mod ground;
 mod instalments;
 mod items;
 mod ledger;
+mod listed;
 mod one_off_item;
 mod payment;
 mod payment_charge;
@@ -34,6 +35,7 @@ mod vat_register;
 mod verify;
 mod void;
 mod wholesale;
+mod zone;
 
 use billing::invoice::{self, Invoice};
 use billing::price_book::{NewPrice, PriceBook, publish};
@@ -122,7 +124,8 @@ fn domain(ctx: &Ctx) -> String {
 
 /// A user without a password: making one is slow on purpose.
 async fn seat(ctx: &Ctx, local: &str) -> User {
-    let domains = tenancy::domain::list(ctx, PageRequest::new(None, None)).await.unwrap();
+    let domains =
+        tenancy::domain::list(ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap();
     let address = format!("{local}@{}", domains.items[0].name);
     user::create(ctx, NewUser { password: None, ..world::new_user(&address, None) }).await.unwrap()
 }
@@ -132,7 +135,7 @@ async fn run(world: &World, as_of: &str) -> RunSummary {
 }
 
 async fn invoices(ctx: &Ctx) -> Vec<Invoice> {
-    invoice::list(ctx, PageRequest::new(Some(200), None)).await.unwrap().items
+    invoice::list(ctx, Default::default(), PageRequest::new(Some(200), None)).await.unwrap().items
 }
 
 async fn ctx_of(world: &World, tenant: TenantId) -> Ctx {

@@ -107,7 +107,8 @@ async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest()
         (balance(&world, Account::Receivable).await, balance(&world, Account::Cash).await),
         (1500, 6000)
     );
-    let listed = payment::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items;
+    let listed =
+        payment::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(listed, [named.clone(), by_amount, part]);
     assert_eq!(payment::get(&world.operator, named.id).await.unwrap(), named);
     assert_clean(&world).await;
@@ -207,7 +208,10 @@ async fn bad_input_is_pointed_at_and_records_nothing() {
         let pointers: Vec<_> = refused.field_errors().iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, [pointer], "{wrong:?}");
     }
-    assert_eq!(payment::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items, []);
+    assert_eq!(
+        payment::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap().items,
+        []
+    );
 }
 
 #[tokio::test]
@@ -275,7 +279,10 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
     payment::refund(&own, &nobody(), one.id, None, "it has left".into()).await.unwrap();
     let entered = own.enter_deleted_too(world.tenant.id).await.unwrap();
     assert_eq!(paid(&entered, 2500, "INV-000002").await.amount, euro(2500));
-    assert_eq!(payment::list(&entered, PageRequest::new(None, None)).await.unwrap().items.len(), 2);
+    assert_eq!(
+        payment::list(&entered, Default::default(), PageRequest::new(None, None)).await.unwrap().items.len(),
+        2
+    );
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl Scene {
     }
 
     pub(super) async fn payments(&self) -> Vec<Payment> {
-        payment::list(&self.world.ctx, PageRequest::new(None, None)).await.unwrap().items
+        payment::list(&self.world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap().items
     }
 
     async fn statuses(&self) -> Vec<PaymentStatus> {

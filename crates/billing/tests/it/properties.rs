@@ -1,7 +1,8 @@
-//! Invariants of what is stored, over random stories: I16 and I19 here, I17 in [`foreseen`], I3 and I15 in [`rough`] and, of what
+//! Invariants of what is stored, over random stories: I16 and I19 here, I17 in [`foreseen`], I7 in [`moved`], I3 and I15 in [`rough`] and, of what
 //! the operator bills, in [`resellers`]; I2 is beside the payments. A failing case prints its seed.
 
 mod foreseen;
+mod moved;
 mod player;
 mod resellers;
 pub(crate) mod rough;
@@ -272,6 +273,11 @@ async fn a_batch_of_all_sorts_is_billed_as_one_by_one() {
     }
     let parked = told.iter().filter(|account| account.last().unwrap().contains("Some(\""));
     assert_eq!(parked.count(), 1, "{all}");
+}
+
+#[test]
+fn i7_however_a_tenant_moves_it_makes_no_difference_when_runs_happen() {
+    check("i7_moved", 12, &moved::stories(), moved::makes_no_difference);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The contract on a bucket that keeps versions, and what it takes there to have nothing left of an object.
 
-use blob::{BlobKey, BlobStore as _, Error, KeyPrefix};
+use blob::{BlobKey, Error, KeyPrefix};
 use bytes::Bytes;
 use kernel::{Env, ErrorKind};
 use testkit::faults::{Fault, Faults, Rule};

@@ -67,7 +67,11 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     let members = vec![Member::Mailbox(ada.mailbox_id), Member::Mailbox(bob)];
     let list = NewGroup { display_name: "All".into(), members, ..NewGroup::default() };
     let list = group::create(bench.ctx(), list).await.unwrap();
-    let acme = domain::list(bench.ctx(), PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let acme = domain::list(bench.ctx(), &Default::default(), PageRequest::new(None, None))
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     let catch_all =
         DomainChange { catch_all_mailbox_id: Some(Some(ada.mailbox_id)), ..DomainChange::default() };
     domain::update(bench.ctx(), acme.id, None, catch_all).await.unwrap();

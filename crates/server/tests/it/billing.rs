@@ -46,7 +46,7 @@ async fn a_run_bills_what_is_due_and_a_second_one_adds_nothing() {
     let second = run(&["--as-of", "2026-04-02"]);
     assert!(second.contains("accounts due 0,") && second.contains("invoices 0, credit notes 0"), "{second}");
     let page = kernel::PageRequest::new(None, None);
-    let invoices = billing::invoice::list(&world.ctx, page).await.unwrap().items;
+    let invoices = billing::invoice::list(&world.ctx, Default::default(), page).await.unwrap().items;
     let totals = invoices.iter().map(|invoice| invoice.total.amount_minor).collect::<Vec<_>>();
     assert_eq!(totals, [499, 499]);
 }

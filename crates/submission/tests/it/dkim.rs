@@ -27,7 +27,7 @@ impl Signing {
         let (bench, dns) = (Bench::new().await, DnsServer::start().await);
         let resolver = Resolver::at(&[dns.addr()]);
         let page = PageRequest::new(None, None);
-        let domains = tenancy::domain::list(&bench.world.ctx, page).await.unwrap();
+        let domains = tenancy::domain::list(&bench.world.ctx, &Default::default(), page).await.unwrap();
         Self { domain_id: domains.items[0].id, bench, dns, resolver }
     }
 

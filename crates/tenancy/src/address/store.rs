@@ -5,7 +5,7 @@ use kernel::{AliasId, EmailAddress, GroupId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Alias, Target};
+use super::{Alias, Filter, Target};
 use crate::TenantTx;
 
 impl Target {
@@ -111,16 +111,28 @@ pub(super) async fn find(tx: &mut TenantTx, id: AliasId) -> Result<Option<Alias>
     }))
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Alias>, Error> {
+/// A page of the aliases that the filter leaves; of one address, if one is looked for.
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    filter: &Filter,
+    address: Option<&EmailAddress>,
+    page: &PageRequest,
+) -> Result<Vec<Alias>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select a.id, a.local_part || '@' || d.name as "address!", a.mailbox_id, a.group_id
            from addresses a join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
            where a.tenant_id = $1 and a.id > $2 and not a.is_primary and a.released_at is null
+             and ($4::text is null or (a.local_part = $4 and d.name = $5))
+             and ($6::uuid is null or a.mailbox_id = $6) and ($7::uuid is null or a.group_id = $7)
            order by a.id limit $3"#,
         tenant_id,
         page.after(),
-        page.fetch()
+        page.fetch(),
+        address.map(EmailAddress::local),
+        address.map(|address| address.domain().as_str()),
+        filter.mailbox_id.map(MailboxId::uuid),
+        filter.group_id.map(GroupId::uuid)
     )
     .fetch_all(tx.conn())
     .await?;

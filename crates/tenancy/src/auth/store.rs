@@ -96,6 +96,7 @@ pub(super) async fn keys_with_places(
              k.last_used_at as "last_used_at?", k.last_used_from as "last_used_from?", k.revoked_at as "revoked_at?",
              k.created_at as "created_at!", k.secret_hash as "secret_hash!",
              t.reseller_id as "place_reseller_id?", t.reseller_path as "reseller_path?", t.time_zone as "time_zone?",
+             t.former_time_zones as "former_time_zones?", t.former_time_zones_until as "former_time_zones_until?",
              t.test_clock as "test_clock?", t.suspended_capabilities as "suspended_capabilities?", t.status = 'deleted' as "is_deleted?",
              t.storage_dedicated as "storage_dedicated?"
            from unnest($1::uuid[], $2::uuid[]) with ordinality q (key_id, tenant_id, place)
@@ -112,6 +113,8 @@ pub(super) async fn keys_with_places(
             reseller_id,
             reseller_path: row.reseller_path.unwrap_or_default(),
             time_zone: row.time_zone.unwrap_or_default(),
+            former_time_zones: row.former_time_zones.unwrap_or_default(),
+            former_time_zones_until: row.former_time_zones_until.unwrap_or_default(),
             test_clock: row.test_clock,
             suspended_capabilities: row.suspended_capabilities.unwrap_or_default(),
             is_deleted: row.is_deleted.unwrap_or_default(),

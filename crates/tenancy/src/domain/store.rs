@@ -1,10 +1,10 @@
 //! SQL of domains.
 
-use kernel::{DomainId, MailboxId, PageRequest};
+use kernel::{DomainId, DomainName, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Domain, DomainChange};
+use super::{Domain, DomainChange, Status};
 use crate::{Error, TenantTx};
 
 struct Row {
@@ -77,15 +77,24 @@ pub(super) async fn find_locked(tx: &mut TenantTx, id: DomainId) -> Result<Optio
     find(tx, id).await
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Domain>, Error> {
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    status: Option<Status>,
+    name: Option<&DomainName>,
+    page: &PageRequest,
+) -> Result<Vec<Domain>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         "select id, name, status, verification_token, verified_at, plus_addressing, catch_all_mailbox_id, created_at, version
-         from domains where tenant_id = $1 and id > $2 order by id limit $3",
+         from domains
+         where tenant_id = $1 and id > $2 and ($4::text is null or status = $4) and ($5::text is null or name = $5)
+         order by id limit $3",
         tenant_id,
         page.after(),
-        page.fetch()
+        page.fetch(),
+        status.map(Status::as_str),
+        name.map(DomainName::as_str)
     )
     .fetch_all(tx.conn())
     .await

@@ -1,7 +1,7 @@
 //! SQL of groups and their members.
 
 use db::Error;
-use kernel::{GroupId, MailboxId, PageRequest};
+use kernel::{EmailAddress, GroupId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -57,22 +57,23 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: GroupId) -> Result<Option<Group>, Error> {
-    Ok(select(tx, Some(id), &Lookup::default(), &PageRequest::new(Some(1), None)).await?.pop())
+    Ok(select(tx, Some(id), (&Lookup::default(), None), &PageRequest::new(Some(1), None)).await?.pop())
 }
 
 pub(super) async fn list(
     tx: &mut TenantTx,
     lookup: &Lookup,
+    address: Option<&EmailAddress>,
     page: &PageRequest,
 ) -> Result<Vec<Group>, Error> {
-    select(tx, None, lookup, page).await
+    select(tx, None, (lookup, address), page).await
 }
 
-/// A page of the groups that are looked up, or of the one in `only`.
+/// A page of the groups that are looked up, an address naming the one that has it; or of the one in `only`.
 async fn select(
     tx: &mut TenantTx,
     only: Option<GroupId>,
-    lookup: &Lookup,
+    (lookup, address): (&Lookup, Option<&EmailAddress>),
     page: &PageRequest,
 ) -> Result<Vec<Group>, Error> {
     let tenant_id = tx.tenant_id().uuid();
@@ -92,6 +93,8 @@ async fn select(
              and (coalesce($7::uuid, $8::uuid) is null or g.id in (
                select gm.group_id from group_members gm where gm.tenant_id = $1 and gm.member_id = any (array(
                  select m.id from mailboxes m where m.tenant_id = $1 and m.user_id = $7 union all select $8::uuid))))
+             and ($9::text is null or exists (select from addresses o join domains n on n.tenant_id = o.tenant_id and n.id = o.domain_id
+               where o.tenant_id = g.tenant_id and o.group_id = g.id and o.local_part = $9 and n.name = $10))
            order by g.id limit $3"#,
         tenant_id,
         page.after(),
@@ -100,7 +103,9 @@ async fn select(
         lookup.external_id,
         lookup.display_name,
         user_id,
-        group_id
+        group_id,
+        address.map(EmailAddress::local),
+        address.map(|address| address.domain().as_str())
     )
     .fetch_all(tx.conn())
     .await?;

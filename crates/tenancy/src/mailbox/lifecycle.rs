@@ -38,7 +38,8 @@ pub struct MailboxChange {
 /// Creates a mailbox. It takes no seat.
 ///
 /// # Errors
-/// [`Error::Conflict`] `address_taken`, `pool_overallocated`; [`Error::Invalid`].
+/// [`Error::Exhausted`] when the tenant has as many as it may; [`Error::Conflict`] `address_taken`, `pool_overallocated`;
+/// [`Error::Invalid`].
 pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;
@@ -49,8 +50,7 @@ pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
 
 async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     let mut checks = Checks::default();
-    let is_made = matches!(new.kind, Kind::Shared | Kind::Room | Kind::Equipment);
-    checks.require(is_made, "/kind", "must be shared, room or equipment");
+    checks.require(new.kind.is_shared(), "/kind", "must be shared, room or equipment");
     checks.name(&new.display_name, 200, "/display_name");
     let primary = address::check(&mut checks, &new.address, "/address");
     let aliases = address::check_aliases(&mut checks, &new.aliases);
@@ -132,7 +132,8 @@ async fn delete_in(
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none that is deleted; [`Error::Conflict`] `restore_expired` after 30 days,
-/// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::OverQuota`] when a pool has no room for its mail.
+/// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant has as many as it may;
+/// [`Error::OverQuota`] when a pool has no room for its mail.
 pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;

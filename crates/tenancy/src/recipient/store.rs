@@ -21,6 +21,7 @@ pub(super) async fn routes(
              a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
              m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives?",
              t.reseller_id as "reseller_id!", t.reseller_path as "reseller_path!", t.time_zone as "time_zone!", t.test_clock as "test_clock?",
+             t.former_time_zones as "former_time_zones!", t.former_time_zones_until as "former_time_zones_until!",
              t.suspended_capabilities as "suspended_capabilities!", t.storage_dedicated as "storage_dedicated!"
            from unnest($1::text[], $2::text[]) with ordinality q (domain, local, place)
            join domain_names n on n.name = q.domain
@@ -40,6 +41,8 @@ pub(super) async fn routes(
             reseller_id: row.reseller_id,
             reseller_path: row.reseller_path,
             time_zone: row.time_zone,
+            former_time_zones: row.former_time_zones,
+            former_time_zones_until: row.former_time_zones_until,
             test_clock: row.test_clock,
             suspended_capabilities: row.suspended_capabilities,
             is_deleted: false,

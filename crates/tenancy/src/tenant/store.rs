@@ -1,5 +1,6 @@
 //! SQL of tenants.
 
+use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
 use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::{Filter, Place, Status, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
 use crate::policy::{Capability, capabilities};
-use crate::{Error, TenantTx};
+use crate::{Calendar, Error, TenantTx};
 
 struct Row {
     id: Uuid,
@@ -24,6 +25,8 @@ struct Row {
     seats_used: i32,
     domains_limit: Option<i32>,
     domains_used: i32,
+    shared_mailboxes_limit: Option<i32>,
+    shared_mailboxes_used: i64,
     storage_limit_bytes: Option<i64>,
     used_bytes: i64,
     allow_overallocation: bool,
@@ -53,6 +56,8 @@ impl TryFrom<Row> for Tenant {
             seats_used: row.seats_used,
             domains_limit: row.domains_limit,
             domains_used: row.domains_used,
+            shared_mailboxes_limit: row.shared_mailboxes_limit,
+            shared_mailboxes_used: row.shared_mailboxes_used,
             storage_limit_bytes: row.storage_limit_bytes,
             used_bytes: row.used_bytes,
             allow_overallocation: row.allow_overallocation,
@@ -71,8 +76,8 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
-           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, storage_dedicated)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, storage_dedicated, shared_mailboxes_limit)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -90,6 +95,7 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         branding::shown(&tenant.branding),
         tenant.trial_ends_at,
         tenant.storage_dedicated,
+        tenant.shared_mailboxes_limit,
     )
     .execute(tx.conn())
     .await?;
@@ -102,7 +108,9 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
+             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
+             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
+              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -145,7 +153,9 @@ pub(super) async fn list(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
+             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
+             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
+              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -179,7 +189,8 @@ pub(super) async fn update(
            domains_limit = case when $5 then $6 else domains_limit end,
            storage_limit_bytes = case when $7 then $8 else storage_limit_bytes end,
            used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11,
-           storage_dedicated = coalesce($12, storage_dedicated)
+           storage_dedicated = coalesce($12, storage_dedicated),
+           shared_mailboxes_limit = case when $13 then $14 else shared_mailboxes_limit end
          where id = $1",
         id,
         change.name,
@@ -193,6 +204,31 @@ pub(super) async fn update(
         change.allow_overallocation,
         branding::shown(branding),
         change.storage_dedicated,
+        change.shared_mailboxes_limit.is_some(),
+        change.shared_mailboxes_limit.flatten(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Has the tenant's days counted in another zone, and remembers where they were up to the present one, unless that began elsewhere.
+pub(super) async fn set_time_zone(
+    tx: &mut TenantTx,
+    time_zone: Tz,
+    today: NaiveDate,
+) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update tenants set time_zone = $2,
+           former_time_zones = case when $3::date > all (former_time_zones_until)
+             then array_append(former_time_zones, time_zone) else former_time_zones end,
+           former_time_zones_until = case when $3::date > all (former_time_zones_until)
+             then array_append(former_time_zones_until, $3::date) else former_time_zones_until end
+         where id = $1",
+        id,
+        time_zone.name(),
+        today
     )
     .execute(tx.conn())
     .await?;
@@ -447,6 +483,8 @@ pub(crate) struct PlaceRow {
     pub(crate) reseller_id: Uuid,
     pub(crate) reseller_path: Vec<Uuid>,
     pub(crate) time_zone: String,
+    pub(crate) former_time_zones: Vec<String>,
+    pub(crate) former_time_zones_until: Vec<NaiveDate>,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended_capabilities: Vec<String>,
     pub(crate) is_deleted: bool,
@@ -457,10 +495,11 @@ pub(crate) struct PlaceRow {
 impl TryFrom<PlaceRow> for Place {
     type Error = Error;
     fn try_from(row: PlaceRow) -> Result<Self, Error> {
+        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
         Ok(Self {
             reseller_id: ResellerId::from_uuid(row.reseller_id),
             reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-            time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            calendar: calendar.map_err(Error::internal)?,
             test_clock: row.test_clock,
             suspended: capabilities(&row.suspended_capabilities)?,
             is_deleted: row.is_deleted,
@@ -479,8 +518,9 @@ pub(super) async fn places(
 ) -> Result<Vec<(TenantId, Place)>, Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select id, reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
-             storage_dedicated, array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
+        r#"select id, reseller_id, reseller_path, time_zone, former_time_zones, former_time_zones_until, test_clock, suspended_capabilities,
+             status = 'deleted' as "is_deleted!", storage_dedicated,
+             array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
            from tenants t where id = any (array(select unnest($1::uuid[])))"#,
         &ids,
         user_id.map(UserId::uuid)
@@ -494,6 +534,8 @@ pub(super) async fn places(
                 reseller_id: row.reseller_id,
                 reseller_path: row.reseller_path,
                 time_zone: row.time_zone,
+                former_time_zones: row.former_time_zones,
+                former_time_zones_until: row.former_time_zones_until,
                 test_clock: row.test_clock,
                 suspended_capabilities: row.suspended_capabilities,
                 is_deleted: row.is_deleted,

@@ -4,7 +4,7 @@ use kernel::{EmailAddress, MailboxId, PageRequest, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Filter, User, UserChange};
+use super::{Filter, Status, User, UserChange};
 use crate::mailbox::Kind;
 use crate::policy::{Capability, capabilities};
 use crate::{Error, Role, TenantTx};
@@ -125,19 +125,21 @@ pub(super) async fn list(
            join mailboxes m on m.tenant_id = u.tenant_id and m.user_id = u.id
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
-           where u.tenant_id = $1 and u.id > $2 and (u.status = 'deleted') = $4
+           where u.tenant_id = $1 and u.id > $2 and case when $4::text is null then u.status <> 'deleted' else u.status = $4 end
              and ($5::text is null or u.external_id = $5)
              and ($6::text is null or exists (select from addresses o join domains n on n.tenant_id = o.tenant_id and n.id = o.domain_id
                where o.tenant_id = m.tenant_id and o.mailbox_id = m.id and o.local_part = $6 and n.name = $7))
+             and ($8::text is null or u.role = $8)
            group by u.tenant_id, u.id, m.id
            order by u.id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
-        filter.deleted,
+        filter.status.map(Status::as_str),
         filter.external_id,
         address.map(EmailAddress::local),
-        address.map(|address| address.domain().as_str())
+        address.map(|address| address.domain().as_str()),
+        filter.role.map(Role::as_str)
     )
     .fetch_all(tx.conn())
     .await

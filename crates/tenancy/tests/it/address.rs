@@ -10,7 +10,7 @@ use testkit::{World, world};
 use crate::lands;
 
 async fn aliases(world: &World) -> Vec<Alias> {
-    address::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items
+    address::list(&world.ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap().items
 }
 
 pub(crate) fn shared(local: &str) -> NewMailbox {
@@ -78,7 +78,11 @@ async fn what_follows_a_plus_is_the_recipient_s_own_affair() {
     // Somebody's very address comes first.
     address::create(&world.ctx, "ada+bob@acme.example", Target::Mailbox(bob.mailbox_id)).await.unwrap();
     assert_eq!(lands(&world, "ada+bob@acme.example").await, [bob.mailbox_id]);
-    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let domain = domain::list(&world.ctx, &Default::default(), PageRequest::new(None, None))
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     let change = DomainChange { plus_addressing: Some(false), ..DomainChange::default() };
     let domain = domain::update(&world.ctx, domain.id, Some(domain.version), change).await.unwrap();
     assert!(!domain.plus_addressing);
@@ -90,7 +94,11 @@ async fn what_follows_a_plus_is_the_recipient_s_own_affair() {
 async fn a_catch_all_takes_what_nobody_has_and_no_suspended_user_s_mail() {
     let world = World::new().await;
     let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
-    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let domain = domain::list(&world.ctx, &Default::default(), PageRequest::new(None, None))
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     let to = |mailbox| DomainChange { catch_all_mailbox_id: Some(mailbox), ..DomainChange::default() };
     domain::update(&world.ctx, domain.id, None, to(Some(ada.mailbox_id))).await.unwrap();
     assert_eq!(lands(&world, "anybody@acme.example").await, [ada.mailbox_id]);

@@ -69,7 +69,7 @@ async fn a_deleted_user_comes_back_by_the_same_id_with_their_mailbox() {
     let ada = world.user("ada", Some(1_000)).await;
     user::delete(&world.ctx, ada.id, None).await.unwrap();
     assert!(!receives(&world, &ada.address).await && !signs_in(&world, &ada.address).await);
-    let gone = user::Filter { deleted: true, ..Default::default() };
+    let gone = user::Filter { status: Some(user::Status::Deleted), ..Default::default() };
     let page = kernel::PageRequest::new(None, None);
     assert_eq!(user::list(&world.ctx, &gone, page).await.unwrap().items[0].id, ada.id);
     let back = user::restore(&world.ctx, ada.id, None).await.unwrap();

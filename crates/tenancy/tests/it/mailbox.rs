@@ -1,8 +1,11 @@
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::address::{self, Target};
+use tenancy::caps::Counted;
 use tenancy::delegate::{self, Right};
-use tenancy::mailbox::{self, Filter, Kind, MailboxChange};
+use tenancy::mailbox::{self, Filter, Kind, MailboxChange, NewMailbox};
+use tenancy::tenant::{self, TenantChange};
+use tenancy::user::{Fate, Leaving};
 use tenancy::{Action, Error, Role, user};
 use testkit::World;
 
@@ -131,4 +134,87 @@ async fn no_alias_is_given_to_a_mailbox_that_is_gone() {
     mailbox::delete(&world.ctx, info.id, None).await.unwrap();
     let refused = address::create(&world.ctx, "hello@acme.example", Target::Mailbox(info.id)).await;
     assert!(matches!(refused, Err(Error::NotFound)));
+}
+
+async fn limit_shared(world: &World, limit: Option<i32>) {
+    let change = TenantChange { shared_mailboxes_limit: Some(limit), ..TenantChange::default() };
+    tenant::update(&world.ctx, None, change).await.unwrap();
+}
+
+/// Whether the tenant has as many as it may.
+fn is_full<T>(outcome: &Result<T, Error>) -> bool {
+    matches!(
+        outcome,
+        Err(Error::Exhausted { counted: Counted::SharedMailboxes, level: "tenant", left: 0, .. })
+    )
+}
+
+async fn counted(world: &World) -> i64 {
+    tenant::get(&world.ctx).await.unwrap().shared_mailboxes_used
+}
+
+#[tokio::test]
+async fn a_cap_counts_what_is_nobody_s_own_and_no_archive_however_it_came_to_be() {
+    let world = World::new().await;
+    let (ada, ben) = (world.user("ada", None).await, world.user("ben", None).await);
+    limit_shared(&world, Some(2)).await;
+    let make = async |local: &str, kind: Kind| {
+        mailbox::create(&world.ctx, NewMailbox { kind, ..shared(local) }).await
+    };
+    let info = make("info", Kind::Shared).await.unwrap();
+    make("attic", Kind::Room).await.unwrap();
+    let full = make("van", Kind::Equipment).await;
+    assert!(is_full(&full), "{full:?}");
+    assert_eq!(full.unwrap_err().code(), "shared_mailboxes_exhausted");
+    // Who leaves may leave an archive behind, and is here as before where it was to be a shared mailbox.
+    let leaving = |mailbox| Leaving { mailbox, release_seat: true, hold: None };
+    let full = user::offboard(&world.ctx, ada.id, None, leaving(Fate::Shared)).await;
+    assert!(is_full(&full), "{full:?}");
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap(), ada);
+    user::offboard(&world.ctx, ben.id, None, leaving(Fate::Archive)).await.unwrap();
+    assert_eq!(counted(&world).await, 2);
+    mailbox::delete(&world.ctx, info.id, None).await.unwrap();
+    user::offboard(&world.ctx, ada.id, None, leaving(Fate::Shared)).await.unwrap();
+    let full = mailbox::restore(&world.ctx, info.id, None).await;
+    assert!(is_full(&full), "{full:?}");
+    // The address is free: had the van been half made, it would be taken.
+    limit_shared(&world, Some(3)).await;
+    make("van", Kind::Equipment).await.unwrap();
+    limit_shared(&world, None).await;
+    mailbox::restore(&world.ctx, info.id, None).await.unwrap();
+    assert_eq!(counted(&world).await, 4);
+    // Another tenant's are its own.
+    let other = crate::neighbour(&world).await;
+    assert_eq!(tenant::get(&other).await.unwrap().shared_mailboxes_used, 0);
+}
+
+#[tokio::test]
+async fn of_all_who_race_for_the_last_place_one_gets_it() {
+    for round in 0..4 {
+        let world = World::new().await;
+        let ada = world.user("ada", None).await;
+        let gone = mailbox::create(&world.ctx, shared("gone")).await.unwrap();
+        mailbox::delete(&world.ctx, gone.id, None).await.unwrap();
+        limit_shared(&world, Some(3)).await;
+        for local in ["one", "two"] {
+            mailbox::create(&world.ctx, shared(local)).await.unwrap();
+        }
+        let ctx = &world.ctx;
+        let make = |n: u32| async move {
+            let made = mailbox::create(ctx, shared(&format!("last{n}"))).await;
+            made.map(drop)
+        };
+        let makers = futures::future::join_all((0..12).map(make));
+        let restorer = async { mailbox::restore(ctx, gone.id, None).await.map(drop) };
+        let leaver = async {
+            let leaving = Leaving { mailbox: Fate::Shared, release_seat: true, hold: None };
+            user::offboard(ctx, ada.id, None, leaving).await.map(drop)
+        };
+        let (mut outcomes, restored, left) = futures::join!(makers, restorer, leaver);
+        outcomes.extend([restored, left]);
+        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let refused = outcomes.iter().filter(|outcome| is_full(outcome)).count();
+        assert_eq!((won, refused), (1, 13), "{round}: {outcomes:?}");
+        assert_eq!(counted(&world).await, 3);
+    }
 }

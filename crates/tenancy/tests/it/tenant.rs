@@ -1,8 +1,9 @@
 //! Tenants and their clocks.
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
 use kernel::PageRequest;
-use tenancy::tenant::{self, NewTenant};
+use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Action, Ctx, Error, Scope, event, storage_sample};
 use testkit::{World, world};
 
@@ -65,6 +66,62 @@ async fn what_is_stored_while_a_test_clock_stands_counts_from_that_instant() {
     let samples = storage_sample::of(&mut tx).await.unwrap();
     let samples: Vec<_> = samples.iter().map(|sample| (sample.at, sample.used_bytes)).collect();
     assert_eq!(samples, [(start, 100), (start, 200)]);
+}
+
+fn to(time_zone: &str) -> TenantChange {
+    TenantChange { time_zone: Some(time_zone.into()), ..TenantChange::default() }
+}
+
+#[tokio::test]
+async fn who_moves_to_another_zone_keeps_the_days_that_have_begun() {
+    let world = World::new().await;
+    world.test_db.clock().set("2026-03-02T11:30:00Z".parse().unwrap());
+    let moves = async |time_zone: &str| {
+        world.test_db.clock().advance(TimeDelta::seconds(1));
+        let moved = tenant::update(&world.ctx, None, to(time_zone)).await.unwrap();
+        assert_eq!(moved.time_zone.name(), time_zone);
+        world.operator.enter(world.tenant.id).await.unwrap()
+    };
+    let day = |day| NaiveDate::from_ymd_opt(2026, 3, day).unwrap();
+    // Half past midnight there.
+    assert_eq!(moves("Pacific/Auckland").await.today(), day(3));
+    // There it is the second.
+    let ctx = moves("America/Los_Angeles").await;
+    assert_eq!((ctx.time_zone(), ctx.today()), (Tz::America__Los_Angeles, day(3)));
+    // It has begun no day there.
+    let ctx = moves("Europe/Berlin").await;
+    let zones = [2, 3, 4].map(|n| ctx.calendar().zone_on(day(n)));
+    assert_eq!(zones, [Tz::UTC, Tz::Pacific__Auckland, Tz::Europe__Berlin]);
+    assert!(ctx.calendar().zones().eq(zones));
+    let version = tenant::get(&ctx).await.unwrap().version;
+    moves("Europe/Berlin").await;
+    assert_eq!(tenant::get(&ctx).await.unwrap().version, version);
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::TenantUpdated].into(), ..Default::default() };
+    let page = PageRequest::new(None, None);
+    let told = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let told: Vec<_> = told.iter().map(|one| one.event.data["time_zone"].clone()).collect();
+    assert_eq!(told, ["Pacific/Auckland", "America/Los_Angeles", "Europe/Berlin"]);
+    for no_zone in ["", "Mars/Base", "europe/berlin", "+02:00"] {
+        let Err(Error::Invalid(mistakes)) = tenant::update(&ctx, None, to(no_zone)).await else {
+            panic!("{no_zone:?} is taken")
+        };
+        assert_eq!(mistakes[0].pointer, "/time_zone");
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_moves_by_its_own_clock() {
+    let world = World::new().await;
+    let ctx = sandbox(&world).await;
+    let later = ctx.now() + TimeDelta::days(10);
+    tenant::set_test_clock(&ctx, later).await.unwrap();
+    // By somebody who came before the clock was moved.
+    tenant::update(&ctx, None, to("Pacific/Auckland")).await.unwrap();
+    let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
+    let last = later.with_timezone(&Tz::Europe__Berlin).date_naive();
+    let zones = [last, last.succ_opt().unwrap()].map(|day| ctx.calendar().zone_on(day));
+    assert_eq!(zones, [Tz::Europe__Berlin, Tz::Pacific__Auckland]);
 }
 
 #[tokio::test]

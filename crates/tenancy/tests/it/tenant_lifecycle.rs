@@ -65,7 +65,11 @@ async fn its_domains_are_free_meanwhile() {
     world::domain(&other, "acme.example").await;
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     tenant::restore(&ctx).await.unwrap();
-    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let domain = domain::list(&world.ctx, &Default::default(), PageRequest::new(None, None))
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     assert_eq!((domain.status.as_str(), domain.verified_at), ("pending", None));
     let taken = domain::verify(&world.ctx, domain.id, Proof::Operator).await;
     assert_eq!(taken.unwrap_err().code(), "domain_taken");

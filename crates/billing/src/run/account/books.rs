@@ -14,7 +14,7 @@ use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::price_book::Item;
 use crate::rating::{
-    Billed, Cycle, CycleState, Instalment, Log, Span, Timeline, steps_of_changes, steps_of_levels,
+    Billed, Cycle, CycleState, Instalment, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
 };
 use crate::subscription::{self, Cycles, OwedLine, Subscription, Used, Windows};
 
@@ -48,6 +48,8 @@ pub(super) struct Rated<'a> {
     /// Of cycles that were there before: they may have been cut, replaced or put back.
     changed: Vec<CycleDays>,
     opened: Vec<CycleDays>,
+    /// Whether nothing is billed since a cycle is not over yet.
+    pub(super) waits: bool,
 }
 
 /// Reads the books of accounts whose rows are locked.
@@ -129,7 +131,7 @@ impl Books {
     /// Rates every boundary up to a day, the last one again if that is asked.
     pub(super) fn rate(self, due: Due<'_>) -> Result<Rated<'_>, Error> {
         let Self { subscription, used, known, covered, billed, last_boundary: mut last, again } = self;
-        let (timelines, zone) = (subscription.agreed.timelines()?, due.ctx.time_zone());
+        let timelines = subscription.agreed.timelines()?;
         let mut cycles = with_lines(&covered, billed)?;
         let (mut windows, last_billing) = again.unwrap_or_else(|| (Windows::after(last), None));
         let mut rated = Rated {
@@ -141,9 +143,15 @@ impl Books {
             changes: Vec::new(),
             changed: Vec::new(),
             opened: Vec::new(),
+            waits: false,
             subscription,
         };
         while let Some(boundary) = rated.next_boundary.filter(|next| *next <= due.until) {
+            if goes_on(&cycles, last, boundary, due) {
+                rated.waits = rated.boundaries.is_empty();
+                break;
+            }
+            let zone = due.ctx.calendar().zone_on(boundary);
             let agreed = &rated.subscription.agreed;
             let before = last_billing.filter(|billing| billing.boundary == boundary);
             let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
@@ -209,14 +217,30 @@ impl Rated<'_> {
     }
 }
 
+/// Whether a cycle that ends after one boundary and by another is not over where its days are counted, though the day has come where
+/// the tenant's are now: what is stored until then is not known. A look ahead takes it that nothing changes until then.
+fn goes_on(cycles: &Cycles, after: Option<NaiveDate>, boundary: NaiveDate, due: Due<'_>) -> bool {
+    let goes_on = |state: &CycleState| {
+        let end = state.cycle.charged.end();
+        let ends_by_it = after.is_none_or(|after| after < end) && end <= boundary;
+        ends_by_it && local_day(due.ctx.now(), state.zone) < end
+    };
+    due.until <= due.ctx.today() && cycles.values().flatten().any(goes_on)
+}
+
 /// Records which boundaries and days are billed.
 pub(super) async fn write<'a>(
     tx: &mut impl OfTenants,
     accounts: impl Iterator<Item = &'a Rated<'a>> + Clone,
 ) -> Result<(), Error> {
     let boundaries = accounts.clone().flat_map(|account| {
-        let (tenant_id, zone, known) = (account.tenant_id(), account.due.ctx.time_zone(), account.known);
-        account.boundaries.iter().map(move |&billing| BilledBoundary { tenant_id, billing, zone, known })
+        let (tenant_id, calendar, known) = (account.tenant_id(), account.due.ctx.calendar(), account.known);
+        account.boundaries.iter().map(move |&billing| BilledBoundary {
+            tenant_id,
+            billing,
+            zone: calendar.zone_on(billing.boundary),
+            known,
+        })
     });
     store::record_boundaries(tx, &boundaries.collect::<Vec<_>>()).await?;
     let changes = accounts.clone().flat_map(|account| {

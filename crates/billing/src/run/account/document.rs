@@ -19,7 +19,7 @@ use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
 };
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{GroupTotal, TaxedDocument, local_day};
+use crate::rating::{GroupTotal, TaxedDocument};
 use crate::series;
 use crate::subscription::OwedLine;
 use crate::tax_rate::{self, TaxRate};
@@ -207,7 +207,7 @@ impl Placed<'_> {
         if !self.waits && revision == 1 {
             return Ok(boundary);
         }
-        let today = self.of.rated.due.until.min(local_day(self.ctx().now(), self.ctx().time_zone()));
+        let today = self.of.rated.due.until.min(self.ctx().today());
         after(today.max(boundary), self.draft_days())
     }
 }

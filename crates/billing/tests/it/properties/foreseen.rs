@@ -115,8 +115,9 @@ async fn shown(
     shown
 }
 
-fn noon(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    zone.from_local_datetime(&day.and_hms_opt(12, 0, 0).unwrap()).earliest().unwrap().to_utc()
+/// Late on a day: it has begun wherever the account may have been before.
+fn evening(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    zone.from_local_datetime(&day.and_hms_opt(23, 30, 0).unwrap()).earliest().unwrap().to_utc()
 }
 
 /// The next day up to one on which a run has something to do: to bill, or to make a draft final.
@@ -172,7 +173,7 @@ pub(super) async fn comes_true(world: World, story: Story) {
                 }
                 run_named(&world, &mut player).await;
                 while let Some(day) = next_day(&player, until).await {
-                    clock.set(noon(day, player.ctx.time_zone()));
+                    clock.set(evening(day, player.ctx.time_zone()));
                     run_named(&world, &mut player).await;
                 }
                 came_true(&mut player, &world, &shown, &known).await;

@@ -19,7 +19,7 @@ use tenancy::user::{self, Fate, Leaving, User};
 use tenancy::{Ctx, storage_sample, tenant};
 use testkit::{World, world};
 
-use crate::items::{make, stores_in};
+use crate::items::{make, storage, stores_in};
 use crate::{domain, invoices};
 
 pub(super) const ZONES: [Tz; 7] = [
@@ -66,6 +66,11 @@ impl Account {
         let prices = ["month", "year"].map(price);
         Self { currency, zone, prices, beside: Vec::new(), inclusive: false, first }
     }
+
+    /// And what it stores, of which nothing is included, in euros.
+    pub(super) fn storing(self) -> Self {
+        Self { beside: vec![storage(0)], ..self }
+    }
 }
 
 impl Terms {
@@ -106,6 +111,11 @@ pub(super) enum Change {
     Lives { country: &'static str },
     Drafts { days: u32 },
     Taxes,
+    Zone(Tz),
+}
+
+pub(super) fn zone() -> impl Strategy<Value = Tz> {
+    prop::sample::select(ZONES.to_vec())
 }
 
 fn decimals() -> impl Strategy<Value = String> {
@@ -183,7 +193,7 @@ pub(super) fn some_terms() -> impl Strategy<Value = Terms> {
 pub(super) fn account() -> impl Strategy<Value = Account> {
     let currency = prop::sample::select(vec!["JPY", "EUR", "KWD"]);
     let prices = (price("month"), price("year"), beside("month"), beside("year"));
-    (currency, prop::sample::select(ZONES.to_vec()), prices, any::<bool>(), some_terms()).prop_map(
+    (currency, zone(), prices, any::<bool>(), some_terms()).prop_map(
         |(currency, zone, (month, year, by_month, by_year), inclusive, first)| {
             let of_book = |price: NewPrice| NewPrice { currency: currency.into(), ..price };
             let prices = [month, year].map(of_book);
@@ -215,6 +225,7 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
         1 => prop::sample::select(vec!["DE", "FR", "US"]).prop_map(|country| Change::Lives { country }),
         1 => (0_u32..8).prop_map(|days| Change::Drafts { days }),
         1 => Just(Change::Taxes),
+        1 => zone().prop_map(Change::Zone),
     ]
 }
 
@@ -256,7 +267,7 @@ impl Player {
     }
 
     pub(super) fn today(&self) -> NaiveDate {
-        self.ctx.now().with_timezone(&self.ctx.time_zone()).date_naive()
+        self.ctx.today()
     }
 
     fn money(&self, amount_minor: i64) -> Money {
@@ -361,6 +372,11 @@ impl Player {
             }
             Change::Drafts { days } => issues(world, Some(*days), None).await,
             Change::Taxes => issues(world, None, Some(true)).await,
+            Change::Zone(zone) => {
+                let time_zone = Some(zone.name().into());
+                let change = tenant::TenantChange { time_zone, ..Default::default() };
+                settled(tenant::update(ctx, None, change).await);
+            }
         }
     }
 }

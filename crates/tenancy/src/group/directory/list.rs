@@ -137,6 +137,6 @@ async fn scan(
 }
 
 async fn page(tx: &mut TenantTx, lookup: &Lookup, request: PageRequest) -> Result<Page<Group>, Error> {
-    let found = groups::list(tx, lookup, &request).await?;
+    let found = groups::list(tx, lookup, None, &request).await?;
     Ok(Page::cut(found, &request, |group| group.id.uuid()))
 }
