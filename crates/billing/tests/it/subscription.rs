@@ -1,6 +1,5 @@
 //! Subscriptions: what may be put, and what a change of the committed seats costs.
 
-use billing::invoice::list;
 use billing::price_book::{NewPrice, NewTier, PriceBook, publish};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, get, put};
@@ -8,7 +7,7 @@ use kernel::{ErrorKind, PageRequest};
 use testkit::{World, world};
 
 use super::verify::assert_clean;
-use super::{all_shown, at, book, date, price, run, seat, subscribe, terms, world_on};
+use super::{all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, world_on};
 
 #[tokio::test]
 async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
@@ -218,7 +217,7 @@ async fn a_dearer_price_holds_at_once_and_what_was_billed_is_credited() {
          proration 2026-01-22..2026-02-01 x2 = 20 seat-days, 12.90 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
-    let lines = &list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items[1].lines;
+    let lines = &invoices(&world.ctx).await[1].lines;
     assert_eq!(
         lines.iter().map(|line| line.unit_price.unwrap().to_string()).collect::<Vec<_>>(),
         ["20.00000000", "12.50000000", "20.00000000"]
