@@ -97,7 +97,7 @@ pub(super) struct Written<'a> {
     pub(super) next: Option<&'a Spare>,
 }
 
-/// What a [`write`] came to.
+/// What a [`write()`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writing {
     /// All of it was written.
