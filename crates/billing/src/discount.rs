@@ -38,7 +38,7 @@ pub struct Discount {
 pub enum Off {
     /// Of what is charged. Of several on one day the largest counts.
     Percentage(Percentage),
-    /// For each whole cycle, after the percentage and never more than is charged. Several on one day add up. It includes
+    /// For each whole interval of the price, after the percentage and never more than is charged. Several on one day add up. It includes
     /// tax where the subscription's prices do.
     Amount(Money),
 }

@@ -119,7 +119,7 @@ pub struct PutSubscription {
     pub price_book_id: PriceBookId,
     /// `month` or `year`.
     pub interval: String,
-    /// Of a year: `at_once` if not given, or `monthly`, in twelve instalments.
+    /// Of a year: `at_once`, or `monthly`, in twelve instalments; if not given, as the same interval is paid now, or at once.
     pub payment_schedule: Option<String>,
     /// A multiple of the interval, at most 120; one interval if not given.
     pub term_months: Option<i64>,
@@ -179,7 +179,9 @@ pub(crate) async fn put_in(
     let asked = check(&new)?;
     let old = store::find_locked(tx).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
-    let terms = terms_from_today(ctx, tx, new.price_book_id, &asked).await?;
+    let before = old.as_ref().map(|old| &old.terms).filter(|terms| terms.interval == asked.interval);
+    let schedule = asked.payment_schedule.or(before.map(|terms| terms.payment_schedule)).unwrap_or_default();
+    let terms = terms_from_today(ctx, tx, new.price_book_id, (&asked, schedule)).await?;
     let last_billed = store::last_boundary(tx).await?;
     let agreed = match &old {
         Some(old) if last_billed.is_some() || old.status(ctx) == Status::Ended => {
@@ -258,7 +260,7 @@ async fn terms_from_today(
     ctx: &Ctx,
     tx: &mut TenantTx,
     price_book_id: PriceBookId,
-    asked: &Asked,
+    (asked, payment_schedule): (&Asked, PaymentSchedule),
 ) -> Result<AgreedTerms, Error> {
     let mut sold = store::sold(tx.conn(), &[price_book_id]).await?;
     let store::Sold { version, price, setup_price, changes_billed, beside } =
@@ -280,7 +282,7 @@ async fn terms_from_today(
         price_book_id,
         price_book_version: version,
         interval: asked.interval,
-        payment_schedule: asked.payment_schedule,
+        payment_schedule,
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
@@ -376,11 +378,16 @@ fn changed(
         for timeline in old.timelines()?.values().filter(|_| old.ends_on().is_some()) {
             held_until = held_until.max(timeline.charged_until()?);
         }
+        let holds = held_until.is_some_and(|until| unbilled < until);
+        let goes_on = holds && terms.makes_cycles_of(planned);
+        let is_moved = goes_on && asked.anchor_date.is_some_and(|anchor| anchor != planned.anchor_date);
         let starts_on = match held_until {
-            Some(until) if is_less(&terms, planned, units)? => unbilled.max(until),
+            Some(until) if is_moved || is_less(&terms, planned, units)? => unbilled.max(until),
             _ => unbilled,
         };
-        let anchor_date = asked.anchor_date.unwrap_or(starts_on);
+        // What is held goes on in the same cycles.
+        let same = (goes_on && starts_on == unbilled).then_some(planned.anchor_date);
+        let anchor_date = asked.anchor_date.or(same).unwrap_or(starts_on);
         agreed.append(Entry::Terms(AgreedTerms { starts_on, anchor_date, ..terms }))?;
         return Ok(agreed);
     };
@@ -389,8 +396,7 @@ fn changed(
     }
     if !terms.says(planned) {
         let waits = is_less(&terms, present, units)? && !terms.says(present);
-        let cycles = |terms: &AgreedTerms| (terms.interval, terms.payment_schedule);
-        let cuts = cycles(&terms) != cycles(present);
+        let cuts = !terms.makes_cycles_of(present);
         let starts_on = match (waits, cuts) {
             (true, _) => present.term_end(today)?,
             (false, true) => unbilled,
@@ -430,7 +436,8 @@ fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: &Units) -> Result<bo
 
 struct Asked {
     interval: CycleLength,
-    payment_schedule: PaymentSchedule,
+    /// As before where it is not said.
+    payment_schedule: Option<PaymentSchedule>,
     term_months: i32,
     seats_committed: i32,
     anchor_date: Option<NaiveDate>,
@@ -441,9 +448,10 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let mut checks = Checks::default();
     let interval = new.interval.parse::<CycleLength>().ok();
     let interval = checks.value(interval, "/interval", "must be month or year");
-    let payment_schedule =
-        new.payment_schedule.as_deref().map_or(Some(PaymentSchedule::AtOnce), |name| name.parse().ok());
-    let payment_schedule = checks.value(payment_schedule, "/payment_schedule", "must be at_once or monthly");
+    let payment_schedule = new.payment_schedule.as_deref().map(str::parse::<PaymentSchedule>);
+    let is_known = !matches!(payment_schedule, Some(Err(_)));
+    checks.require(is_known, "/payment_schedule", "must be at_once or monthly");
+    let payment_schedule = payment_schedule.and_then(Result::ok);
     let is_payable =
         payment_schedule != Some(PaymentSchedule::Monthly) || interval != Some(CycleLength::Month);
     checks.require(is_payable, "/payment_schedule", "monthly is for the interval year");
@@ -462,10 +470,7 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let trial_ends_on = new.trial_ends_on.as_deref().map(date);
     checks.require(trial_ends_on != Some(None), "/trial_ends_on", NOT_A_DATE);
     checks.done().map_err(Error::Invalid)?;
-    let (Some(interval), Some(payment_schedule)) = (interval, payment_schedule) else {
-        return Err(Error::Invalid(Vec::new()));
-    };
-    let (Some(term_months), Some(seats_committed)) = (term_months, seats) else {
+    let (Some(interval), Some(term_months), Some(seats_committed)) = (interval, term_months, seats) else {
         return Err(Error::Invalid(Vec::new()));
     };
     let (anchor_date, trial_ends_on) = (anchor_date.flatten(), trial_ends_on.flatten());
@@ -511,7 +516,7 @@ mod tests {
             let payment_schedule = Some(schedule.into());
             check(&PutSubscription { interval: interval.into(), payment_schedule, ..asked() })
         };
-        assert_eq!(paid("year", "monthly").unwrap().payment_schedule, PaymentSchedule::Monthly);
+        assert_eq!(paid("year", "monthly").unwrap().payment_schedule, Some(PaymentSchedule::Monthly));
         assert!(paid("month", "at_once").is_ok());
         for (interval, schedule) in [("month", "monthly"), ("year", "yearly"), ("year", "")] {
             assert!(paid(interval, schedule).is_err(), "{interval} {schedule}");

@@ -29,7 +29,7 @@ struct Discount {
     /// In per cent of what is charged, or `null`. Of several on one day the largest counts.
     #[schema(value_type = Option<schema::DiscountPercentage>, required)]
     percentage: Option<String>,
-    /// For each whole cycle, or `null`: after the percentage, and never more than is charged. Several on one day add up.
+    /// For each whole interval of the price, or `null`: after the percentage, and never more than is charged. Several on one day add up.
     #[schema(required)]
     amount: Option<Money>,
     /// Of what alone; `null`: a percentage of whatever has cycles, an amount of mailboxes.
@@ -64,7 +64,7 @@ impl From<discount::Discount> for Discount {
     }
 }
 
-/// An amount off each whole cycle.
+/// An amount off each whole interval of the price.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountOff {
@@ -87,7 +87,7 @@ struct NewDiscount {
     #[serde(default)]
     #[schema(value_type = Option<schema::DiscountPercentage>)]
     percentage: Option<String>,
-    /// For each whole cycle. Absent or null when there is a percentage.
+    /// For each whole interval of the price. Absent or null when there is a percentage.
     #[serde(default)]
     amount: Option<AmountOff>,
     /// Of what alone. Absent or null: a percentage of whatever has cycles, an amount of mailboxes.

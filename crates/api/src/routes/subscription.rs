@@ -99,8 +99,8 @@ pub(super) struct NewSubscription {
     /// `month` or `year`; the book has a mailbox price for it.
     #[schema(value_type = schema::Interval)]
     interval: String,
-    /// Of a year: `at_once`, as when absent, or `monthly`, in twelve instalments. What seats, shared mailboxes and archives are held for
-    /// stays a year, and storage is settled once a year.
+    /// Of a year: `at_once`, or `monthly`, in twelve instalments. What seats, shared mailboxes and archives are held for stays a year. When
+    /// absent: as the same interval is paid now, and at once for another one.
     #[serde(default)]
     #[schema(value_type = Option<schema::PaymentSchedule>)]
     payment_schedule: Option<String>,

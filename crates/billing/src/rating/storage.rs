@@ -14,7 +14,7 @@ use super::RatingError;
 use super::calendar::{Cycle, Span, local_day};
 use super::discount::Rate;
 use super::document::{CycleState, Line, LineKind, open};
-use super::price::Share;
+use super::price::{Amount, Share};
 use super::quantity::Step;
 use super::reconcile::{Billed, Charge};
 use super::timeline::{Timeline, course_of};
@@ -210,7 +210,7 @@ pub fn storage_parts(
     parts: &mut [StoragePart<'_>],
 ) -> Result<Vec<Option<(Line, Share)>>, RatingError> {
     let Some(first) = parts.first() else { return Ok(Vec::new()) };
-    let (whole, zone) = (first.state.cycle.whole, first.state.zone);
+    let (Cycle { whole, instalment, .. }, zone) = (first.state.cycle, first.state.zone);
     let (mut beyond, mut weights) = (0_i128, Vec::with_capacity(parts.len()));
     for part in &*parts {
         let of_part = balance(zone, part.samples, &part.allowed)?;
@@ -218,8 +218,8 @@ pub fn storage_parts(
         weights.push(of_part.max(0));
     }
     let Overage { gib, part } = Overage::new((whole, zone), days, beyond)?;
-    let cost = rate.cost(gib)?.times(part)?.minor(currency)?;
-    let list = rate.list_cost(gib)?.times(part)?.minor(currency)?;
+    let owed = |of_interval: Amount| instalment.of(of_interval.times(part)?.minor(currency)?);
+    let (cost, list) = (owed(rate.cost(gib)?)?, owed(rate.list_cost(gib)?)?);
     let whole_number = |of: Share| i64::try_from(of.to_integer()).map_err(|_| RatingError::AmountRange);
     let amounts = apportion(cost, &weights)?;
     let discounts = apportion(less(list, cost)?, &weights)?;

@@ -31,7 +31,7 @@ pub struct AgreedTerms {
     pub price_book_version: i32,
     /// For how long the prices are: a cycle, where they are paid at once.
     pub interval: CycleLength,
-    /// Whether they are paid at once; what is stored always is, in arrears.
+    /// Whether they are paid at once.
     pub payment_schedule: PaymentSchedule,
     /// For how long it is agreed.
     pub term_months: i32,
@@ -63,6 +63,11 @@ impl AgreedTerms {
         said(self) == said(other)
     }
 
+    /// Whether cycles of both are as long, and pay the same part of a price.
+    pub(super) fn makes_cycles_of(&self, other: &Self) -> bool {
+        (self.interval, self.payment_schedule) == (other.interval, other.payment_schedule)
+    }
+
     /// How an item is rated; `None` if it is not sold. Storage is paused where seats are: those pool what may be stored.
     pub(super) fn rated(&self, item: Item) -> Option<Terms> {
         let price = self.price_of(item)?;
@@ -70,7 +75,7 @@ impl AgreedTerms {
         Some(Terms {
             tariff: price.tariff.clone(),
             interval: self.interval.interval(),
-            payment: if item == Item::Storage { PaymentSchedule::AtOnce } else { self.payment_schedule },
+            payment: self.payment_schedule,
             anchor: self.anchor_date,
             term: self.term(),
             removal: price.removal,

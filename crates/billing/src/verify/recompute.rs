@@ -12,7 +12,8 @@ use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
 use crate::price_book::Item;
 use crate::rating::{
-    Billed, CycleState, LineKind, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels,
+    Billed, Cycle, CycleState, Instalment, LineKind, Log, PriceBasis, Rate, Span, Step, steps_of_changes,
+    steps_of_levels,
 };
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
@@ -283,6 +284,7 @@ struct State {
     item: Item,
     starts_on: NaiveDate,
     whole: Span,
+    instalment: Instalment,
     zone: &'static str,
     lines: Vec<(Span, i64, Rate, i64)>,
 }
@@ -292,8 +294,8 @@ fn states(cycles: &Cycles) -> BTreeSet<State> {
         let line = |line: &Billed| (line.period, line.quantity, line.rate.clone(), line.discount_minor);
         let mut lines: Vec<_> = state.billed.iter().map(line).collect();
         lines.sort_unstable();
-        let (starts_on, whole) = (state.cycle.charged.start(), state.cycle.whole);
-        State { item, starts_on, whole, zone: state.zone.name(), lines }
+        let Cycle { charged, whole, instalment } = state.cycle;
+        State { item, starts_on: charged.start(), whole, instalment, zone: state.zone.name(), lines }
     };
     let all = cycles.iter().flat_map(|(item, states)| states.iter().map(|state| (*item, state)));
     all.map(state).collect()

@@ -357,3 +357,31 @@ async fn an_end_lifts_no_lock() {
     let again = subscribe(&world.ctx, &book, "month").await;
     assert_eq!(again.terms.starts_on, date("2027-01-01"));
 }
+
+#[tokio::test]
+async fn nor_does_an_end_that_the_same_terms_follow() {
+    let world = world_on("2026-01-01").await;
+    let locked = RemovalPolicy::LockedUntilTermEnd { grace_days: 0 };
+    let book = book(&world, locked).await;
+    let year = || PutSubscription { term_months: Some(12), ..terms(&book, "month") };
+    put(&world.ctx, year(), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    let bob = seat(&world.ctx, "bob").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    tenancy::user::delete(&world.ctx, bob.id, None).await.unwrap();
+    cancel(&world.ctx, Some("2026-01-11"), None).await.unwrap();
+    at(&world, "2026-01-12T12:00");
+    // With another anchor there would be other cycles, in which nothing is held.
+    let moved = PutSubscription { anchor_date: Some("2026-01-12".into()), ..year() };
+    let waits = put(&world.ctx, moved, None).await.unwrap();
+    assert_eq!(waits.terms.starts_on, date("2027-01-01"));
+    cancel(&world.ctx, Some("2026-01-13"), None).await.unwrap();
+    at(&world, "2026-01-14T12:00");
+    let again = put(&world.ctx, year(), None).await.unwrap();
+    assert_eq!((again.terms.starts_on, again.terms.anchor_date), (date("2026-01-14"), date("2026-01-01")));
+    run_and_verify(&world, "2026-03-01").await;
+    let shown = all_shown(&world.ctx).await;
+    let both = "invoice 2026-03-01 25.00 EUR; recurring 2026-03-01..2026-04-01 x2 = 62 seat-days, 25.00 EUR";
+    assert_eq!(shown.last().unwrap(), both, "{shown:#?}");
+}

@@ -1,12 +1,15 @@
 //! Prices of a year that are paid by the month.
 
-use billing::price_book::{PriceBook, publish};
+use billing::discount;
+use billing::price_book::{NewPrice, PriceBook, publish};
 use billing::rating::{PaymentSchedule, RemovalPolicy};
 use billing::subscription::{PutSubscription, cancel, get, put};
-use tenancy::user;
+use tenancy::{storage_sample, user};
 use testkit::World;
 
 use super::courses::run_and_verify;
+use super::discount::{give, percent};
+use super::items::{GIB, storage, stores_in};
 use super::{all_shown, at, date, invoices, price, seat, subscribe, terms, world_on};
 
 /// 100.00 a year.
@@ -100,7 +103,14 @@ async fn another_schedule_waits_for_the_end_of_the_term_and_so_does_an_end() {
     put(&world.ctx, by_the_month(&book), None).await.unwrap();
     seat(&world.ctx, "ada").await;
     run_and_verify(&world, "2026-03-01").await;
-    let at_once = subscribe(&world.ctx, &book, "year").await;
+    // Who does not say keeps it.
+    let kept = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!(
+        (kept.terms.starts_on, kept.terms.payment_schedule),
+        (date("2026-01-01"), PaymentSchedule::Monthly)
+    );
+    let at_once = PutSubscription { payment_schedule: Some("at_once".into()), ..terms(&book, "year") };
+    let at_once = put(&world.ctx, at_once, None).await.unwrap();
     assert_eq!(at_once.terms.starts_on, date("2027-01-01"));
     run_and_verify(&world, "2027-02-01").await;
     let shown = all_shown(&world.ctx).await;
@@ -145,4 +155,34 @@ async fn by_the_month_becomes_a_year_by_the_month_at_once_and_not_back() {
     );
     let monthly = subscribe(&world.ctx, &book, "month").await;
     assert_eq!(monthly.terms.starts_on, date("2027-02-14"));
+}
+
+#[tokio::test]
+async fn what_is_stored_is_settled_each_month_and_a_discount_ends_with_the_month() {
+    let world = world_on("2026-01-01").await;
+    let storage = NewPrice { interval: "year".into(), unit_price: Some("1.20".into()), ..storage(0) };
+    let prices = vec![price("year", "100.00", RemovalPolicy::default()), storage];
+    let book = publish(&world.operator, Some(world.reseller.id), prices).await.unwrap();
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    let off = give(&world.ctx, percent("50", "2026-01-01", None)).await;
+    stores_in(&world.ctx, 10 * GIB).await;
+    storage_sample::record(&world.test_db.db()).await.unwrap();
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    discount::end(&world.ctx, off.id).await.unwrap();
+    let ended = discount::list(&world.ctx).await.unwrap().items.pop().unwrap();
+    assert_eq!(ended.ends_on, Some(date("2026-02-01")));
+    run_and_verify(&world, "2026-03-01").await;
+    let documents = invoices(&world.ctx).await;
+    let of = |nth: usize| -> Vec<(&str, &str, i64)> {
+        let lines = documents[nth].lines.iter();
+        lines.map(|line| (line.item.as_str(), line.kind.as_str(), line.amount.amount_minor)).collect()
+    };
+    assert_eq!(of(0), [("mailbox", "recurring", 833), ("mailbox", "discount", -416)]);
+    // Nearly ten GiB of January, from nine o'clock on its first day, by half.
+    let [seat, usage, off] = of(1)[..] else { panic!("{:?}", of(1)) };
+    assert_eq!((seat, usage.0, off.0), (("mailbox", "recurring", 834), "storage", "storage"));
+    assert!((99..=100).contains(&usage.2) && (-50..=-49).contains(&off.2), "{usage:?} {off:?}");
+    assert_eq!(of(2), [("mailbox", "recurring", 833), ("storage", "usage", 100)]);
 }

@@ -6,7 +6,7 @@ use billing::preview::{NewPreview, preview};
 use billing::price_book::publish;
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::run::scheduled;
-use billing::subscription::get;
+use billing::subscription::{cancel, get};
 use billing::table::Format;
 use billing::usage;
 use tenancy::tenant::{self, NewTenant, TenantChange};
@@ -267,4 +267,28 @@ async fn the_present_day_never_goes_back() {
     let again = billing::subscription::put(&ctx, terms(&dearer, "month"), None).await.unwrap();
     assert_eq!(again.terms.starts_on, date("2026-01-10"));
     assert_tenant_clean(&world, ctx.tenant_id()).await;
+}
+
+#[tokio::test]
+async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    let ctx = living_in(&world, "America/Los_Angeles").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    let ctx = moves(&world, &ctx, "Pacific/Auckland").await;
+    cancel(&ctx, Some("2026-01-21"), None).await.unwrap();
+    // The 21st has come in Auckland, and the 20th goes on where January is counted.
+    at(&world, "2026-01-20T11:05");
+    assert_eq!(run(&world, "2026-01-21").await.invoices, 0);
+    stores(&world, &ctx, "2026-01-20T12:00", 1000 * GIB).await;
+    at(&world, "2026-01-21T08:00");
+    assert_eq!(run(&world, "2026-01-21").await.invoices, 1);
+    // 1000 GiB on 20 of the 744 hours of January; 11 of 31 days of the seat are given back.
+    let expected = "credit_note 2026-01-21 -0.86 EUR; credit 2026-01-21..2026-02-01 x-1 = -11 seat-days, -3.55 EUR; \
+                    usage 2026-01-01..2026-01-21 x42 = 0 seat-days, 2.69 EUR";
+    assert_eq!(all_shown(&ctx).await[1], expected);
+    assert_clean(&world, 2).await;
 }

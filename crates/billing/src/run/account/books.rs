@@ -217,13 +217,13 @@ impl Rated<'_> {
     }
 }
 
-/// Whether a cycle that ends after one boundary and by another is not over where its days are counted, though the day has come where
-/// the tenant's are now: what is stored until then is not known. A look ahead takes it that nothing changes until then.
+/// Whether a cycle has days after one boundary and before another that are not over where they are counted, though the boundary's day has
+/// come where the tenant's are now: what is used and stored until then is not known. A look ahead takes it that nothing changes until then.
 fn goes_on(cycles: &Cycles, after: Option<NaiveDate>, boundary: NaiveDate, due: Due<'_>) -> bool {
     let goes_on = |state: &CycleState| {
-        let end = state.cycle.charged.end();
-        let ends_by_it = after.is_none_or(|after| after < end) && end <= boundary;
-        ends_by_it && local_day(due.ctx.now(), state.zone) < end
+        let (start, end) = (state.cycle.charged.start(), state.cycle.charged.end().min(boundary));
+        let has_days = start < end && after.is_none_or(|after| after < end);
+        has_days && local_day(due.ctx.now(), state.zone) < end
     };
     due.until <= due.ctx.today() && cycles.values().flatten().any(goes_on)
 }
