@@ -29,22 +29,26 @@ pub struct Destroyed {
     pub objects: u64,
 }
 
-/// The mailboxes, deleted with their user or by themselves, whose time has come.
+/// Some of the mailboxes, deleted with their user or by themselves, whose time has come: those that come after one, in their order, so that
+/// what cannot be destroyed does not keep others waiting. None when there are no more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due_mailboxes(db: &Db) -> Result<Vec<(TenantId, MailboxId)>, Error> {
+pub async fn due_mailboxes(
+    db: &Db,
+    last: Option<(TenantId, MailboxId)>,
+) -> Result<Vec<(TenantId, MailboxId)>, Error> {
     let mut tx = system(db).await?;
-    Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER).await?)
+    Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER, last).await?)
 }
 
-/// The tenants whose time has come.
+/// As [`due_mailboxes`], some of the tenants whose time has come.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
+pub async fn due_tenants(db: &Db, last: Option<TenantId>) -> Result<Vec<TenantId>, Error> {
     let mut tx = system(db).await?;
-    Ok(store::due_tenants(&mut tx, db.env().now(), AFTER).await?)
+    Ok(store::due_tenants(&mut tx, db.env().now(), AFTER, last).await?)
 }
 
 /// Removes a deleted mailbox without content, and the user whose own it was, with all that leads to them.
