@@ -307,7 +307,9 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
         tenant.storage_limit_bytes.is_none() && (storage_limit.is_some() || dedicates(tenant))
     };
     if store::find(&mut tx).await?.is_some_and(|tenant| locks_mailboxes(&tenant)) {
-        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
+        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below. What is locked by then takes no mail
+        // while we wait for another.
+        db::wait_half_a_minute(tx.conn()).await?;
         quota::count_tenant(&mut tx).await?;
     }
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
