@@ -18,6 +18,9 @@ use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
 /// nobody restores what is being destroyed.
 pub const AFTER: TimeDelta = TimeDelta::days(31);
 
+/// How long a backup of the database may take: what it shows is of its beginning, and it is kept from its end on.
+const A_BACKUP_TAKES: TimeDelta = TimeDelta::days(1);
+
 /// What of mail a tenant had when its destruction began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroyed {
@@ -80,7 +83,8 @@ pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Resul
 }
 
 /// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record. A backup of the database that was taken until then
-/// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long, is gone.
+/// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long from its end on, is gone. One
+/// that was begun before and ends on the next day has them too.
 ///
 /// # Errors
 /// When the database fails.
@@ -107,7 +111,7 @@ pub async fn tenant(
         "name": left.name,
         "deleted_at": left.deleted_at,
         "purged_at": now,
-        "backups_expire_on": (now + backups_kept).date_naive(),
+        "backups_expire_on": (now + backups_kept + A_BACKUP_TAKES).date_naive(),
         "destroyed": counts,
         "kept": ["audit trail", "invoices", "payments", "ledger", "subscription", "seat changes", "standings", "placements", "stored bytes by hour"],
     });
