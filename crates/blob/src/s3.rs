@@ -271,7 +271,7 @@ impl BlobStore for S3Store {
                 self.delete_only_version(key).await?;
             }
             let Some(after) = page.next else { break };
-            page = self.list(prefix, Some(&after)).await?;
+            page = self.list(prefix, Some(after.as_str())).await?;
         }
         if self.list(prefix, None).await?.keys.is_empty() { Ok(()) } else { Err(self.still_there()) }
     }
