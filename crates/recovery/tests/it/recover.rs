@@ -173,7 +173,11 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
     });
     let at_hand: Vec<_> = at_hand.collect();
     let twice = mailstore::found::take_in(&again.store, &at_hand, read_at, recovery::SECONDS).await.unwrap();
-    assert_eq!((twice.messages, twice.packs, twice.left.len()), (0, 1, 1), "only carol's is looked at: {twice:?}");
+    assert_eq!(
+        (twice.messages, twice.packs, twice.left.len()),
+        (0, 1, 1),
+        "only carol's is looked at: {twice:?}"
+    );
     assert_exact(&again.test_db).await;
 }
 
