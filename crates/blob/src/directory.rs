@@ -26,7 +26,7 @@ use kernel::TenantId;
 use uuid::Uuid;
 
 use crate::key::{Folder, TMP, parse_uuid};
-use crate::{BlobKey, BlobStore, Cause, Error, KeyPage, KeyPrefix, PAGE_KEYS};
+use crate::{BlobKey, BlobStore, Cause, Error, KeyPage, KeyPrefix, PAGE_KEYS, delete_all};
 
 const TEMP_PREFIX: &str = "put-";
 const LOCK_FILE: &str = "lock";
@@ -94,6 +94,14 @@ impl BlobStore for DirectoryStore {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error> {
         let (prefix, after) = (*prefix, after.map(str::to_owned));
         self.run(move |inner| inner.list(prefix, after.as_deref())).await
+    }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
+        self.delete(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
+        delete_all(self, prefix).await
     }
 }
 

@@ -76,17 +76,13 @@ pub trait BlobStore: Send + Sync + Debug + 'static {
     ///
     /// After an `Err` some versions may be left, whether or not the object is there; the same call goes on with them.
     /// [`Error::Misconfigured`] if the service does not let us see or delete versions. A store over another one passes this on.
-    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
-        self.delete(key).await
-    }
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error>;
 
     /// As [`Self::erase`], all objects under `prefix`, those too that were deleted and of which only older versions are left.
-    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
-        delete_all(self, prefix).await
-    }
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error>;
 }
 
-/// Removes all objects under a prefix, where there is one version of each.
+/// Removes all objects under a prefix, where a store keeps one version of each.
 async fn delete_all<S: BlobStore + ?Sized>(store: &S, prefix: &KeyPrefix) -> Result<(), Error> {
     let mut after: Option<String> = None;
     loop {

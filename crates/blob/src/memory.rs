@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{BlobKey, BlobStore, Error, KeyPage, KeyPrefix, PAGE_KEYS};
+use crate::{BlobKey, BlobStore, Error, KeyPage, KeyPrefix, PAGE_KEYS, delete_all};
 
 /// Keeps objects as long as it lives itself.
 #[derive(Debug, Default)]
@@ -71,5 +71,13 @@ impl BlobStore for MemoryStore {
             page.next = None;
         }
         Ok(page)
+    }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
+        self.delete(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
+        delete_all(self, prefix).await
     }
 }

@@ -24,7 +24,7 @@ use secrecy::ExposeSecret;
 use crate::key::{is_stray, is_within};
 use crate::{
     BlobKey, BlobStore, Cause, Credentials, Error, KeyPage, KeyPrefix, Location, PAGE_KEYS, S3Location,
-    S3Options, delete_all,
+    S3Options,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -250,15 +250,30 @@ impl BlobStore for S3Store {
     }
 
     async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
-        if self.erase_versions(&key.to_string(), Some(key)).await? { Ok(()) } else { self.delete(key).await }
+        let knows_versions = self.erase_versions(&key.to_string(), Some(key)).await?;
+        if knows_versions && !self.is_there(key).await? {
+            return Ok(());
+        }
+        self.delete_only_version(key).await?;
+        if self.is_there(key).await? { Err(self.still_there()) } else { Ok(()) }
     }
 
     async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
-        if self.erase_versions(&prefix.to_string(), None).await? {
-            Ok(())
-        } else {
-            delete_all(self, prefix).await
+        let knows_versions = self.erase_versions(&prefix.to_string(), None).await?;
+        let mut page = self.list(prefix, None).await?;
+        if knows_versions && page.keys.is_empty() && page.next.is_none() {
+            return Ok(());
         }
+        // Asked where there is nothing: a marker would hide what is left from the next call, which would find nothing to do.
+        self.delete_only_version(&BlobKey::nil()).await?;
+        loop {
+            for key in &page.keys {
+                self.delete_only_version(key).await?;
+            }
+            let Some(after) = page.next else { break };
+            page = self.list(prefix, Some(after.as_str())).await?;
+        }
+        if self.list(prefix, None).await?.keys.is_empty() { Ok(()) } else { Err(self.still_there()) }
     }
 }
 

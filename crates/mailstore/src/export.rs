@@ -110,7 +110,7 @@ impl Failure {
 /// Exports a mailbox to `to`: one file if that ends in `.zip`, else a folder, telling `tell` about it.
 ///
 /// # Errors
-/// [`Error::NotFound`] or `Forbidden` when the caller may not read the mailbox, and `NotFound` for one that is deleted while no legal hold keeps it; the first error
+/// [`Error::NotFound`] or `Forbidden` when the caller may not read the mailbox, and `NotFound` for one that is deleted while no legal hold keeps it, also meanwhile; the first error
 /// of a file or of the mail store.
 pub async fn run(
     store: &MailStore,

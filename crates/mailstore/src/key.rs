@@ -247,7 +247,12 @@ impl Keys {
     /// Puts a row's object and notes that it is there; whether the row is still that one.
     async fn put(&self, row: &Row) -> Result<bool, Error> {
         let key = BlobKey::WrappedKey { tenant: row.tenant_id, key: row.id };
-        self.blobs.put(&key, row.wrapped.clone().into()).await?;
+        if let Err(error) = self.blobs.put(&key, row.wrapped.clone().into()).await {
+            if let Err(failed) = self.take_back(row, &key).await {
+                tracing::warn!(blob.key = %key, error.cause = %kernel::error::chain(&failed), "a key's object was not erased");
+            }
+            return Err(error.into());
+        }
         let mut tx = self.system().await?;
         let noted = store::set_stored(&mut tx, row, self.db.env().now()).await?;
         tx.commit().await?;
@@ -256,6 +261,15 @@ impl Keys {
             self.blobs.erase(&key).await?;
         }
         Ok(noted)
+    }
+
+    /// Erases what a put that failed may have left all the same, if the row is gone: nobody would find it. Where the row is there, the next put
+    /// replaces it.
+    async fn take_back(&self, row: &Row, key: &BlobKey) -> Result<(), Error> {
+        if store::known(&mut self.system().await?, &[row.id]).await?.is_empty() {
+            self.blobs.erase(key).await?;
+        }
+        Ok(())
     }
 
     /// Wraps every key with the current key-encryption key that is not, of deleted tenants as well, and deletes what it was wrapped with before.

@@ -41,31 +41,42 @@ pub struct Purged {
 pub async fn run(store: &MailStore, db: &Db, auth: &Auth, backups_kept: TimeDelta) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let server = Caller::server(db.clone());
-    for (tenant_id, id) in purge::due_mailboxes(db).await? {
-        let done = match server.enter(tenant_id).await {
-            Ok(ctx) => mailbox(&ctx, id).await,
-            // Deleted as a whole since.
-            Err(tenancy::Error::NotFound) => continue,
-            Err(error) => Err(error.into()),
-        };
-        match done {
-            Ok(()) => purged.mailboxes += 1,
-            Err(error) => {
-                purged.failed += 1;
-                tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = ?error, "a mailbox was not destroyed");
+    let mut last = None;
+    loop {
+        let due = purge::due_mailboxes(db, last).await?;
+        let Some(&of_these) = due.last() else { break };
+        last = Some(of_these);
+        for (tenant_id, id) in due {
+            let done = match server.enter(tenant_id).await {
+                Ok(ctx) => mailbox(&ctx, id).await,
+                // Deleted as a whole since.
+                Err(tenancy::Error::NotFound) => continue,
+                Err(error) => Err(error.into()),
+            };
+            match done {
+                Ok(()) => purged.mailboxes += 1,
+                Err(error) => {
+                    purged.failed += 1;
+                    tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = ?error, "a mailbox was not destroyed");
+                }
             }
         }
     }
-    for id in purge::due_tenants(db).await? {
-        match tenant(store, db, auth, id, backups_kept).await {
-            Ok(()) => purged.tenants += 1,
-            Err(error) => {
-                purged.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
+    let mut last = None;
+    loop {
+        let due = purge::due_tenants(db, last).await?;
+        let Some(&of_these) = due.last() else { return Ok(purged) };
+        last = Some(of_these);
+        for id in due {
+            match tenant(store, db, auth, id, backups_kept).await {
+                Ok(()) => purged.tenants += 1,
+                Err(error) => {
+                    purged.failed += 1;
+                    tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
+                }
             }
         }
     }
-    Ok(purged)
 }
 
 /// Its bodies have no message any more, so the sweeper takes them.

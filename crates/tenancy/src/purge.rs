@@ -18,6 +18,9 @@ use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
 /// nobody restores what is being destroyed.
 pub const AFTER: TimeDelta = TimeDelta::days(31);
 
+/// How long a backup of the database may take: what it shows is of its beginning, and it is kept from its end on.
+const A_BACKUP_TAKES: TimeDelta = TimeDelta::days(1);
+
 /// What of mail a tenant had when its destruction began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroyed {
@@ -29,22 +32,26 @@ pub struct Destroyed {
     pub objects: u64,
 }
 
-/// The mailboxes, deleted with their user or by themselves, whose time has come.
+/// Some of the mailboxes, deleted with their user or by themselves, whose time has come: those that come after one, in their order, so that
+/// what cannot be destroyed does not keep others waiting. None when there are no more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due_mailboxes(db: &Db) -> Result<Vec<(TenantId, MailboxId)>, Error> {
+pub async fn due_mailboxes(
+    db: &Db,
+    last: Option<(TenantId, MailboxId)>,
+) -> Result<Vec<(TenantId, MailboxId)>, Error> {
     let mut tx = system(db).await?;
-    Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER).await?)
+    Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER, last).await?)
 }
 
-/// The tenants whose time has come.
+/// As [`due_mailboxes`], some of the tenants whose time has come.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
+pub async fn due_tenants(db: &Db, last: Option<TenantId>) -> Result<Vec<TenantId>, Error> {
     let mut tx = system(db).await?;
-    Ok(store::due_tenants(&mut tx, db.env().now(), AFTER).await?)
+    Ok(store::due_tenants(&mut tx, db.env().now(), AFTER, last).await?)
 }
 
 /// Removes a deleted mailbox without content, and the user whose own it was, with all that leads to them.
@@ -76,7 +83,8 @@ pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Resul
 }
 
 /// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record. A backup of the database that was taken until then
-/// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long, is gone.
+/// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long from its end on, is gone. One
+/// that was begun before and ends on the next day has them too.
 ///
 /// # Errors
 /// When the database fails.
@@ -103,7 +111,7 @@ pub async fn tenant(
         "name": left.name,
         "deleted_at": left.deleted_at,
         "purged_at": now,
-        "backups_expire_on": (now + backups_kept).date_naive(),
+        "backups_expire_on": (now + backups_kept + A_BACKUP_TAKES).date_naive(),
         "destroyed": counts,
         "kept": ["audit trail", "invoices", "payments", "ledger", "subscription", "seat changes", "standings", "placements", "stored bytes by hour"],
     });

@@ -283,10 +283,14 @@ pub async fn list(caller: &Caller, filter: Filter, page: PageRequest) -> Result<
     Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
 }
 
+/// PostgreSQL's `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Changes a tenant.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`Error::VersionMismatch`] when `if_version` is not the tenant's.
+/// [`Error::Invalid`] for bad input; [`Error::VersionMismatch`] when `if_version` is not the tenant's; an unavailable [`Error::Db`] when a change that
+/// locks its mailboxes has waited for one for half a minute.
 pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let mut checks = Checks::default();
@@ -307,8 +311,10 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
         tenant.storage_limit_bytes.is_none() && (storage_limit.is_some() || dedicates(tenant))
     };
     if store::find(&mut tx).await?.is_some_and(|tenant| locks_mailboxes(&tenant)) {
-        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
-        quota::count_tenant(&mut tx).await?;
+        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below. What is locked by then takes no mail
+        // while we wait for another.
+        db::wait_half_a_minute(tx.conn()).await?;
+        quota::count_tenant(&mut tx).await.map_err(timed_out)?;
     }
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
@@ -332,6 +338,18 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
     tx.commit().await?;
     Ok(tenant)
+}
+
+/// That somebody has a lock for long is no fault: later the same may work.
+fn timed_out(error: db::Error) -> db::Error {
+    match &error {
+        db::Error::Internal(sqlx::Error::Database(cause))
+            if cause.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            db::Error::timed_out()
+        }
+        _ => error,
+    }
 }
 
 /// What the trail says of a tenant.

@@ -83,6 +83,14 @@ impl BlobStore for Held {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
         self.inner.list(prefix, after).await
     }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.inner.erase(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), blob::Error> {
+        self.inner.erase_all(prefix).await
+    }
 }
 
 struct Fixture {

@@ -4,7 +4,7 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3Store;
-use crate::{BlobKey, Cause, Error};
+use crate::{BlobKey, BlobStore as _, Cause, Error};
 
 /// A version of an object, or the marker that one was deleted.
 struct Version {
@@ -15,7 +15,7 @@ struct Version {
 
 impl S3Store {
     /// Deletes every version of the objects under a prefix, or of one object there alone. `false`, and nothing is deleted, if the service
-    /// does not know versions.
+    /// does not know versions. `true` does not say that there is nothing: some know versions and list none of a bucket that keeps none.
     pub(super) async fn erase_versions(&self, prefix: &str, only: Option<&BlobKey>) -> Result<bool, Error> {
         // All are found first: a page may not be asked for from a version on that is gone.
         let Some(versions) = self.versions(prefix, only).await? else { return Ok(false) };
@@ -73,6 +73,35 @@ impl S3Store {
             }
             from = next;
         }
+    }
+
+    /// Deletes an object of which the service shows no version. [`Error::Misconfigured`] if its answer says that the bucket keeps some.
+    pub(super) async fn delete_only_version(&self, key: &BlobKey) -> Result<(), Error> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(self.name(key));
+        let deleted = match request.send().await.map_err(|error| self.error("deleting an object", error)) {
+            Ok(deleted) => deleted,
+            Err(Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // Where versioning was never on there is neither; `null` alone is what some call the one version.
+        if deleted.delete_marker() == Some(true) || deleted.version_id().is_some_and(|id| id != "null") {
+            let text = "the bucket keeps versions, and the service does not show them";
+            return Err(Error::Misconfigured(Cause::new(format!("erasing in bucket {}", self.bucket), text)));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn is_there(&self, key: &BlobKey) -> Result<bool, Error> {
+        match self.get_range(key, 0..0).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn still_there(&self) -> Error {
+        let text = "an object is there after it was deleted";
+        Error::Internal(Cause::new(format!("erasing in bucket {}", self.bucket), text))
     }
 
     async fn delete_version(&self, version: &Version) -> Result<(), Error> {

@@ -194,3 +194,70 @@ async fn a_service_that_says_to_have_deleted_versions_and_has_not_is_found_out()
     let error = store.erase(&key).await.unwrap_err();
     assert!(chain(&error).contains("2 versions are there"), "{}", chain(&error));
 }
+
+/// What a service answers that has no such request as that for versions.
+const UNKNOWN: [Fault; 3] = [
+    Fault::Answer(501, "", "<html><body>Not Implemented</body></html>"),
+    Fault::Answer(405, "", "<Error><Code>MethodNotAllowed</Code><Message>no</Message></Error>"),
+    Fault::Answer(400, "", "<Error><Code>InvalidRequest</Code><Message>no</Message></Error>"),
+];
+/// What one answers that has it, and shows nothing.
+const NONE: Fault = Fault::Answer(
+    200,
+    "",
+    "<ListVersionsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>false</IsTruncated></ListVersionsResult>",
+);
+
+#[tokio::test]
+async fn a_bucket_that_keeps_versions_and_does_not_show_them_is_found_out() {
+    let server = S3Server::versioned().await;
+    let front = Faults::before(server.address()).await;
+    let (store, direct) = (open(&front.url("")).await, open(&server.url("")).await);
+    for fault in UNKNOWN.into_iter().chain([NONE]) {
+        front.set([Rule::new("GET", "versions", fault)]);
+        let tenant = new_tenant();
+        let (key, prefix) = (new_wrapped_key(tenant), KeyPrefix::WrappedKeys(tenant));
+        put_twice(&*direct, &key).await;
+        // However often it is tried: nothing is hidden that the next call would look for.
+        for _ in 0..3 {
+            let error = store.erase_all(&prefix).await.unwrap_err();
+            assert!(matches!(error, Error::Misconfigured(_)), "{fault:?}: {}", chain(&error));
+            assert!(chain(&error).contains("keeps versions"), "{fault:?}: {}", chain(&error));
+            assert_eq!(kept(&server, &key.to_string()), [text("older"), text("newer")], "{fault:?}");
+        }
+        let error = store.erase(&key).await.unwrap_err();
+        assert!(matches!(error, Error::Misconfigured(_)), "{fault:?}: {}", chain(&error));
+        // The versions are there to go once they are shown.
+        front.lift();
+        store.erase_all(&prefix).await.unwrap();
+        assert_eq!(kept(&server, &key.to_string()), [], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_version_is_shown_of_is_deleted_all_the_same() {
+    let plain = S3Server::start().await;
+    let front = Faults::before(plain.address()).await;
+    let store = open(&front.url("")).await;
+    front.set([Rule::new("GET", "versions", NONE)]);
+    let tenant = new_tenant();
+    let keys = [new_wrapped_key(tenant), new_wrapped_key(tenant), new_wrapped_key(tenant)];
+    for key in &keys {
+        put_twice(&*store, key).await;
+    }
+    store.erase(&keys[0]).await.unwrap();
+    assert!(matches!(store.get(&keys[0]).await, Err(Error::NotFound)));
+    store.erase_all(&KeyPrefix::WrappedKeys(tenant)).await.unwrap();
+    for key in &keys {
+        assert!(matches!(store.get(key).await, Err(Error::NotFound)), "{key}");
+    }
+    // One that says to have deleted and has not.
+    put_twice(&*store, &keys[0]).await;
+    front.set([Rule::new("GET", "versions", NONE), Rule::new("DELETE", "", Fault::Answer(204, "", ""))]);
+    for error in [
+        store.erase(&keys[0]).await.unwrap_err(),
+        store.erase_all(&KeyPrefix::WrappedKeys(tenant)).await.unwrap_err(),
+    ] {
+        assert!(chain(&error).contains("there after it was deleted"), "{}", chain(&error));
+    }
+}

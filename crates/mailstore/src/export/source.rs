@@ -95,6 +95,9 @@ fn below(top: &str, folders: &[store::Folder]) -> impl Iterator<Item = Source> {
 }
 
 /// A page of what is in a folder in a state, or was in it when it was deleted, of a mailbox that [`all`] has let the caller at.
+///
+/// # Errors
+/// [`Error::NotFound`] when the mailbox is not kept any more: what is not in it then is not to be taken from the export.
 pub(super) async fn page(
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -106,6 +109,10 @@ pub(super) async fn page(
     let mut tx = ctx.read().await?;
     let messages =
         message::store::list_folder(&mut tx, mailbox_id, folder_id, filter, page, Uuid::max()).await?;
+    // Afterwards: nothing of it is destroyed before it is so.
+    if !mailbox::is_kept(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
     Ok(Page::cut(messages, page, |message| message.id.uuid()))
 }
 

@@ -55,11 +55,12 @@ impl Way {
         }
     }
 
-    /// Begins a transaction. Of parts that do not wait for their turn any number may wait for a mailbox, without keeping batches from a connection.
+    /// Begins a transaction. Of parts that do not wait for the turn of those who share packs many may wait for a mailbox, without keeping the batches of
+    /// these from a connection.
     async fn begin(self, mail: &MailStore, batch: &[&mut Pending]) -> Result<IngestTx, db::Error> {
         match self {
-            Self::Shared | Self::Dedicated => IngestTx::begin_batch(&mail.db, entered(batch)).await,
-            Self::Own | Self::Whole => IngestTx::begin(&mail.db, entered(batch)).await,
+            Self::Shared => IngestTx::begin_batch(&mail.db, entered(batch)).await,
+            Self::Dedicated | Self::Own | Self::Whole => IngestTx::begin(&mail.db, entered(batch)).await,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Who waits at the door, and when the next batch of them goes in.
 //!
-//! A part that finds nobody under way goes in at once. What arrives meanwhile goes in together, as soon as that is done: with whoever has waited
-//! longest all that may lie in one pack with theirs, which is what those have who share packs, or what one tenant has that shares none. After a
+//! Those who share packs wait in one line, and each tenant that shares none has a line of its own: nobody waits for the mail of another line.
+//!
+//! A part that finds nobody of its line under way goes in at once. What arrives meanwhile goes in together, as soon as that is done. After a
 //! batch of more than one the next lingers, up to a share of what that one took or until as many more wait as were in it: those who have just been
 //! answered send their next message now, and without it batches of n and of all the others would take turns for ever. Who has waited
-//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in beside, and so does what a batch leaves, being full or another's.
+//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in beside, and so does what a batch leaves, being full.
+//! Of the tenants that share none, [`MAX_ALONE`] batches are under way at once; further ones get their turn in the order in which they ask for it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
-use kernel::Env;
+use kernel::{Env, TenantId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -31,8 +33,10 @@ const MIN_LINGER: Duration = Duration::from_millis(2);
 const MAX_LINGER: Duration = Duration::from_millis(10);
 /// How long a part waits behind others that are under way.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How many batches go in beside the one whose turn it is.
+/// How many batches of a line go in beside the one whose turn it is.
 const MAX_BESIDE: usize = 3;
+/// How many batches of tenants that share no pack are under way at once.
+const MAX_ALONE: usize = 16;
 /// How many parts a batch has at most.
 const MAX_PARTS: usize = 256;
 /// From so many mailboxes on a batch takes no other part: their rows are locked together.
@@ -50,20 +54,32 @@ const ROOM_UNIT_BYTES: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Door {
     state: Mutex<State>,
-    arrived: Notify,
     room: Arc<Semaphore>,
+    /// Turns of those who share no pack: they are given in the order in which they are asked for.
+    alone: Arc<Semaphore>,
 }
+
+/// Whose line it is: of a tenant that shares no pack, or of all others.
+type Owner = Option<TenantId>;
 
 #[derive(Debug, Default)]
 struct State {
+    /// Those in which somebody waits or is under way.
+    lines: BTreeMap<Owner, Line>,
+    /// Packs that are reserved and were not used yet: one for all who share, and one for each tenant that does not.
+    spares: BTreeMap<Kind, Spare>,
+}
+
+/// Those who wait for each other.
+#[derive(Debug, Default)]
+struct Line {
     /// Each with when it came.
     waiting: VecDeque<(Instant, Part)>,
     /// Whether somebody takes batches in until nobody waits.
     is_served: bool,
     /// How many batches are under way beside.
     beside: usize,
-    /// Packs that are reserved and were not used yet: one for all who share, and one for each tenant that does not.
-    spares: BTreeMap<Kind, Spare>,
+    arrived: Arc<Notify>,
 }
 
 /// An empty pack that is reserved.
@@ -84,7 +100,7 @@ impl Spare {
 impl Default for Door {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(MAX_ROOM_BYTES / ROOM_UNIT_BYTES));
-        Self { state: Mutex::default(), arrived: Notify::new(), room }
+        Self { state: Mutex::default(), room, alone: Arc::new(Semaphore::new(MAX_ALONE)) }
     }
 }
 
@@ -121,23 +137,38 @@ impl Door {
 }
 
 impl State {
-    /// The next batch: who has waited longest, and those of all others who may lie beside it, in the order in which they came; empty if nobody waits.
+    fn line(&mut self, owner: Owner) -> &mut Line {
+        self.lines.entry(owner).or_default()
+    }
+
+    /// Forgets a line that nobody is in, or the lines of tenants that get no mail any more would stay for ever.
+    fn tidy(&mut self, owner: Owner) {
+        let is_over = |line: &Line| !line.is_served && line.beside == 0 && line.waiting.is_empty();
+        if self.lines.get(&owner).is_some_and(is_over) {
+            self.lines.remove(&owner);
+        }
+    }
+
+    /// Whether a batch is to go in beside, of those who wait in the line, if the first of them has waited for long; it is counted then.
+    fn late_goes_beside(&mut self, owner: Owner) -> bool {
+        self.lines.get_mut(&owner).is_some_and(|line| {
+            let is_late = line.is_late();
+            line.goes_beside(is_late)
+        })
+    }
+}
+
+impl Line {
+    /// The next batch, in the order in which they came; empty if nobody waits.
     fn take(&mut self) -> Vec<Part> {
-        let (mut batch, mut others) = (Vec::new(), VecDeque::new());
-        let Some(owner) = self.waiting.front().map(|(_, part)| part.owner()) else { return batch };
+        let mut batch = Vec::new();
         let (mut bytes, mut deliveries) = (0, 0);
         while batch.len() < MAX_PARTS && bytes < MAX_BYTES && deliveries < MAX_DELIVERIES {
-            let Some((came, part)) = self.waiting.pop_front() else { break };
-            if part.owner() != owner {
-                others.push_back((came, part));
-                continue;
-            }
+            let Some((_, part)) = self.waiting.pop_front() else { break };
             bytes += part.message.body.stored_bytes();
             deliveries += part.deliveries.len();
             batch.push(part);
         }
-        others.append(&mut self.waiting);
-        self.waiting = others;
         batch
     }
 
@@ -161,18 +192,21 @@ pub(super) fn enter(store: &MailStore, part: Part) {
         tokio::spawn(async move { batch::run(&store, vec![part], Way::Own).await });
         return;
     }
+    let owner = part.owner();
     let mut state = store.door.state();
-    let is_first = state.waiting.is_empty();
-    state.waiting.push_back((Instant::now(), part));
-    let is_served = mem::replace(&mut state.is_served, true);
+    let line = state.line(owner);
+    let is_first = line.waiting.is_empty();
+    line.waiting.push_back((Instant::now(), part));
+    let is_served = mem::replace(&mut line.is_served, true);
+    let arrived = line.arrived.clone();
     drop(state);
     if !is_served {
-        let turn = Turn { store: store.clone(), is_beside: false, is_over: false };
+        let turn = Turn { store: store.clone(), owner, is_beside: false, is_over: false };
         tokio::spawn(turn.serve());
     } else if is_first {
-        tokio::spawn(lose_patience(store.clone()));
+        tokio::spawn(lose_patience(store.clone(), owner));
     }
-    store.door.arrived.notify_one();
+    arrived.notify_one();
 }
 
 /// Lets parts of one tenant in, all of them or none, beside all others.
@@ -181,26 +215,24 @@ pub(super) fn enter_whole(store: &MailStore, parts: Vec<Part>) {
     tokio::spawn(async move { batch::run(&store, parts, Way::Whole).await });
 }
 
-/// Lets a batch of those who wait in beside, if the first of them still waits after a while.
-async fn lose_patience(store: MailStore) {
+/// Lets a batch of those who wait in a line in beside, if the first of them still waits after a while.
+async fn lose_patience(store: MailStore, owner: Owner) {
     tokio::time::sleep(PATIENCE).await;
-    let mut state = store.door.state();
-    let is_late = state.is_late();
-    let goes = state.goes_beside(is_late);
-    drop(state);
+    let goes = store.door.state().late_goes_beside(owner);
     if goes {
-        beside(store);
+        beside(store, owner);
     }
 }
 
-fn beside(store: MailStore) {
-    let turn = Turn { store, is_beside: true, is_over: false };
+fn beside(store: MailStore, owner: Owner) {
+    let turn = Turn { store, owner, is_beside: true, is_over: false };
     tokio::spawn(turn.one_batch());
 }
 
-/// One who takes batches in.
+/// One who takes batches of a line in.
 struct Turn {
     store: MailStore,
+    owner: Owner,
     is_beside: bool,
     is_over: bool,
 }
@@ -209,6 +241,7 @@ impl Turn {
     /// Until nobody waits.
     async fn serve(mut self) {
         loop {
+            let permit = self.permit().await;
             let parts = self.take();
             let count = parts.len();
             if parts.is_empty() {
@@ -216,6 +249,7 @@ impl Turn {
             }
             let begun = Instant::now();
             self.run(parts).await;
+            drop(permit);
             if count > 1 {
                 self.linger(count, (begun.elapsed() / LINGER_SHARE).clamp(MIN_LINGER, MAX_LINGER)).await;
             }
@@ -223,26 +257,39 @@ impl Turn {
     }
 
     async fn one_batch(mut self) {
+        let permit = self.permit().await;
         let parts = self.take();
-        self.run(parts).await;
+        // Another may have taken them.
+        if !parts.is_empty() {
+            self.run(parts).await;
+        }
+        drop(permit);
         self.is_over = true;
         let mut state = self.store.door.state();
-        state.beside -= 1;
-        let (waits, is_late) = (!state.waiting.is_empty(), state.is_late());
-        let goes = state.goes_beside(is_late);
+        let line = state.line(self.owner);
+        line.beside -= 1;
+        let (waits, is_late) = (!line.waiting.is_empty(), line.is_late());
+        let goes = line.goes_beside(is_late);
+        state.tidy(self.owner);
         drop(state);
         // There was no room beside for whoever waits, and may be none for long in turn.
         if goes {
-            beside(self.store.clone());
+            beside(self.store.clone(), self.owner);
         } else if waits {
-            tokio::spawn(lose_patience(self.store.clone()));
+            tokio::spawn(lose_patience(self.store.clone(), self.owner));
         }
+    }
+
+    /// What a batch of a tenant that shares no pack has to have: however many such tenants there are, the rest of the process goes on.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.owner?;
+        // It is never closed.
+        self.store.door.alone.clone().acquire_owned().await.ok()
     }
 
     /// A panic is the end of its batch, whose callers are told, and of nothing else.
     async fn run(&self, parts: Vec<Part>) {
-        let is_dedicated = parts.first().is_some_and(|part| part.is_dedicated);
-        let way = if is_dedicated { Way::Dedicated } else { Way::Shared };
+        let way = if self.owner.is_some() { Way::Dedicated } else { Way::Shared };
         let ended = AssertUnwindSafe(batch::run(&self.store, parts, way)).catch_unwind().await;
         if ended.is_err() {
             tracing::error!("a batch of mail ended by a panic");
@@ -252,27 +299,30 @@ impl Turn {
     /// The next batch. When there is none, whose turn it was has had it: whoever comes then starts anew.
     fn take(&mut self) -> Vec<Part> {
         let mut state = self.store.door.state();
-        let parts = state.take();
+        let line = state.line(self.owner);
+        let parts = line.take();
         if parts.is_empty() && !self.is_beside {
-            state.is_served = false;
+            line.is_served = false;
             self.is_over = true;
         }
-        let goes = state.goes_beside(!parts.is_empty());
+        let goes = line.goes_beside(!parts.is_empty());
+        state.tidy(self.owner);
         drop(state);
         if goes {
-            beside(self.store.clone());
+            beside(self.store.clone(), self.owner);
         }
         parts
     }
 
     /// Waits until as many more wait as have just been answered.
     async fn linger(&self, answered: usize, limit: Duration) {
-        let door = &self.store.door;
-        let all = (door.state().waiting.len() + answered).min(MAX_PARTS);
+        let waiting = || self.store.door.state().line(self.owner).waiting.len();
+        let arrival = self.store.door.state().line(self.owner).arrived.clone();
+        let all = (waiting() + answered).min(MAX_PARTS);
         let enough = async {
             loop {
-                let arrived = door.arrived.notified();
-                if door.state().waiting.len() >= all {
+                let arrived = arrival.notified();
+                if waiting() >= all {
                     return;
                 }
                 arrived.await;
@@ -290,12 +340,14 @@ impl Drop for Turn {
             return;
         }
         let mut state = self.store.door.state();
-        let waiting = mem::take(&mut state.waiting);
+        let line = state.line(self.owner);
+        let waiting = mem::take(&mut line.waiting);
         if self.is_beside {
-            state.beside -= 1;
+            line.beside -= 1;
         } else {
-            state.is_served = false;
+            line.is_served = false;
         }
+        state.tidy(self.owner);
         drop(state);
         drop(waiting);
     }

@@ -61,12 +61,12 @@ async fn one(run: &mut Run<'_>, row: &KeyRow) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts what a row holds that opens; whether its object stays. A key that was destroyed meanwhile must not come back.
+/// Puts what a row holds that opens; whether its object stays. A key that was destroyed meanwhile must not come back, not even as an older version.
 async fn put(run: &Run<'_>, row: &KeyRow, object: &BlobKey) -> Result<bool, Error> {
     run.store.blobs.put(object, row.wrapped.clone().into()).await?;
     let is_kept = store::is_key(&mut run.look().await?, row).await?;
     if !is_kept {
-        run.store.blobs.delete(object).await?;
+        run.store.blobs.erase(object).await?;
     }
     Ok(is_kept)
 }

@@ -11,7 +11,7 @@ use mailstore::folder::{self, NewFolder};
 use mailstore::import::{self, Event, Filing};
 use mailstore::ingest::{Incoming, Target, ingest};
 use mailstore::message::{self, Flag, Flags, State};
-use mailstore::{Error, purge, sweep};
+use mailstore::{Error, MailStore, purge, sweep};
 use tenancy::{hold, user};
 
 use crate::support::{Bench, id};
@@ -392,6 +392,35 @@ async fn what_a_hold_keeps_of_a_deleted_mailbox_is_exported_and_what_none_keeps_
     assert!(!dir.path().join("late").exists());
     assert_eq!(destroy().await, 1);
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_an_export_whose_mailbox_is_destroyed_meanwhile() {
+    let bench = Bench::new().await;
+    let user = bench.user("ada", None).await;
+    let ada = user.mailbox_id;
+    let work = make(&bench, ada, "Work", None).await;
+    put(&bench, ada, Some(work), "Subject: kept\r\n\r\n", Flags::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("mail");
+    assert_eq!(exported(&bench, ada, &to, Format::Maildir).await.done, 1);
+    put(&bench, ada, None, "Subject: new\r\n\r\n", Flags::default()).await;
+    let db = bench.world.test_db.db();
+    // It has to ask the bucket for the new one, which is in the Inbox, before it comes to the folder.
+    let fresh = MailStore::new(db.clone(), bench.blobs.clone(), testkit::kek::encryption());
+    let hold = bench.blobs.hold_look(0);
+    let exporting = export::run(&fresh, bench.ctx(), ada, &to, Format::Maildir, |_| {});
+    let (done, ()) = tokio::join!(exporting, async {
+        bench.blobs.wait_until_looking().await;
+        user::delete(bench.ctx(), user.id, None).await.unwrap();
+        bench.world.test_db.clock().advance(TimeDelta::days(32));
+        let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+        let purged = purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+        assert_eq!(purged.mailboxes, 1);
+        hold.add_permits(1);
+    });
+    assert!(matches!(done, Err(Failure::Refused(Error::NotFound))), "{done:?}");
+    assert_eq!(fs::read_dir(to.join(".Work/cur")).unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::auth::Auth;
 use tenancy::{Action, event, tenant};
+use testkit::faults::{Fault, Faults, Rule};
 use testkit::s3::S3Server;
 
 use crate::fault::bucket;
@@ -225,4 +226,31 @@ async fn a_wrapping_that_was_replaced_is_gone_with_its_versions() {
     let wrapped = WrappedKey::decode(version.bytes.as_ref().unwrap()).unwrap();
     assert!(local(&old).unwrap(&wrapped).await.is_err());
     assert!(same(&local(&new).unwrap(&wrapped).await.unwrap(), &key).await);
+}
+
+#[tokio::test]
+async fn a_wrapping_that_lands_unheard_of_while_its_tenant_is_destroyed_goes_too() {
+    let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+    let server = S3Server::versioned().await;
+    let front = Faults::before(server.address()).await;
+    let patience = Duration::from_secs(10);
+    let (direct, blobs) = (bucket(&server.url("x"), patience).await, bucket(&front.url("x"), patience).await);
+    let (db, both) = (bench.world.test_db.db(), format!("{new}{old}"));
+    Keys::new(db.clone(), direct.clone(), local(&old)).sealing(bench.ctx()).await.unwrap();
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let store = MailStore::new(db.clone(), direct, local(&both));
+
+    // Each try is done, and nobody hears of it; they go on while the tenant is destroyed.
+    front.set([Rule::new("PUT", "/keys/", Fault::LOST_ANSWER)]);
+    let rewrapping = Keys::new(db.clone(), blobs, local(&both));
+    let (rewrapped, purged) = tokio::join!(rewrapping.rewrap(), async {
+        while front.seen().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap()
+    });
+    assert_eq!((rewrapped.unwrap(), purged.tenants), (Rewrapped { keys: 0, failed: 1 }, 1));
+    assert!(server.versions("x/").is_empty(), "{:?}", server.versions("x/"));
 }

@@ -191,6 +191,21 @@ async fn a_counter_that_is_off_keeps_no_mailbox_from_being_destroyed() {
 }
 
 #[tokio::test]
+async fn however_many_cannot_be_destroyed_the_next_is_tried() {
+    let bench = Bench::new().await;
+    let operator = &bench.world.operator;
+    // More than are looked up at a time.
+    for at in 0..101 {
+        let new = testkit::world::new_tenant(&bench.world.reseller, &format!("Tenant {at}"));
+        let made = tenant::create(operator, new).await.unwrap();
+        tenant::delete(&operator.enter(made.id).await.unwrap(), None).await.unwrap();
+    }
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    bench.blobs.keeping.store(true, Ordering::SeqCst);
+    assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 0, failed: 101 });
+}
+
+#[tokio::test]
 async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let bench = Bench::new().await;
     let world = &bench.world;

@@ -121,6 +121,11 @@ impl Watched {
         }
     }
 
+    /// Whether deletes fail, all of them or that of an object that is one of these.
+    fn stays(&self, is_one: impl FnOnce(&BlobKey) -> bool) -> bool {
+        self.keeping.load(Ordering::SeqCst) || self.undeletable.lock().unwrap().as_ref().is_some_and(is_one)
+    }
+
     /// What a slow put does when it lands at last.
     pub(crate) async fn land(&self, key: &BlobKey, bytes: Vec<u8>) {
         self.inner.put(key, bytes.into()).await.unwrap();
@@ -171,7 +176,7 @@ impl BlobStore for Watched {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
-        if self.keeping.load(Ordering::SeqCst) || self.undeletable.lock().unwrap().as_ref() == Some(key) {
+        if self.stays(|kept| kept == key) {
             return Err(blob::Error::NotFound);
         }
         self.inner.delete(key).await
@@ -181,6 +186,21 @@ impl BlobStore for Watched {
         let page = self.inner.list(prefix, after).await;
         self.look().await;
         page
+    }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        if self.stays(|kept| kept == key) {
+            return Err(blob::Error::NotFound);
+        }
+        self.inner.erase(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), blob::Error> {
+        let prefixed = prefix.to_string();
+        if self.stays(|kept| kept.to_string().starts_with(&prefixed)) {
+            return Err(blob::Error::NotFound);
+        }
+        self.inner.erase_all(prefix).await
     }
 }
 

@@ -1,15 +1,21 @@
 //! Verifying beside all else that goes on, and in a database that knows less than the blob store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use blob::{BlobKey, BlobStore as _};
+use blob::{BlobKey, BlobStore as _, KeyPrefix};
 use chrono::TimeDelta;
 use mailstore::compact::{self, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, State};
-use mailstore::sweep;
 use mailstore::verify::{Contents, Fault, Finding, Section, Subject};
+use mailstore::{MailStore, purge, sweep};
+use tenancy::auth::Auth;
+use tenancy::tenant;
+use testkit::faults::{self, Faults, Rule};
+use testkit::s3::S3Server;
 
+use crate::fault::bucket;
 use crate::support::{Bench, HELLO, id};
 use crate::verify::{READING, REPAIRING, execute, run};
 
@@ -189,4 +195,34 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     let unknown = Some("a wrapped key");
     let left = Fault::Unclaimed(Contents { sections: vec![], unknown });
     assert!(findings.iter().any(|finding| finding.fault == left), "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_destroyed_while_it_is_put_back_is_gone_with_its_versions() {
+    let bench = Bench::new().await;
+    let server = S3Server::versioned().await;
+    let front = Faults::before(server.address()).await;
+    let patience = Duration::from_secs(20);
+    let (direct, blobs) = (bucket(&server.url("x"), patience).await, bucket(&front.url("x"), patience).await);
+    let db = bench.world.test_db.db();
+    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
+    store.keys().sealing(bench.ctx()).await.unwrap();
+    let keys = KeyPrefix::WrappedKeys(bench.ctx().tenant_id());
+    direct.erase_all(&keys).await.unwrap();
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let before = front.seen().len();
+
+    front.set([Rule::new("PUT", "/keys/", faults::Fault::Late(Duration::from_secs(2)))]);
+    let (verified, purged) = tokio::join!(mailstore::verify::run(&store, &db, REPAIRING, |_| {}), async {
+        while front.seen()[before..].iter().all(|request| request.method != "PUT") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let store = MailStore::new(db.clone(), direct, testkit::kek::encryption());
+        purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap()
+    });
+    let verified = verified.unwrap();
+    assert_eq!((verified.findings, verified.repaired, purged.tenants), (1, 0, 1));
+    assert!(server.versions("x/").is_empty(), "{:?}", server.versions("x/"));
 }

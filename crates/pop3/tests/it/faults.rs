@@ -40,6 +40,12 @@ impl BlobStore for Faulty {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error> {
         self.inner.list(prefix, after).await
     }
+    async fn erase(&self, key: &BlobKey) -> Result<(), Error> {
+        self.inner.erase(key).await
+    }
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), Error> {
+        self.inner.erase_all(prefix).await
+    }
 }
 
 #[tokio::test]

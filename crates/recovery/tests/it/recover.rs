@@ -8,6 +8,7 @@ use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target}
 use mailstore::{MailStore, change, check, sweep};
 use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
 use sqlx::Connection as _;
+use tenancy::tenant::{self, TenantChange};
 use tenancy::{Ctx, user};
 use testkit::TestDb;
 
@@ -59,6 +60,8 @@ async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
     let gone = folder::create(&bench.store, ctx, ada, new("Gone", None)).await.unwrap();
     bench.deliver(ada, Some(gone.id), &mail(99)).await;
     folder::delete(&bench.store, ctx, ada, gone.id).await.unwrap();
+    let dedicated = TenantChange { storage_dedicated: Some(true), ..TenantChange::default() };
+    assert!(tenant::update(ctx, None, dedicated).await.unwrap().storage_dedicated);
 }
 
 #[tokio::test]
@@ -79,6 +82,7 @@ async fn what_was_put_into_the_bucket_is_all_there_again() {
     assert_eq!((&recovered.broken, &recovered.destroyed), (&vec![], &[].into()));
     assert_eq!((recovered.found.messages, recovered.found.left.len()), (0, 0));
     assert_same(&was, &rows(&again.test_db).await);
+    assert!(again.ctx.is_storage_dedicated(), "it shares no object from the start");
     assert_eq!(messages(bench.ctx(), ada).await, messages(&again.ctx, ada).await);
     assert_eq!(message::raw(&again.store, &again.ctx, bob, late, None).await.unwrap().bytes, mail(100));
     assert_exact(&again.test_db).await;
@@ -163,8 +167,18 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
     let kept = packs.iter().filter(|key| matches!(key, BlobKey::Pack { .. }) && packs_now.contains(key));
     assert_eq!(kept.count(), 2, "the one of before, and the one that has carol's");
     let read_at = again.recovered.read_at;
-    let twice = mailstore::found::take_in(&again.store, &[], read_at, recovery::SECONDS).await.unwrap();
-    assert_eq!(twice.messages, 0);
+    let at_hand = packs_now.iter().filter_map(|key| match key {
+        BlobKey::Pack { owner, pack } => Some((*owner, *pack)),
+        _ => None,
+    });
+    let at_hand: Vec<_> = at_hand.collect();
+    let twice = mailstore::found::take_in(&again.store, &at_hand, read_at, recovery::SECONDS).await.unwrap();
+    assert_eq!(
+        (twice.messages, twice.packs, twice.left.len()),
+        (0, 1, 1),
+        "only carol's is looked at: {twice:?}"
+    );
+    assert_exact(&again.test_db).await;
 }
 
 #[tokio::test]

@@ -90,6 +90,14 @@ impl BlobStore for Gate {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
         self.bucket.list(prefix, after).await
     }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.bucket.erase(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), blob::Error> {
+        self.bucket.erase_all(prefix).await
+    }
 }
 
 /// Ends a process' work at once, and its connections with it.

@@ -179,4 +179,12 @@ impl BlobStore for Gate {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
         self.memory.list(prefix, after).await
     }
+
+    async fn erase(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.memory.erase(key).await
+    }
+
+    async fn erase_all(&self, prefix: &KeyPrefix) -> Result<(), blob::Error> {
+        self.memory.erase_all(prefix).await
+    }
 }

@@ -13,16 +13,21 @@ pub(super) async fn due_mailboxes(
     tx: &mut SystemTx,
     now: DateTime<Utc>,
     after: TimeDelta,
+    last: Option<(TenantId, MailboxId)>,
 ) -> Result<Vec<(TenantId, MailboxId)>, Error> {
+    let (tenant_id, id) = last.map_or((Uuid::nil(), Uuid::nil()), |(tenant, id)| (tenant.uuid(), id.uuid()));
     let rows = sqlx::query!(
         "select m.tenant_id, m.id from mailboxes m
          join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
          left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
          where m.status = 'deleted' and not is_on_hold(m.tenant_id, m.id)
            and coalesce(m.deleted_at, u.deleted_at) < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
+           and (m.tenant_id, m.id) > ($3::uuid, $4::uuid)
          order by m.tenant_id, m.id limit 1000",
         now,
-        seconds(after)
+        seconds(after),
+        tenant_id,
+        id
     )
     .fetch_all(tx.conn())
     .await?;
@@ -34,13 +39,16 @@ pub(super) async fn due_tenants(
     tx: &mut SystemTx,
     now: DateTime<Utc>,
     after: TimeDelta,
+    last: Option<TenantId>,
 ) -> Result<Vec<TenantId>, Error> {
     let ids = sqlx::query_scalar!(
         "select id from tenants where status = 'deleted' and purged_at is null
            and deleted_at < coalesce(test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
+           and id > $3::uuid
          order by id limit 100",
         now,
-        seconds(after)
+        seconds(after),
+        last.map_or(Uuid::nil(), TenantId::uuid)
     )
     .fetch_all(tx.conn())
     .await?;
