@@ -26,7 +26,8 @@ use crate::series::{self, OPERATOR};
 ///
 /// # Errors
 /// As [`crate::invoice::void()`]; [`Error::NotFound`] for whoever is neither the operator nor the reseller itself, and
-/// [`Error::Tenancy`] for any but the operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too.
+/// [`Error::Tenancy`] for any but the operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too, and
+/// `credited_since` when a later document charges more of a cycle by the same tiers.
 pub(crate) async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<WholesaleInvoice, Error> {
     let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceWrite)?;
@@ -130,6 +131,11 @@ async fn unbill(
     cycles.dedup();
     let past = invoices::past(tx, reseller_id, &cycles).await?;
     must_stand_alone(past.history.stands_alone()?)?;
+    // By tiers units are priced with those before them: billed anew without them, each tenant would come to another sum.
+    if store::are_priced_with_later(tx, reseller_id, &ids).await? {
+        let detail = "a later document charges more of a cycle by the same tiers, and is to be voided first";
+        return Err(Error::Conflict { code: "credited_since", detail });
+    }
     // The money alone would not say so: what one tenant is credited others may be charged.
     let billed = billed::billed_lines(tx, reseller_id).await?;
     let mut cycles =
