@@ -3,6 +3,8 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::InvoiceId;
@@ -126,9 +128,10 @@ async fn unbill(
     store::unbill(tx, reseller_id, &ids, after, now).await?;
     billed::advance(tx, reseller_id, after.boundary).await?;
     let lines = documents.iter().flat_map(|document| &document.lines);
-    let mut cycles: Vec<NaiveDate> = lines.map(|line| line.cycle_starts_on).collect();
-    cycles.sort_unstable();
-    cycles.dedup();
+    let charged: BTreeSet<(&str, NaiveDate)> =
+        lines.map(|line| (line.item.as_str(), line.cycle_starts_on)).collect();
+    let cycles: BTreeSet<NaiveDate> = charged.iter().map(|(_, starts_on)| *starts_on).collect();
+    let cycles: Vec<NaiveDate> = cycles.into_iter().collect();
     let past = invoices::past(tx, reseller_id, &cycles).await?;
     must_stand_alone(past.history.stands_alone()?)?;
     // By tiers units are priced with those before them: billed anew without them, each tenant would come to another sum.
@@ -136,9 +139,13 @@ async fn unbill(
         let detail = "a later document charges more of a cycle by the same tiers, and is to be voided first";
         return Err(Error::Conflict { code: "credited_since", detail });
     }
-    // The money alone would not say so: what one tenant is credited others may be charged.
+    // The money alone would not say so: what one tenant is credited others may be charged. Other cycles stay as they are.
     let billed = billed::billed_lines(tx, reseller_id).await?;
-    let mut cycles =
-        billed.values().flatten().flat_map(|(item, cycles)| cycles.values().map(move |lines| (*item, lines)));
-    must_stand_alone(cycles.all(|(item, lines)| are_charged(item, lines)))
+    let mut cycles = billed
+        .values()
+        .flatten()
+        .flat_map(|(item, cycles)| cycles.iter().map(move |(starts_on, lines)| (*item, *starts_on, lines)));
+    must_stand_alone(cycles.all(|(item, starts_on, lines)| {
+        !charged.contains(&(item.as_str(), starts_on)) || are_charged(item, lines)
+    }))
 }

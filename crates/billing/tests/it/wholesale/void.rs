@@ -200,6 +200,22 @@ async fn under_tiers_later_ones_go_first_and_no_tenant_pays_for_another() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_another_cycle_holds_no_void_up() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "4", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 3)).await;
+    run_at(&world, "2026-01-01T10:00").await;
+    run_at(&world, "2026-02-01T10:00").await;
+    let owner = crate::verify::owner(&world).await;
+    let credited = "alter table wholesale_invoice_lines no force row level security;
+         update wholesale_invoice_lines set quantity = -1 where lower(cycle) = '2026-01-01'";
+    sqlx::raw_sql(credited).execute(&owner).await.unwrap();
+    let bills = documents(&world, &world.reseller).await;
+    assert_eq!((bills[0].lines[0].quantity, bills[1].lines[0].quantity), (-1, 3));
+    void(&world, bills[1].id).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_credited_before_is_taken_back_with_it() {
     let world = world_on("2026-01-01").await;
     let book = wholesale_book(&world, "31", CreditToBalance).await;
