@@ -34,7 +34,7 @@ pub struct Preview {
     pub documents: Vec<Previewed>,
     /// The boundary after these.
     pub next_invoice_on: NaiveDate,
-    /// Why a run could not bill the agreement but would park it.
+    /// Why a run could not bill the agreement but would park it, or has.
     pub parked_reason: Option<String>,
 }
 
@@ -79,16 +79,21 @@ pub async fn preview(ctx: &ResellerCtx, as_of: Option<&str>) -> Result<Preview, 
     let today = local_day(now, agreement.time_zone);
     let asked = as_of.map(|text| day(today, AHEAD, text)).transpose()?;
     let until = asked.unwrap_or(agreement.next_invoice_on);
-    let made = drafts(&mut tx, &agreement, (until, now), turn).await;
-    let (drafts, next_invoice_on, parked_reason) = match made {
-        Ok((drafts, next_boundary)) => (drafts, next_boundary, None),
-        Err(error) if is_of_account(&error) => {
-            (Vec::new(), agreement.next_invoice_on, Some(error.to_string()))
+    let (documents, next_invoice_on) = (Vec::new(), agreement.next_invoice_on);
+    let parked_reason = agreement.parked_reason.clone();
+    let none = Preview { as_of: until, documents, next_invoice_on, parked_reason };
+    if none.parked_reason.is_some() {
+        // No run tries it again until its cause is seen to: none can name a reseller, as it can a tenant.
+        return Ok(none);
+    }
+    match drafts(&mut tx, &agreement, (until, now), turn).await {
+        Ok((drafts, next_invoice_on)) => {
+            let documents = drafts.into_iter().map(|draft| previewed(&agreement, draft)).collect();
+            Ok(Preview { documents, next_invoice_on, ..none })
         }
-        Err(error) => return Err(error),
-    };
-    let documents = drafts.into_iter().map(|draft| previewed(&agreement, draft)).collect();
-    Ok(Preview { as_of: until, documents, next_invoice_on, parked_reason })
+        Err(error) if is_of_account(&error) => Ok(Preview { parked_reason: Some(error.to_string()), ..none }),
+        Err(error) => Err(error),
+    }
 }
 
 /// With the boundary after them. The turn is over when they are made, or their rating is if nobody waits for them any more.

@@ -190,6 +190,28 @@ async fn an_agreement_that_would_be_parked_says_why() {
     assert_eq!(came_true(&world, ahead).await, 0);
 }
 
+/// What runs are refused by the database a look does not find.
+#[tokio::test]
+async fn an_agreement_that_is_parked_says_why_though_it_can_be_rated() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 1).await;
+    behind_and_commit(
+        &world,
+        "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
+         select reseller_id, 'mailbox', 'cycle', '[2026-01-20,2026-02-10)', '[2026-01-20,2026-02-20)', 'UTC'
+         from wholesale_agreements",
+    )
+    .await;
+    assert_eq!(look(&world, &world.reseller, Some("2026-01-01")).await.documents.len(), 1);
+    assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1);
+    let ahead = foreseen(&world, &world.reseller, "2026-01-01").await;
+    assert!(ahead.2.parked_reason.is_some() && ahead.2.documents.is_empty());
+    run(&world, "2026-01-01").await;
+    assert_eq!(came_true(&world, ahead).await, 0);
+}
+
 #[tokio::test]
 async fn the_two_parties_look_and_nobody_else() {
     let world = world_on("2026-01-01").await;
