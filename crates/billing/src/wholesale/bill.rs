@@ -292,3 +292,78 @@ impl Tenants {
         self.logs.iter().map(|(tenant_id, logs)| (*tenant_id, logs.known())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+
+    use chrono_tz::Tz;
+    use kernel::{PriceBookId, PriceId, WholesaleAgreementId};
+    use uuid::Uuid;
+
+    use super::super::agreement::AgreedTerms;
+    use super::*;
+    use crate::price_book::CycleLength;
+    use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff};
+    use crate::subscription::SubscribedPrice;
+
+    fn agreement(starts_on: NaiveDate) -> Agreement {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(Uuid::nil()),
+            tariff: Tariff::Flat("4".parse().unwrap()),
+            currency: "EUR".parse().unwrap(),
+            basis: PriceBasis::Exclusive,
+            removal: RemovalPolicy::CreditToBalance,
+            suspension: SuspensionPolicy::Continue,
+            included_bytes: None,
+        };
+        let terms = AgreedTerms {
+            starts_on,
+            price_book_id: PriceBookId::from_uuid(Uuid::nil()),
+            price_book_version: 1,
+            term_months: 1,
+            seats_committed: 0,
+            price,
+            beside: BTreeMap::new(),
+        };
+        Agreement {
+            id: WholesaleAgreementId::from_uuid(Uuid::nil()),
+            reseller_id: ResellerId::from_uuid(Uuid::nil()),
+            operator_name: String::new(),
+            terms,
+            interval: CycleLength::Month,
+            currency: "EUR".parse().unwrap(),
+            time_zone: Tz::UTC,
+            anchor_date: starts_on,
+            starts_on,
+            next_invoice_on: starts_on,
+            parked_reason: None,
+            version: 1,
+            created_at: DateTime::default(),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Tells which thread lets go of it.
+    struct Held(Sender<ThreadId>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn rating_is_away_from_the_threads_that_serve_connections_with_what_is_held_for_it() {
+        let until: NaiveDate = "2026-01-01".parse().unwrap();
+        let (placements, below, logs) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let tenants = Tenants { placements, below, cycles: Cycles::new(), logs };
+        // Billed to somebody who never used anything: rating fails, and lets go of it.
+        let billed = BTreeMap::from([(Some(TenantId::from_uuid(Uuid::nil())), BilledLines::new())]);
+        let books = Books { agreement: agreement(until), tenants, billed, last: None, until };
+        let (tells, told) = channel();
+        assert!(matches!(books.rate(Held(tells)).await, Err(Error::Stored("line"))));
+        assert_ne!(told.recv().unwrap(), thread::current().id());
+    }
+}
