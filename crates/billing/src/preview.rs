@@ -44,7 +44,7 @@ pub struct Preview {
 pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
     ctx.require(Action::InvoiceRead)?;
     let today = ctx.today();
-    let as_of = asked.as_of.as_deref().map(|text| day(today, text)).transpose()?;
+    let as_of = asked.as_of.as_deref().map(|text| day(today, AHEAD, text)).transpose()?;
     // Dropped in the end: nothing of this stays.
     let mut tx = ctx.begin().await?;
     let subscription = match asked.subscription {
@@ -81,10 +81,10 @@ fn within(error: Error) -> Error {
     Error::Invalid(moved.collect())
 }
 
-/// The day that is asked for, as an account whose present day it is may.
-pub(crate) fn day(today: NaiveDate, text: &str) -> Result<NaiveDate, Error> {
+/// The day that is asked for, as an account whose present day it is may that far ahead.
+pub(crate) fn day(today: NaiveDate, ahead: Days, text: &str) -> Result<NaiveDate, Error> {
     let day = date(text).ok_or_else(|| Error::invalid("/as_of", NOT_A_DATE))?;
-    let last = today.checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
+    let last = today.checked_add_days(ahead).ok_or(Error::Stored("clock"))?;
     if day <= last {
         return Ok(day);
     }

@@ -198,20 +198,23 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     })?;
     let ids: Vec<InvoiceId> = documents.iter().map(|document| document.id).collect();
     unbilled::unbill(tx, &ids, after, ctx.env().now()).await?;
-    let mut cycles: Vec<NaiveDate> =
-        documents.iter().flat_map(|document| &document.lines).map(|line| line.cycle_starts_on).collect();
-    cycles.sort_unstable();
-    cycles.dedup();
+    let lines = documents.iter().flat_map(|document| &document.lines);
+    let charged: BTreeSet<(&str, NaiveDate)> =
+        lines.map(|line| (line.item.as_str(), line.cycle_starts_on)).collect();
+    let cycles: BTreeSet<NaiveDate> = charged.iter().map(|(_, starts_on)| *starts_on).collect();
     let cycles: Vec<_> = cycles.into_iter().map(|day| (ctx.tenant_id(), day)).collect();
     let issued = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
     let issuers: BTreeSet<_> = documents.iter().map(|document| document.issuer.id).collect();
     for past in issuers.iter().filter_map(|issuer| issued.pasts.get(issuer)) {
         must_stand_alone(past.history.stands_alone()?)?;
     }
-    // The money alone would not say so: what some days are credited others may be charged.
+    // The money alone would not say so: what some days are credited others may be charged. Other cycles stay as they are.
     let cycles = opened(tx, None).await?;
     let mut states = cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
-    must_stand_alone(states.all(|(item, state)| are_charged(item, &state.billed)))
+    must_stand_alone(states.all(|(item, state)| {
+        let is_of_it = charged.contains(&(item.as_str(), state.cycle.charged.start()));
+        !is_of_it || are_charged(item, &state.billed)
+    }))
 }
 
 /// Whether what is left, when documents count as billed no more, takes back nothing that is charged no more.

@@ -16,7 +16,7 @@ use tenancy::{Caller, Scope, event};
 use super::agreement::{self, Agreement};
 use super::counted::{Below, CountedAt, counted};
 use super::logs::{Known, Logs};
-use super::rate::{Account, AtBoundary, Party, PartyLine, with_lines};
+use super::rate::{Account, AtBoundary, BilledLines, Party, PartyLine, with_lines};
 use super::system;
 use crate::Error;
 use crate::invoice::Billing;
@@ -92,7 +92,8 @@ async fn claim_and_bill(
     if agreement.next_invoice_on > until {
         return Ok(Outcome::Elsewhere);
     }
-    let owed = owed(&mut tx, &agreement, (until, now)).await?;
+    let books = Books::read(&mut tx, &agreement, (until, now)).await?;
+    let (owed, ()) = books.rate(()).await?;
     let documents = document::draft(&mut tx, &agreement, &owed.boundaries, until).await?;
     record(&mut tx, &agreement, &owed).await?;
     let (invoices, credit_notes) = match &documents {
@@ -123,33 +124,62 @@ pub(super) struct Rated {
     changes: Option<Span>,
 }
 
-/// Rates every boundary of an agreement up to a day, by what is known now; the last that was billed again, where something of it
-/// was voided. Only reads.
-pub(super) async fn owed(
-    tx: &mut SystemTx,
-    agreement: &Agreement,
-    (until, now): (NaiveDate, DateTime<Utc>),
-) -> Result<Owed, Error> {
-    let (last_billing, last) = store::last_billed(tx, agreement.reseller_id).await?.unzip();
-    let mut boundary = agreement.next_invoice_on;
-    let again = |boundary: NaiveDate| last_billing.filter(|last: &Billing| last.boundary == boundary);
-    // Of any cycle the lines may have been let go that are billed again.
-    let settling = last.as_ref().filter(|_| again(boundary).is_none());
-    let tenants = Tenants::of(tx, agreement, settling, (until, now)).await?;
-    let mut account = tenants.account(tx, agreement).await?;
-    let mut boundaries: Vec<Rated> = Vec::new();
-    while boundary <= until {
-        let counted = tenants.counted(agreement, boundary);
-        let before = boundaries.last().map(|rated| &rated.counted).or(last.as_ref());
-        let again = again(boundary);
-        let settled = before.filter(|_| again.is_none()).map(|before| counted.settled(before));
-        let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
-        let changes = Span::new(before.map_or(agreement.starts_on, |before| before.boundary), boundary);
-        let billing = Billing { boundary, revision: again.map_or(1, |last| last.revision + 1) };
-        boundaries.push(Rated { billing, lines, counted, opened, changes });
-        boundary = account.next_boundary(boundary)?;
+/// What is known of an agreement, as it takes to say what is owed at its boundaries up to a day.
+pub(super) struct Books {
+    agreement: Agreement,
+    tenants: Tenants,
+    billed: BTreeMap<Option<TenantId>, BilledLines>,
+    /// The last boundary that was billed, and on which days each tenant counted then.
+    last: Option<(Billing, CountedAt)>,
+    until: NaiveDate,
+}
+
+impl Books {
+    /// Reads what is known now.
+    pub(super) async fn read(
+        tx: &mut SystemTx,
+        agreement: &Agreement,
+        (until, now): (NaiveDate, DateTime<Utc>),
+    ) -> Result<Self, Error> {
+        let last = store::last_billed(tx, agreement.reseller_id).await?;
+        // Of any cycle the lines may have been let go that are billed again.
+        let settling = last.as_ref().filter(|(last, _)| last.boundary != agreement.next_invoice_on);
+        let settling = settling.map(|(_, counted)| counted);
+        let tenants = Tenants::of(tx, agreement, settling, (until, now)).await?;
+        let billed = store::billed_lines(tx, agreement.reseller_id).await?;
+        Ok(Self { agreement: agreement.clone(), tenants, billed, last, until })
     }
-    Ok(Owed { boundaries, next_boundary: boundary, known: tenants.known() })
+
+    /// Rates every boundary, the last that was billed again where something of it was voided. It may take a core for seconds, and does so
+    /// away from the threads that serve connections. What is held meanwhile is given back, or dropped when it is over, though nobody may
+    /// wait for it by then.
+    pub(super) async fn rate<T: Send + 'static>(self, held: T) -> Result<(Owed, T), Error> {
+        match tokio::task::spawn_blocking(move || self.rated().map(|owed| (owed, held))).await {
+            Ok(rated) => rated,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn rated(self) -> Result<Owed, Error> {
+        let Self { agreement, tenants, billed, last, until } = self;
+        let (last_billing, last) = last.unzip();
+        let mut boundary = agreement.next_invoice_on;
+        let again = |boundary: NaiveDate| last_billing.filter(|last: &Billing| last.boundary == boundary);
+        let mut account = tenants.account(&agreement, billed)?;
+        let mut boundaries: Vec<Rated> = Vec::new();
+        while boundary <= until {
+            let counted = tenants.counted(&agreement, boundary);
+            let before = boundaries.last().map(|rated| &rated.counted).or(last.as_ref());
+            let again = again(boundary);
+            let settled = before.filter(|_| again.is_none()).map(|before| counted.settled(before));
+            let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
+            let changes = Span::new(before.map_or(agreement.starts_on, |before| before.boundary), boundary);
+            let billing = Billing { boundary, revision: again.map_or(1, |last| last.revision + 1) };
+            boundaries.push(Rated { billing, lines, counted, opened, changes });
+            boundary = account.next_boundary(boundary)?;
+        }
+        Ok(Owed { boundaries, next_boundary: boundary, known: tenants.known() })
+    }
 }
 
 /// Records which boundaries and days are billed, and by what they were found.
@@ -218,9 +248,12 @@ impl Tenants {
         Ok(tenants)
     }
 
-    /// The account of every tenant that ever used anything.
-    async fn account<'a>(&self, tx: &mut SystemTx, agreement: &'a Agreement) -> Result<Account<'a>, Error> {
-        let mut billed = store::billed_lines(tx, agreement.reseller_id).await?;
+    /// The account of every tenant that ever used anything, with what was billed of each and of the commitment.
+    fn account<'a>(
+        &self,
+        agreement: &'a Agreement,
+        mut billed: BTreeMap<Option<TenantId>, BilledLines>,
+    ) -> Result<Account<'a>, Error> {
         let mut parties = Vec::new();
         for (tenant_id, logs) in &self.logs {
             parties.push(Party {
@@ -257,5 +290,80 @@ impl Tenants {
 
     fn known(&self) -> BTreeMap<TenantId, Known> {
         self.logs.iter().map(|(tenant_id, logs)| (*tenant_id, logs.known())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+
+    use chrono_tz::Tz;
+    use kernel::{PriceBookId, PriceId, WholesaleAgreementId};
+    use uuid::Uuid;
+
+    use super::super::agreement::AgreedTerms;
+    use super::*;
+    use crate::price_book::CycleLength;
+    use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff};
+    use crate::subscription::SubscribedPrice;
+
+    fn agreement(starts_on: NaiveDate) -> Agreement {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(Uuid::nil()),
+            tariff: Tariff::Flat("4".parse().unwrap()),
+            currency: "EUR".parse().unwrap(),
+            basis: PriceBasis::Exclusive,
+            removal: RemovalPolicy::CreditToBalance,
+            suspension: SuspensionPolicy::Continue,
+            included_bytes: None,
+        };
+        let terms = AgreedTerms {
+            starts_on,
+            price_book_id: PriceBookId::from_uuid(Uuid::nil()),
+            price_book_version: 1,
+            term_months: 1,
+            seats_committed: 0,
+            price,
+            beside: BTreeMap::new(),
+        };
+        Agreement {
+            id: WholesaleAgreementId::from_uuid(Uuid::nil()),
+            reseller_id: ResellerId::from_uuid(Uuid::nil()),
+            operator_name: String::new(),
+            terms,
+            interval: CycleLength::Month,
+            currency: "EUR".parse().unwrap(),
+            time_zone: Tz::UTC,
+            anchor_date: starts_on,
+            starts_on,
+            next_invoice_on: starts_on,
+            parked_reason: None,
+            version: 1,
+            created_at: DateTime::default(),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Tells which thread lets go of it.
+    struct Held(Sender<ThreadId>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn rating_is_away_from_the_threads_that_serve_connections_with_what_is_held_for_it() {
+        let until: NaiveDate = "2026-01-01".parse().unwrap();
+        let (placements, below, logs) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let tenants = Tenants { placements, below, cycles: Cycles::new(), logs };
+        // Billed to somebody who never used anything: rating fails, and lets go of it.
+        let billed = BTreeMap::from([(Some(TenantId::from_uuid(Uuid::nil())), BilledLines::new())]);
+        let books = Books { agreement: agreement(until), tenants, billed, last: None, until };
+        let (tells, told) = channel();
+        assert!(matches!(books.rate(Held(tells)).await, Err(Error::Stored("line"))));
+        assert_ne!(told.recv().unwrap(), thread::current().id());
     }
 }

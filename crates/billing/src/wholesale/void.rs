@@ -3,6 +3,8 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::InvoiceId;
@@ -26,7 +28,8 @@ use crate::series::{self, OPERATOR};
 ///
 /// # Errors
 /// As [`crate::invoice::void()`]; [`Error::NotFound`] for whoever is neither the operator nor the reseller itself, and
-/// [`Error::Tenancy`] for any but the operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too.
+/// [`Error::Tenancy`] for any but the operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too, and
+/// `credited_since` when a later document charges more of a cycle by the same tiers.
 pub(crate) async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<WholesaleInvoice, Error> {
     let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceWrite)?;
@@ -125,14 +128,24 @@ async fn unbill(
     store::unbill(tx, reseller_id, &ids, after, now).await?;
     billed::advance(tx, reseller_id, after.boundary).await?;
     let lines = documents.iter().flat_map(|document| &document.lines);
-    let mut cycles: Vec<NaiveDate> = lines.map(|line| line.cycle_starts_on).collect();
-    cycles.sort_unstable();
-    cycles.dedup();
+    let charged: BTreeSet<(&str, NaiveDate)> =
+        lines.map(|line| (line.item.as_str(), line.cycle_starts_on)).collect();
+    let cycles: BTreeSet<NaiveDate> = charged.iter().map(|(_, starts_on)| *starts_on).collect();
+    let cycles: Vec<NaiveDate> = cycles.into_iter().collect();
     let past = invoices::past(tx, reseller_id, &cycles).await?;
     must_stand_alone(past.history.stands_alone()?)?;
-    // The money alone would not say so: what one tenant is credited others may be charged.
+    // By tiers units are priced with those before them: billed anew without them, each tenant would come to another sum.
+    if store::are_priced_with_later(tx, reseller_id, &ids).await? {
+        let detail = "a later document charges more of a cycle by the same tiers, and is to be voided first";
+        return Err(Error::Conflict { code: "credited_since", detail });
+    }
+    // The money alone would not say so: what one tenant is credited others may be charged. Other cycles stay as they are.
     let billed = billed::billed_lines(tx, reseller_id).await?;
-    let mut cycles =
-        billed.values().flatten().flat_map(|(item, cycles)| cycles.values().map(move |lines| (*item, lines)));
-    must_stand_alone(cycles.all(|(item, lines)| are_charged(item, lines)))
+    let mut cycles = billed
+        .values()
+        .flatten()
+        .flat_map(|(item, cycles)| cycles.iter().map(move |(starts_on, lines)| (*item, *starts_on, lines)));
+    must_stand_alone(cycles.all(|(item, starts_on, lines)| {
+        !charged.contains(&(item.as_str(), starts_on)) || are_charged(item, lines)
+    }))
 }

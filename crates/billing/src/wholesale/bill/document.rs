@@ -79,6 +79,8 @@ pub(in crate::wholesale) async fn draft<'a>(
     let days_to_pay = issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
     let mut drafts = Vec::with_capacity(owing.len());
     for Rated { billing, lines, .. } in owing {
+        // A document may have thousands of lines: others have their turn between two of them.
+        tokio::task::yield_now().await;
         let Billing { boundary, revision } = *billing;
         let (from, to) = (issuer.profile.as_ref(), customer.profile.as_ref());
         let treatment = treatment_on(from, to, &rates, boundary)?;

@@ -49,6 +49,38 @@ pub(super) async fn unbill(
     Ok(())
 }
 
+/// Whether a later document that counts as billed has lines of what some documents charged at a price by tiers: of the same item,
+/// cycle and price, except of storage, of which each tenant is owed what is left of its own.
+pub(super) async fn are_priced_with_later(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    ids: &[InvoiceId],
+) -> Result<bool, db::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let are = sqlx::query_scalar!(
+        r#"with charged as (
+             select distinct l.item, lower(l.cycle) as cycle, p.model, p.tier_limits, p.tier_prices, i.boundary, i.revision
+             from wholesale_invoice_lines l
+             join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
+             join prices p on p.id = l.price_id
+             where l.reseller_id = $1 and l.invoice_id = any ($2) and p.model <> 'flat' and l.item <> 'storage')
+           select exists (
+             select from wholesale_invoice_lines l
+             join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
+             join prices p on p.id = l.price_id
+             join charged c on c.item = l.item and c.cycle = lower(l.cycle) and c.model = p.model
+               and c.tier_limits = p.tier_limits and c.tier_prices = p.tier_prices
+             where l.reseller_id = $1 and not l.invoice_id = any ($2) and (i.boundary, i.revision) > (c.boundary, c.revision)
+               and not exists (select from wholesale_unbilled_documents u
+                 where u.reseller_id = l.reseller_id and u.invoice_id = l.invoice_id)) as "are!""#,
+        reseller_id.uuid(),
+        &ids
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(are)
+}
+
 /// Writes what the lines and taxes of some documents take to come to nothing, line by line, into a credit note.
 pub(super) async fn insert_opposite(
     tx: &mut SystemTx,

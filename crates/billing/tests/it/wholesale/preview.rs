@@ -1,7 +1,10 @@
 //! What a run would make of an agreement, before there is one.
 
+use std::time::Duration;
+
 use billing::wholesale::preview::{Preview, Previewed, preview};
 use secrecy::ExposeSecret as _;
+use sqlx::{Connection as _, PgConnection};
 
 use super::*;
 
@@ -122,11 +125,11 @@ async fn without_a_day_the_next_boundary_is_looked_at_and_before_it_nothing_is_t
     let before = look(&world, &world.reseller, Some("2026-01-31")).await;
     assert_eq!((before.documents.len(), before.next_invoice_on), (0, date("2026-02-01")));
     let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    for wrong in ["2026-02-30", "2028-01-03"] {
+    for wrong in ["2026-02-30", "2027-01-03"] {
         let refused = preview(&ctx, Some(wrong)).await.unwrap_err();
         assert_eq!(refused.field_errors()[0].pointer, "/as_of", "{wrong}");
     }
-    assert_eq!(look(&world, &world.reseller, Some("2028-01-02")).await.documents.len(), 24);
+    assert_eq!(look(&world, &world.reseller, Some("2027-01-02")).await.documents.len(), 12);
 }
 
 /// Whoever bills, or numbers documents, keeps nobody from looking, and the other way round.
@@ -145,6 +148,35 @@ async fn looking_waits_for_nobody() {
     held.commit().await.unwrap();
 }
 
+/// Each look takes a connection and a core, of which some are left to everybody else.
+#[tokio::test]
+async fn two_look_at_once_and_the_others_wait_without_a_connection() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "4", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 3)).await;
+    let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    let mut held = PgConnection::connect(&world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("begin; lock table wholesale_coverage").execute(&mut held).await.unwrap();
+    let mut looks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+        looks.spawn(async move { preview(&ctx, None).await.unwrap().documents.len() });
+    }
+    let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async || sqlx::query_scalar::<_, i64>(sql).fetch_one(&owner).await.unwrap();
+    let two = async {
+        while waiting().await < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), two).await.expect("nobody looks");
+    // Long enough for a third to come as far.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(waiting().await, 2);
+    sqlx::raw_sql("commit").execute(&mut held).await.unwrap();
+    assert_eq!(looks.join_all().await, [1; 4]);
+}
+
 #[tokio::test]
 async fn an_agreement_that_would_be_parked_says_why() {
     let world = world_on("2026-01-01").await;
@@ -152,6 +184,28 @@ async fn an_agreement_that_would_be_parked_says_why() {
     agree(&world, &world.reseller, agreed(&book, 3)).await;
     // Whoever issues with tax needs to know where its customer is.
     tax::taxing(&world).await;
+    let ahead = foreseen(&world, &world.reseller, "2026-01-01").await;
+    assert!(ahead.2.parked_reason.is_some() && ahead.2.documents.is_empty());
+    run(&world, "2026-01-01").await;
+    assert_eq!(came_true(&world, ahead).await, 0);
+}
+
+/// What runs are refused by the database a look does not find.
+#[tokio::test]
+async fn an_agreement_that_is_parked_says_why_though_it_can_be_rated() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 1).await;
+    behind_and_commit(
+        &world,
+        "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
+         select reseller_id, 'mailbox', 'cycle', '[2026-01-20,2026-02-10)', '[2026-01-20,2026-02-20)', 'UTC'
+         from wholesale_agreements",
+    )
+    .await;
+    assert_eq!(look(&world, &world.reseller, Some("2026-01-01")).await.documents.len(), 1);
+    assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1);
     let ahead = foreseen(&world, &world.reseller, "2026-01-01").await;
     assert!(ahead.2.parked_reason.is_some() && ahead.2.documents.is_empty());
     run(&world, "2026-01-01").await;

@@ -19,7 +19,7 @@ pub(super) fn graduated() -> NewPrice {
     tiered("graduated", [(Some(2), "4.44"), (None, "3.33")])
 }
 
-async fn tiered_book(world: &World, model: &str, tiers: [(Option<u32>, &str); 2]) -> PriceBook {
+pub(super) async fn tiered_book(world: &World, model: &str, tiers: [(Option<u32>, &str); 2]) -> PriceBook {
     publish(&world.operator, None, vec![tiered(model, tiers)]).await.unwrap()
 }
 

@@ -1,5 +1,7 @@
 //! Voids of wholesale invoices: one is taken back whole, and what it billed is billed anew.
 
+use std::collections::BTreeMap;
+
 use billing::invoice::{DocumentKind, Found, void_either};
 use billing::payment::{NewTransfer, Payment, refund};
 use billing::verify::Difference;
@@ -151,6 +153,66 @@ async fn what_a_later_one_credits_to_a_tenant_goes_first_though_another_was_char
     assert_eq!((all.len(), all[4].0.as_str()), (5, "invoice 2026-02-01"));
     assert_eq!(all[4].1, expected);
     assert_eq!(run_at(&world, "2026-02-02T11:00").await, RunSummary::default());
+}
+
+/// What each tenant has come to, in the order of their names.
+async fn by_tenant(world: &World) -> Vec<(String, i64)> {
+    let mut sums = BTreeMap::<String, i64>::new();
+    for line in documents(world, &world.reseller).await.into_iter().flat_map(|document| document.lines) {
+        let name = line.tenant.map_or_else(|| "nobody".to_owned(), |tenant| tenant.name);
+        *sums.entry(name).or_default() += line.amount.amount_minor;
+    }
+    sums.into_iter().collect()
+}
+
+#[tokio::test]
+async fn under_tiers_later_ones_go_first_and_no_tenant_pays_for_another() {
+    let world = world_on("2026-01-01").await;
+    let book = tiers::tiered_book(&world, "volume", [(Some(10), "10"), (None, "8")]).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 11).await;
+    let two = tenant_of(&world, &world.reseller, "Two", 0).await;
+    run_at(&world, "2026-01-01T10:00").await;
+    at(&world, "2026-01-11T12:00");
+    seat(&two, "late").await;
+    run_at(&world, "2026-02-01T10:00").await;
+    let [first, second] = &documents(&world, &world.reseller).await[..] else { panic!("two invoices") };
+    // Two's 21 days are 5.42 as long as One's eleven are billed, which set the tier.
+    assert_eq!((first.net.amount_minor, second.net.amount_minor), (8800, 542 + 8800 + 800));
+    let charged = [("One".to_owned(), 2 * 8800), ("Two".to_owned(), 542 + 800)];
+    assert_eq!(by_tenant(&world).await, charged);
+    assert_eq!(refused(&world, first.id).await, "credited_since");
+    assert_eq!(documents(&world, &world.reseller).await.len(), 2);
+    // The newest alone.
+    void(&world, second.id).await.unwrap();
+    assert_eq!(run_at(&world, "2026-02-01T11:00").await.wholesale_invoices, 1);
+    assert_eq!(by_tenant(&world).await, charged);
+    assert_eq!(refused(&world, first.id).await, "credited_since");
+    // And all of them.
+    let anew = documents(&world, &world.reseller).await[3].id;
+    for id in [anew, first.id] {
+        void(&world, id).await.unwrap();
+        verified(&world).await;
+    }
+    assert_eq!(total(&world).await, 0);
+    assert_eq!(run_at(&world, "2026-02-01T12:00").await.wholesale_invoices, 1);
+    assert_eq!(by_tenant(&world).await, charged);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_another_cycle_holds_no_void_up() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "4", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 3)).await;
+    run_at(&world, "2026-01-01T10:00").await;
+    run_at(&world, "2026-02-01T10:00").await;
+    let owner = crate::verify::owner(&world).await;
+    let credited = "alter table wholesale_invoice_lines no force row level security;
+         update wholesale_invoice_lines set quantity = -1 where lower(cycle) = '2026-01-01'";
+    sqlx::raw_sql(credited).execute(&owner).await.unwrap();
+    let bills = documents(&world, &world.reseller).await;
+    assert_eq!((bills[0].lines[0].quantity, bills[1].lines[0].quantity), (-1, 3));
+    void(&world, bills[1].id).await.unwrap();
 }
 
 #[tokio::test]
