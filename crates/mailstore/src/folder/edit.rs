@@ -3,6 +3,7 @@
 use kernel::{Checks, FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota, require_version};
 
+use super::gone::MAX_NAMES;
 use super::store::unsubscribe_gone;
 use super::tree::Tree;
 use super::{
@@ -57,7 +58,7 @@ pub async fn create(
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let depth = place(&tree, new.parent_id, &new.name)?;
     let known = store::known(&mut tx, mailbox_id, ctx.env().now()).await?;
-    // Those that were deleted count as well, as long as they are known: each costs as much as one that is there.
+    // Those that were deleted count as well, as long as they are known: each costs as much as one that is there. Names that stay have a limit of their own.
     if known.count >= MAX_FOLDERS || depth > MAX_DEPTH {
         return Err(too_many());
     }
@@ -163,6 +164,7 @@ pub async fn delete_if(
     unsubscribe_gone(&mut tx, mailbox_id, &folder.path).await?;
     let subscribed_path = folder.is_subscribed.then_some(folder.path.as_str());
     store::mark_deleted(&mut tx, mailbox_id, id, subscribed_path, modseq, now).await?;
+    store::forget_gone(&mut tx, mailbox_id, MAX_NAMES).await?;
     note(&mut tx, ctx, mailbox_id, id, modseq).await?;
     quota::discard(&mut tx, ctx, mailbox_id, size_bytes).await?;
     mail.commit(tx, mailbox_id).await?;

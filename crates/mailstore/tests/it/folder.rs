@@ -243,6 +243,38 @@ async fn a_name_stays_subscribed_to_until_somebody_says_otherwise() {
     bench.assert_exact().await;
 }
 
+/// Runs a statement as any server of the tenant's could.
+async fn in_its_tenant(bench: &Bench, statement: &'static str) -> u64 {
+    let mut tx = bench.ctx().begin().await.unwrap();
+    let done = sqlx::query(statement).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    done.rows_affected()
+}
+
+#[tokio::test]
+async fn of_names_without_a_folder_the_last_thousand_are_kept_and_none_counts_as_a_folder() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let left = async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap();
+    let new = |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    assert_eq!(paths(&bench, ada).await.len(), 6);
+    // A thousand left their names, and so many did not that there is room for one more folder.
+    let deleted = "insert into folders (tenant_id, mailbox_id, id, name, uid_validity, created_at, deleted_at, subscribed_path)
+        select tenant_id, mailbox_id, gen_random_uuid(), 'n' || n, n, created_at, created_at - (20000 - n) * interval '1 second',
+          case when n <= 1000 then 'n' || n end
+        from folders, generate_series(1, 10993) as n where role = 'drafts'";
+    assert_eq!(in_its_tenant(&bench, deleted).await, 10_993);
+    let last = made(&bench, ada, "Last", None).await;
+    let refused = folder::create(&bench.store, bench.ctx(), ada, new("More")).await;
+    assert!(matches!(refused, Err(Error::TooManyFolders { .. })), "{refused:?}");
+
+    assert_eq!(left().await.len() as u64, folder::gone::MAX_NAMES);
+    folder::delete(&bench.store, bench.ctx(), ada, last.id).await.unwrap();
+    let names = left().await;
+    assert_eq!(names.len() as u64, folder::gone::MAX_NAMES);
+    assert!(names.contains("Last") && names.contains("n2") && !names.contains("n1"));
+}
+
 #[tokio::test]
 async fn each_folder_of_a_mailbox_has_a_validity_of_its_own() {
     let bench = Bench::new().await;
