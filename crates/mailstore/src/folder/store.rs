@@ -291,7 +291,7 @@ pub(super) async fn gone_subscribed(
     let tenant_id = tx.tenant_id().uuid();
     let paths = sqlx::query_scalar!(
         r#"select subscribed_path as "path!" from folders
-           where tenant_id = $1 and mailbox_id = $2 and subscribed_path is not null"#,
+           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path is not null"#,
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -308,7 +308,8 @@ pub(super) async fn unsubscribe_gone(
 ) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
-        "update folders set subscribed_path = null where tenant_id = $1 and mailbox_id = $2 and subscribed_path = $3",
+        "update folders set subscribed_path = null
+         where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path = $3",
         tenant_id,
         mailbox_id.uuid(),
         path,

@@ -236,6 +236,12 @@ async fn a_name_stays_subscribed_to_until_somebody_says_otherwise() {
     let bran = made(&bench, ada, "Bran", None).await;
     delete(bran.id).await;
     assert_eq!(left().await, ["Bran"]);
+    // A server that does not know of such names puts folders back and leaves them: then the folder says what is subscribed to.
+    let put_back = "update folders set deleted_at = null where subscribed_path = 'Bran'";
+    assert_eq!(in_its_tenant(&bench, put_back).await, 1);
+    assert!(left().await.is_empty() && !folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
+    delete(bran.id).await;
+    assert_eq!(left().await, ["Bran"]);
     assert!(folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
     assert!(!folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
     later(&bench).await;
