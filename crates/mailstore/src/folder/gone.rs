@@ -31,7 +31,7 @@ pub async fn subscribed(ctx: &Ctx, mailbox_id: MailboxId) -> Result<BTreeSet<Str
 pub async fn unsubscribe(ctx: &Ctx, mailbox_id: MailboxId, path: &str) -> Result<bool, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
-    let was_subscribed = store::unsubscribe_gone(&mut tx, mailbox_id, path).await?;
+    let were = store::unsubscribe_gone(&mut tx, mailbox_id, &[path.to_owned()]).await?;
     tx.commit().await?;
-    Ok(was_subscribed)
+    Ok(!were.is_empty())
 }

@@ -300,23 +300,24 @@ pub(super) async fn gone_subscribed(
     Ok(paths.into_iter().collect())
 }
 
-/// Unsubscribes from the path of deleted folders; whether it was subscribed to.
+/// Unsubscribes from paths of deleted folders; which of them were subscribed to.
 pub(super) async fn unsubscribe_gone(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
-    path: &str,
-) -> Result<bool, Error> {
+    paths: &[String],
+) -> Result<BTreeSet<String>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!(
-        "update folders set subscribed_path = null
-         where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path = $3",
+    let were = sqlx::query_scalar!(
+        r#"update folders set subscribed_path = null from unnest($3::text[]) as wanted (path)
+           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path = wanted.path
+           returning wanted.path as "path!""#,
         tenant_id,
         mailbox_id.uuid(),
-        path,
+        paths,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(were.into_iter().collect())
 }
 
 /// A folder that is locked.

@@ -249,6 +249,47 @@ async fn a_name_stays_subscribed_to_until_somebody_says_otherwise() {
     bench.assert_exact().await;
 }
 
+#[tokio::test]
+async fn what_comes_along_below_a_folder_takes_the_names_that_were_left_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let left =
+        async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap().into_iter().collect::<Vec<_>>();
+    let delete = async |id: FolderId| folder::delete(&bench.store, bench.ctx(), ada, id).await.unwrap();
+    let subscribed = |is_subscribed| Changed { is_subscribed: Some(is_subscribed), ..Changed::default() };
+    let a = made(&bench, ada, "A", None).await;
+    for name in ["x", "y"] {
+        delete(made(&bench, ada, name, Some(a.id)).await.id).await;
+    }
+    changed(&bench, ada, a.id, subscribed(false)).await.unwrap();
+    delete(a.id).await;
+    assert_eq!(left().await, ["A/x", "A/y"]);
+    let b = made(&bench, ada, "B", None).await;
+    let x = made(&bench, ada, "x", Some(b.id)).await;
+    let z = made(&bench, ada, "z", Some(b.id)).await;
+    for id in [x.id, z.id] {
+        changed(&bench, ada, id, subscribed(false)).await.unwrap();
+    }
+    let before = folder::get(bench.ctx(), ada, x.id).await.unwrap().highest_modseq;
+    changed(&bench, ada, b.id, named("A")).await.unwrap();
+    let x = folder::get(bench.ctx(), ada, x.id).await.unwrap();
+    assert!(x.is_subscribed && x.path == "A/x" && x.highest_modseq > before, "{x:?}");
+    assert!(!folder::get(bench.ctx(), ada, z.id).await.unwrap().is_subscribed, "no such name was left");
+    assert_eq!(left().await, ["A/y"]);
+    changed(&bench, ada, x.id, subscribed(false)).await.unwrap();
+    changed(&bench, ada, b.id, named("C")).await.unwrap();
+    assert_eq!(left().await, ["A/y"], "it was unsubscribed from");
+
+    // Nor does a name come back that a folder had beside one that was put back.
+    let keep = "update folders set deleted_at = now(), subscribed_path = 'C/x' where name = 'y' and deleted_at is not null";
+    assert_eq!(in_its_tenant(&bench, keep).await, 1);
+    changed(&bench, ada, x.id, subscribed(false)).await.unwrap();
+    assert!(left().await.is_empty());
+    assert_eq!(in_its_tenant(&bench, keep).await, 1);
+    changed(&bench, ada, b.id, named("D")).await.unwrap();
+    assert!(left().await.is_empty() && !folder::get(bench.ctx(), ada, x.id).await.unwrap().is_subscribed);
+}
+
 /// Runs a statement as any server of the tenant's could.
 async fn in_its_tenant(bench: &Bench, statement: &'static str) -> u64 {
     let mut tx = bench.ctx().begin().await.unwrap();
@@ -262,7 +303,8 @@ async fn of_names_without_a_folder_the_last_thousand_are_kept_and_none_counts_as
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
     let left = async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap();
-    let new = |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    let new =
+        |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
     assert_eq!(paths(&bench, ada).await.len(), 6);
     // A thousand left their names, and so many did not that there is room for one more folder.
     let deleted = "insert into folders (tenant_id, mailbox_id, id, name, uid_validity, created_at, deleted_at, subscribed_path)
