@@ -1,7 +1,7 @@
 //! Folders of a mailbox: a tree.
 //!
-//! A deleted folder's row stays as long as the mail that was in it can be recovered, or its name is subscribed to; nothing but its UIDs and its name is
-//! known of it then.
+//! A deleted folder's row stays as long as the mail that was in it can be recovered, or its name is subscribed to ([`gone`]); nothing but its UIDs and
+//! its name is known of it then.
 
 mod edit;
 pub mod gone;
@@ -22,7 +22,8 @@ pub(crate) use tree::Tree;
 /// What stands between the names of a path.
 pub const SEPARATOR: char = '/';
 
-/// How many folders a mailbox has at most, with those that were deleted and are still known or subscribed to.
+/// How many folders a mailbox has at most, with those that were deleted and are still known. Names that stay subscribed to do not count; of these there
+/// are [`gone::MAX_NAMES`].
 pub const MAX_FOLDERS: u64 = 10_000;
 
 /// How many names a path has at most.

@@ -121,6 +121,15 @@ pub(crate) async fn previews(
     Ok(stream::iter(told).buffered(search::READ_AT_ONCE).collect().await)
 }
 
+/// Whether [`previews`] has to read none of the bodies.
+///
+/// # Errors
+/// As of a statement.
+pub(crate) async fn are_kept(ctx: &Ctx, bodies: &[Uuid]) -> Result<bool, Error> {
+    let mut tx = ctx.read().await?;
+    Ok(store::are_kept(&mut tx, bodies).await?)
+}
+
 /// What a message says of itself of which that is not kept.
 ///
 /// # Errors

@@ -292,6 +292,16 @@ pub async fn previews(
     outline::previews(mail, ctx, &bodies, is_lazy).await
 }
 
+/// Whether [`previews`] has to read the body of none of some messages.
+///
+/// # Errors
+/// `Forbidden` by role, and as of a statement.
+pub async fn previews_are_kept(ctx: &Ctx, mailbox_id: MailboxId, rows: &[&Row]) -> Result<bool, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let bodies: Vec<Uuid> = rows.iter().map(|row| row.blob_id).collect();
+    outline::are_kept(ctx, &bodies).await
+}
+
 /// Bodies that are being fetched as long as this is kept.
 #[derive(Debug, Default)]
 pub struct Coming {

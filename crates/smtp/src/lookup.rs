@@ -59,7 +59,7 @@ impl Default for Limits {
 pub async fn serve(listener: TcpListener, service: Arc<Lookup>, shutdown: CancellationToken) {
     let listen = Listen {
         protocol: "lookup",
-        mode: Mode::Starttls,
+        mode: Mode::Plain,
         max_connections: service.limits.max_connections,
         // All come from the MTA.
         max_connections_per_peer: service.limits.max_connections,

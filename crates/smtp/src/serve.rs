@@ -46,8 +46,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Lmtp>, shutdown: Cancella
         Room::new(limits.bodies_in_flight_bytes.max(most_bytes(limits.message_bytes)), limits.body_wait);
     let listen = Listen {
         protocol: "lmtp",
-        // There is no TLS, so whoever is turned away can be told.
-        mode: Mode::Starttls,
+        mode: Mode::Plain,
         max_connections: limits.max_connections,
         // All come from the MTA.
         max_connections_per_peer: limits.max_connections,

@@ -1,6 +1,6 @@
 //! The accept loop: admission, one task a session, and an orderly end.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub enum Mode {
     Starttls,
     /// From its first byte (RFC 8314 §3.2).
     Implicit,
+    /// Never: the protocol has no TLS, and its clients are programs of our own site.
+    Plain,
 }
 
 impl Mode {
@@ -28,6 +30,7 @@ impl Mode {
         match self {
             Self::Starttls => "starttls",
             Self::Implicit => "implicit",
+            Self::Plain => "plain",
         }
     }
 }
@@ -77,7 +80,7 @@ impl Listen {
                             let session = Box::pin(session(stream, address.ip()));
                             sessions.spawn(self.hold(admitted, session));
                         }
-                        None => self.turn_away(&stream),
+                        None => self.turn_away(stream),
                     },
                     Err(error) => {
                         tracing::warn!(error = %error, protocol = self.protocol, mode = self.mode.as_str(), "cannot accept");
@@ -105,11 +108,21 @@ impl Listen {
     }
 
     /// Tells a client without TLS why; a fresh socket has room for one line, and nobody waits for it.
-    fn turn_away(&self, stream: &TcpStream) {
+    fn turn_away(&self, stream: TcpStream) {
         self.count("turned_away");
-        tracing::warn!(protocol = self.protocol, mode = self.mode.as_str(), "turned away, too many are open");
-        if self.mode == Mode::Starttls {
-            let _: io::Result<usize> = stream.try_write(self.too_many.as_bytes());
+        let (protocol, mode) = (self.protocol, self.mode.as_str());
+        match self.mode {
+            // The MTA tries as many as it likes, and comes again by itself.
+            Mode::Plain => tracing::debug!(protocol, mode, "turned away, too many are open"),
+            _ => tracing::warn!(protocol, mode, "turned away, too many are open"),
+        }
+        if self.mode != Mode::Implicit {
+            // By the system's own call: the runtime need not have seen yet that so new a socket can be written to.
+            let told: io::Result<()> =
+                stream.into_std().and_then(|mut stream| stream.write_all(self.too_many.as_bytes()));
+            if let Err(error) = told {
+                tracing::debug!(error = %error, protocol, "who is turned away is gone");
+            }
         }
     }
 
@@ -140,5 +153,99 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// The counters and gauges that were used on this test's thread, with their labels.
+    #[derive(Debug, Default)]
+    struct Used(Mutex<BTreeSet<String>>);
+
+    impl Used {
+        fn note(&self, key: &Key) {
+            let labels = key.labels().map(|label| format!(" {}={}", label.key(), label.value()));
+            let used = format!("{}{}", key.name(), labels.collect::<String>());
+            self.0.lock().unwrap().insert(used);
+        }
+    }
+
+    impl Recorder for Used {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.note(key);
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.note(key);
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    /// What one connection too many is told, and which metrics were used.
+    async fn turned_away(mode: Mode) -> (String, BTreeSet<String>) {
+        let used = Used::default();
+        let recording = metrics::set_default_local_recorder(&used);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let listen = Listen {
+            protocol: "test",
+            mode,
+            max_connections: 1,
+            max_connections_per_peer: 1,
+            shutdown_grace: Duration::from_secs(60),
+            too_many: "too many",
+        };
+        let session = |stream: TcpStream, _: IpAddr| {
+            let shutdown = shutdown.clone();
+            async move {
+                shutdown.cancelled().await;
+                drop(stream);
+            }
+        };
+        let clients = async {
+            let _first = TcpStream::connect(address).await.unwrap();
+            let mut told = String::new();
+            let mut second = TcpStream::connect(address).await.unwrap();
+            second.read_to_string(&mut told).await.unwrap();
+            shutdown.cancel();
+            told
+        };
+        let ((), told) = tokio::join!(listen.serve(listener, shutdown.clone(), session), clients);
+        drop(recording);
+        (told, used.0.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_told_without_tls_and_metrics_say_when_there_is_tls() {
+        for (mode, told, name) in [
+            (Mode::Starttls, "too many", "starttls"),
+            (Mode::Implicit, "", "implicit"),
+            (Mode::Plain, "too many", "plain"),
+        ] {
+            let used = [
+                format!("pillarbox_test_connections_total mode={name} outcome=accepted"),
+                format!("pillarbox_test_connections_total mode={name} outcome=turned_away"),
+                format!("pillarbox_test_open_connections mode={name}"),
+            ];
+            assert_eq!(turned_away(mode).await, (told.to_owned(), BTreeSet::from(used)));
+        }
     }
 }

@@ -36,7 +36,7 @@ const AHEAD_BYTES: u64 = 1 << 20;
 const BODIES: usize = 4;
 /// About how much memory a preview takes.
 const PREVIEW_BYTES: u64 = 1 << 10;
-/// Of how many messages the previews are asked for at a time where those that are not kept are made: their bodies are read before any is told.
+/// Of how many messages the previews are asked for at a time where some are not kept, and made: their bodies are read before any is told.
 const PREVIEWS: usize = 50;
 
 pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
@@ -145,7 +145,7 @@ impl Telling<'_> {
     /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, found: Vec<Found>) -> Result<(), Trouble> {
         let needs_body = self.needs_body();
-        let most = if self.needs_previews() == Some(false) { PREVIEWS } else { AT_ONCE };
+        let most = if self.makes_previews(&found).await? { PREVIEWS } else { AT_ONCE };
         let mut found = found.into_iter().peekable();
         while let Some(first) = found.next() {
             let mut bytes = first.0.wire_size_bytes;
@@ -221,6 +221,15 @@ impl Telling<'_> {
             _ => None,
         });
         lazy.min()
+    }
+
+    /// Whether some of the messages' previews may have to be made, where they are so many that it matters.
+    async fn makes_previews(&self, found: &[Found]) -> Result<bool, mailstore::Error> {
+        if self.needs_previews() != Some(false) || found.len() <= PREVIEWS {
+            return Ok(false);
+        }
+        let rows: Vec<&Row> = found.iter().map(|(row, _)| row).collect();
+        Ok(!view::previews_are_kept(&self.login.ctx, self.mailbox_id, &rows).await?)
     }
 
     fn needs_body(&self) -> bool {

@@ -12,6 +12,9 @@ use crate::status::Status;
 
 /// How many patterns one command may have: each is held against every folder.
 const MAX_PATTERNS: usize = 16;
+/// Of a name without a folder. The first says the second to who knows RFC 5258 §3; to clients of RFC 3501, and so all of LSUB, only the second says
+/// that nothing can be opened.
+const NON_EXISTENT: &str = "\\NonExistent \\Noselect";
 
 pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     let login = session.login()?;
@@ -42,11 +45,11 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     for name in left.names.iter().filter(|name| is_of_one(name)) {
         let has_below = list.select.recursive_match && left.has_below(name);
         let below = has_below.then(|| child_info(list.select));
-        line(session, "LIST", &["\\Subscribed", "\\NonExistent"], name, below);
+        line(session, "LIST", &["\\Subscribed", NON_EXISTENT], name, below);
         session.connection.spill().await?;
     }
     for name in left.above.iter().filter(|name| list.select.recursive_match && is_of_one(name)) {
-        line(session, "LIST", &["\\NonExistent"], name, Some(child_info(list.select)));
+        line(session, "LIST", &[NON_EXISTENT], name, Some(child_info(list.select)));
         session.connection.spill().await?;
     }
     for name in tops(&everyones).iter().filter(|name| is_of_one(name)) {
@@ -168,7 +171,7 @@ pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) 
         }
     }
     for name in left.names.iter().filter(|name| matcher.is_of(name)) {
-        line(session, "LSUB", &["\\NonExistent"], name, None);
+        line(session, "LSUB", &[NON_EXISTENT], name, None);
         session.connection.spill().await?;
     }
     let above = left.above.into_iter().chain(tops(&everyones));

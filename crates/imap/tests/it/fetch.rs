@@ -344,6 +344,24 @@ async fn a_preview_that_is_not_kept_is_made_for_whoever_waits_for_it() {
 }
 
 #[tokio::test]
+async fn many_previews_are_told_whether_all_some_or_none_are_kept() {
+    let server = Server::start().await;
+    let messages: Vec<Vec<u8>> = (1..=103).map(|at| message(&at.to_string())).collect();
+    let ada = server.user_with("ada", &messages.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let mut client = server.inbox(&ada).await;
+    let wanted: Vec<_> =
+        (1..=103).map(|at| format!("{at} FETCH (PREVIEW \"This is {at}.\" FLAGS ())")).collect();
+    assert_eq!(ok(&mut client, "FETCH 1:* (PREVIEW FLAGS)").await, wanted);
+    let of_twos = "delete from message_outlines where tenant_id = $1 and parsed ->> 'preview' like '%2.'";
+    in_its_tenant(&server, of_twos).await;
+    assert_eq!(ok(&mut client, "FETCH 1:* (PREVIEW FLAGS)").await, wanted);
+    in_its_tenant(&server, "delete from message_outlines where tenant_id = $1").await;
+    assert_eq!(ok(&mut client, "FETCH 1:* (PREVIEW FLAGS)").await, wanted);
+    lose_all_bodies(&server).await;
+    assert_eq!(ok(&mut client, "FETCH 1:* (PREVIEW FLAGS)").await, wanted, "all are kept again");
+}
+
+#[tokio::test]
 async fn each_item_is_told_once_and_nuls_go_out_as_no_text() {
     let server = Server::start().await;
     let ada = server.user_with("ada", &[b"Subject: nul\r\n\r\na\0b\r\n"]).await;

@@ -110,11 +110,11 @@ async fn a_name_stays_subscribed_to_without_its_folder() {
     refused(&mut client, "UNSUBSCRIBE Team/Plans", "NO [NONEXISTENT]").await;
     refused(&mut client, "SELECT Team/Plans/Old", "NO [NONEXISTENT]").await;
 
-    let gone = "(\\Subscribed \\NonExistent) \"/\" \"Team/Plans/Old\"";
+    let gone = "(\\Subscribed \\NonExistent \\Noselect) \"/\" \"Team/Plans/Old\"";
     let told = ok(&mut client, "LIST (SUBSCRIBED) \"\" Team* RETURN (STATUS (MESSAGES))").await;
     assert_eq!(told, [format!("LIST {gone}")]);
     let told = ok(&mut client, "LSUB \"\" Team*").await;
-    assert_eq!(told, ["LSUB (\\NonExistent) \"/\" \"Team/Plans/Old\""]);
+    assert_eq!(told, ["LSUB (\\NonExistent \\Noselect) \"/\" \"Team/Plans/Old\""]);
     let told = ok(&mut client, "LIST \"\" Team* RETURN (SUBSCRIBED)").await;
     assert_eq!(told, ["LIST (\\HasNoChildren) \"/\" \"Team\""]);
     // What it lies below stands for it, also where that is no folder.
@@ -123,7 +123,7 @@ async fn a_name_stays_subscribed_to_without_its_folder() {
         told,
         [
             "LIST (\\HasNoChildren) \"/\" \"Team\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
-            "LIST (\\NonExistent) \"/\" \"Team/Plans\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
+            "LIST (\\NonExistent \\Noselect) \"/\" \"Team/Plans\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
         ]
     );
     let told = ok(&mut client, "LSUB \"\" Team/%").await;
@@ -143,7 +143,7 @@ async fn a_name_stays_subscribed_to_without_its_folder() {
     ok(&mut client, "CREATE INBOX/Below").await;
     ok(&mut client, "DELETE INBOX/Below").await;
     let told = ok(&mut client, "LSUB \"\" inbox/*").await;
-    assert_eq!(told, ["LSUB (\\NonExistent) \"/\" \"INBOX/Below\""]);
+    assert_eq!(told, ["LSUB (\\NonExistent \\Noselect) \"/\" \"INBOX/Below\""]);
     ok(&mut client, "UNSUBSCRIBE Inbox/Below").await;
     assert_eq!(ok(&mut client, "LSUB \"\" inbox/*").await, [""; 0]);
 }

@@ -1,8 +1,11 @@
 //! Making, changing and deleting folders.
 
+use std::collections::BTreeMap;
+
 use kernel::{Checks, FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota, require_version};
 
+use super::gone::MAX_NAMES;
 use super::store::unsubscribe_gone;
 use super::tree::Tree;
 use super::{
@@ -57,13 +60,14 @@ pub async fn create(
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let depth = place(&tree, new.parent_id, &new.name)?;
     let known = store::known(&mut tx, mailbox_id, ctx.env().now()).await?;
-    // Those that were deleted count as well, as long as they are known: each costs as much as one that is there.
+    // Those that were deleted count as well, as long as they are known: each costs as much as one that is there. Names that stay have a limit of their own.
     if known.count >= MAX_FOLDERS || depth > MAX_DEPTH {
         return Err(too_many());
     }
     let id: FolderId = ctx.env().new_id();
     // RFC 9051 §6.3.7: a name that is subscribed to is that also of another folder.
-    new.is_subscribed |= unsubscribe_gone(&mut tx, mailbox_id, &tree.path(new.parent_id, &new.name)).await?;
+    let path = tree.path(new.parent_id, &new.name);
+    new.is_subscribed |= !unsubscribe_gone(&mut tx, mailbox_id, &[path]).await?.is_empty();
     store::insert(&mut tx, mailbox_id, id, &new, known.next_uid_validity, modseq, ctx.env().now())
         .await
         .map_err(taken)?;
@@ -105,6 +109,11 @@ pub async fn update_if(
     let parent_id = changed.parent_id.unwrap_or(old.parent_id);
     let stays = name == old.name && parent_id == old.parent_id;
     if stays && changed.is_subscribed.is_none_or(|is_subscribed| is_subscribed == old.is_subscribed) {
+        // One that was put back may have a name that is kept as well, which is not to come back after it.
+        if changed.is_subscribed.is_some() {
+            unsubscribe_gone(&mut tx, mailbox_id, std::slice::from_ref(&old.path)).await?;
+            tx.commit().await?;
+        }
         return Ok(old.clone());
     }
     if !stays {
@@ -119,9 +128,14 @@ pub async fn update_if(
         }
     }
     // As in [`create`], unless something else is said; the folder's own subscription comes along with it.
-    let was_left = unsubscribe_gone(&mut tx, mailbox_id, &tree.path(parent_id, &name)).await?;
+    let (was_left, others) =
+        take_names(&mut tx, mailbox_id, &tree, old, &tree.path(parent_id, &name)).await?;
     let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed || was_left);
     store::update(&mut tx, mailbox_id, id, &name, parent_id, is_subscribed, modseq).await.map_err(taken)?;
+    for other in others {
+        store::update(&mut tx, mailbox_id, other.id, &other.name, other.parent_id, true, modseq).await?;
+        note(&mut tx, ctx, mailbox_id, other.id, modseq).await?;
+    }
     finish(mail, tx, ctx, mailbox_id, id, modseq).await
 }
 
@@ -160,9 +174,10 @@ pub async fn delete_if(
     effect::settle(&mut tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
     let size_bytes = gone.iter().map(|message| message.size_bytes).sum();
     // RFC 9051 §6.3.7: its name stays what it is, subscribed to or not.
-    unsubscribe_gone(&mut tx, mailbox_id, &folder.path).await?;
+    unsubscribe_gone(&mut tx, mailbox_id, std::slice::from_ref(&folder.path)).await?;
     let subscribed_path = folder.is_subscribed.then_some(folder.path.as_str());
     store::mark_deleted(&mut tx, mailbox_id, id, subscribed_path, modseq, now).await?;
+    store::forget_gone(&mut tx, mailbox_id, MAX_NAMES).await?;
     note(&mut tx, ctx, mailbox_id, id, modseq).await?;
     quota::discard(&mut tx, ctx, mailbox_id, size_bytes).await?;
     mail.commit(tx, mailbox_id).await?;
@@ -176,6 +191,31 @@ async fn open(ctx: &Ctx, mailbox_id: MailboxId) -> Result<(TenantTx, Tree, i64),
     ensure_inbox(&mut tx, ctx, mailbox_id).await?;
     let tree = Tree::new(store::list(&mut tx, mailbox_id).await?);
     Ok((tx, tree, modseq))
+}
+
+/// Takes the names that a folder and all below it get with a path from deleted folders, and those that they had: whether the folder's new one was
+/// subscribed to, and which of those below are to be subscribed to for theirs.
+async fn take_names<'a>(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    tree: &'a Tree,
+    old: &Folder,
+    path: &str,
+) -> Result<(bool, Vec<&'a Folder>), Error> {
+    let moves = path != old.path;
+    let of_it = |folder: &Folder| {
+        folder.id == old.id || (moves && tree.way_up(folder.id).any(|above| above.id == old.id))
+    };
+    let mut named: BTreeMap<String, &'a Folder> = BTreeMap::new();
+    for folder in tree.all().filter(|folder| of_it(folder)) {
+        let below = folder.path.strip_prefix(&old.path).unwrap_or_default();
+        named.insert(format!("{path}{below}"), folder);
+    }
+    let had = named.values().map(|folder| folder.path.clone());
+    let names: Vec<String> = named.keys().cloned().chain(had).collect();
+    let were = unsubscribe_gone(tx, mailbox_id, &names).await?;
+    named.retain(|name, folder| folder.id != old.id && were.contains(name) && !folder.is_subscribed);
+    Ok((were.contains(path), named.into_values().collect()))
 }
 
 /// Notes that something about a folder is another way now, and answers with what it is.

@@ -1,4 +1,5 @@
-//! Names of folders that were deleted: each stays subscribed to until somebody says otherwise, or another folder has it (RFC 9051 §6.3.7).
+//! Names of folders that were deleted: each stays subscribed to until somebody says otherwise, another folder has it (RFC 9051 §6.3.7), or many others were
+//! deleted since.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +8,10 @@ use tenancy::{Action, Ctx};
 
 use super::store;
 use crate::Error;
+
+/// How many such names a mailbox has at most: where one more folder is deleted, the name of the one that was deleted first is forgotten. Clients subscribe
+/// to every folder that they make, so those that make and delete folders for ever would leave names for ever.
+pub const MAX_NAMES: u64 = 1_000;
 
 /// Those that are subscribed to, as [`Folder::path`](super::Folder::path) had them. There may be a folder of such a name that was put back: then what that
 /// says counts. A mailbox that is not there has none.
@@ -26,7 +31,7 @@ pub async fn subscribed(ctx: &Ctx, mailbox_id: MailboxId) -> Result<BTreeSet<Str
 pub async fn unsubscribe(ctx: &Ctx, mailbox_id: MailboxId, path: &str) -> Result<bool, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
-    let was_subscribed = store::unsubscribe_gone(&mut tx, mailbox_id, path).await?;
+    let were = store::unsubscribe_gone(&mut tx, mailbox_id, &[path.to_owned()]).await?;
     tx.commit().await?;
-    Ok(was_subscribed)
+    Ok(!were.is_empty())
 }

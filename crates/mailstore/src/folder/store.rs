@@ -124,7 +124,7 @@ fn uid_validity_at(now: DateTime<Utc>) -> i64 {
 
 /// What folders a locked mailbox has had.
 pub(crate) struct Known {
-    /// How many are there or were deleted not long ago.
+    /// How many are there, or were deleted not long ago and left no name.
     pub(crate) count: u64,
     /// The UID validity of the next one: higher than that of any before.
     pub(crate) next_uid_validity: i64,
@@ -137,7 +137,7 @@ pub(crate) async fn known(
 ) -> Result<Known, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        r#"select count(*) as "count!", greatest($3, max(uid_validity) + 1) as "next!" from folders
+        r#"select count(*) filter (where deleted_at is null or subscribed_path is null) as "count!", greatest($3, max(uid_validity) + 1) as "next!" from folders
            where tenant_id = $1 and mailbox_id = $2"#,
         tenant_id,
         mailbox_id.uuid(),
@@ -177,21 +177,25 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Puts a folder that was deleted back; whether it was known as that. Where another one had its name since, its UIDs are others'.
+/// Puts a folder that was deleted back, if it was known as that: whether its name was subscribed to, so that it did not count. Where another one had its
+/// name since, its UIDs are others'.
 pub(crate) async fn put_back(
     tx: &mut TenantTx,
     (mailbox_id, id): (MailboxId, FolderId),
     new: &NewFolder,
     next_uid_validity: i64,
     modseq: i64,
-) -> Result<bool, Error> {
+) -> Result<Option<bool>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!(
-        "update folders set deleted_at = null, subscribed_path = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
+    let had_name = sqlx::query_scalar!(
+        r#"update folders set deleted_at = null, subscribed_path = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
            uid_validity = case when exists (
              select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
                and later.name = $5 and later.uid_validity > folders.uid_validity) then $8 else uid_validity end
-         where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is not null",
+         from (select subscribed_path is not null as had_name from folders
+               where tenant_id = $1 and mailbox_id = $2 and id = $3) as old
+         where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is not null
+         returning old.had_name as "had_name!""#,
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -202,9 +206,9 @@ pub(crate) async fn put_back(
         next_uid_validity,
         modseq,
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(had_name)
 }
 
 pub(super) async fn update(
@@ -258,6 +262,27 @@ pub(super) async fn mark_deleted(
     Ok(())
 }
 
+/// Forgets the paths of a locked mailbox's deleted folders that are subscribed to, but for so many that were deleted last.
+pub(super) async fn forget_gone(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    max_names: u64,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update folders set subscribed_path = null where tenant_id = $1 and mailbox_id = $2 and id in (
+           select id from folders
+           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path is not null
+           order by deleted_at desc, highest_modseq desc offset $3)",
+        tenant_id,
+        mailbox_id.uuid(),
+        to_column(max_names),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The paths of deleted folders that are subscribed to.
 pub(super) async fn gone_subscribed(
     tx: &mut TenantTx,
@@ -266,7 +291,7 @@ pub(super) async fn gone_subscribed(
     let tenant_id = tx.tenant_id().uuid();
     let paths = sqlx::query_scalar!(
         r#"select subscribed_path as "path!" from folders
-           where tenant_id = $1 and mailbox_id = $2 and subscribed_path is not null"#,
+           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path is not null"#,
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -275,22 +300,24 @@ pub(super) async fn gone_subscribed(
     Ok(paths.into_iter().collect())
 }
 
-/// Unsubscribes from the path of deleted folders; whether it was subscribed to.
+/// Unsubscribes from paths of deleted folders; which of them were subscribed to.
 pub(super) async fn unsubscribe_gone(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
-    path: &str,
-) -> Result<bool, Error> {
+    paths: &[String],
+) -> Result<BTreeSet<String>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!(
-        "update folders set subscribed_path = null where tenant_id = $1 and mailbox_id = $2 and subscribed_path = $3",
+    let were = sqlx::query_scalar!(
+        r#"update folders set subscribed_path = null from unnest($3::text[]) as wanted (path)
+           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path = wanted.path
+           returning wanted.path as "path!""#,
         tenant_id,
         mailbox_id.uuid(),
-        path,
+        paths,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(were.into_iter().collect())
 }
 
 /// A folder that is locked.

@@ -44,6 +44,22 @@ pub(super) async fn previews(tx: &mut TenantTx, bodies: &[Uuid]) -> Result<BTree
     Ok(rows.into_iter().map(|row| (row.blob_id, row.preview)).collect())
 }
 
+/// Whether anything is kept of each of some bodies' messages.
+pub(super) async fn are_kept(tx: &mut TenantTx, bodies: &[Uuid]) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"select not exists (
+             select from unnest($2::uuid[]) as wanted (blob_id)
+             where not exists (select from message_outlines kept
+                               where kept.tenant_id = $1 and kept.blob_id = wanted.blob_id and kept.version = $3)) as "are_kept!""#,
+        tenant_id,
+        bodies,
+        VERSION,
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}
+
 /// Keeps what is told of a body's messages, if the body is still there.
 pub(super) async fn keep(tx: &mut TenantTx, blob_id: Uuid, columns: &Columns) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();

@@ -152,7 +152,12 @@ impl Folders {
             NewFolder { parent_id, name: folder.name.clone(), role, is_subscribed: folder.is_subscribed };
         if let Some(id) = id {
             let at = (self.mailbox_id, id);
-            if folder::store::put_back(tx, at, &new, self.next_uid_validity, self.modseq).await? {
+            let put_back = folder::store::put_back(tx, at, &new, self.next_uid_validity, self.modseq).await?;
+            if let Some(did_not_count) = put_back {
+                if did_not_count && self.count >= MAX_FOLDERS {
+                    return Err(folder::too_many());
+                }
+                self.count += u64::from(did_not_count);
                 self.next_uid_validity += 1;
                 return Ok(self.learn(id, new));
             }

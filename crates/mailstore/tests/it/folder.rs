@@ -236,11 +236,91 @@ async fn a_name_stays_subscribed_to_until_somebody_says_otherwise() {
     let bran = made(&bench, ada, "Bran", None).await;
     delete(bran.id).await;
     assert_eq!(left().await, ["Bran"]);
+    // A server that does not know of such names puts folders back and leaves them: then the folder says what is subscribed to.
+    let put_back = "update folders set deleted_at = null where subscribed_path = 'Bran'";
+    assert_eq!(in_its_tenant(&bench, put_back).await, 1);
+    assert!(left().await.is_empty() && !folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
+    delete(bran.id).await;
+    assert_eq!(left().await, ["Bran"]);
     assert!(folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
     assert!(!folder::gone::unsubscribe(bench.ctx(), ada, "Bran").await.unwrap());
     later(&bench).await;
     assert!(left().await.is_empty() && !is_known(&bench, bran.id).await);
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn what_comes_along_below_a_folder_takes_the_names_that_were_left_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let left =
+        async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap().into_iter().collect::<Vec<_>>();
+    let delete = async |id: FolderId| folder::delete(&bench.store, bench.ctx(), ada, id).await.unwrap();
+    let subscribed = |is_subscribed| Changed { is_subscribed: Some(is_subscribed), ..Changed::default() };
+    let a = made(&bench, ada, "A", None).await;
+    for name in ["x", "y"] {
+        delete(made(&bench, ada, name, Some(a.id)).await.id).await;
+    }
+    changed(&bench, ada, a.id, subscribed(false)).await.unwrap();
+    delete(a.id).await;
+    assert_eq!(left().await, ["A/x", "A/y"]);
+    let b = made(&bench, ada, "B", None).await;
+    let x = made(&bench, ada, "x", Some(b.id)).await;
+    let z = made(&bench, ada, "z", Some(b.id)).await;
+    for id in [x.id, z.id] {
+        changed(&bench, ada, id, subscribed(false)).await.unwrap();
+    }
+    let before = folder::get(bench.ctx(), ada, x.id).await.unwrap().highest_modseq;
+    changed(&bench, ada, b.id, named("A")).await.unwrap();
+    let x = folder::get(bench.ctx(), ada, x.id).await.unwrap();
+    assert!(x.is_subscribed && x.path == "A/x" && x.highest_modseq > before, "{x:?}");
+    assert!(!folder::get(bench.ctx(), ada, z.id).await.unwrap().is_subscribed, "no such name was left");
+    assert_eq!(left().await, ["A/y"]);
+    changed(&bench, ada, x.id, subscribed(false)).await.unwrap();
+    changed(&bench, ada, b.id, named("C")).await.unwrap();
+    assert_eq!(left().await, ["A/y"], "it was unsubscribed from");
+
+    // Nor does a name come back that a folder had beside one that was put back.
+    let keep = "update folders set deleted_at = now(), subscribed_path = 'C/x' where name = 'y' and deleted_at is not null";
+    assert_eq!(in_its_tenant(&bench, keep).await, 1);
+    changed(&bench, ada, x.id, subscribed(false)).await.unwrap();
+    assert!(left().await.is_empty());
+    assert_eq!(in_its_tenant(&bench, keep).await, 1);
+    changed(&bench, ada, b.id, named("D")).await.unwrap();
+    assert!(left().await.is_empty() && !folder::get(bench.ctx(), ada, x.id).await.unwrap().is_subscribed);
+}
+
+/// Runs a statement as any server of the tenant's could.
+async fn in_its_tenant(bench: &Bench, statement: &'static str) -> u64 {
+    let mut tx = bench.ctx().begin().await.unwrap();
+    let done = sqlx::query(statement).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    done.rows_affected()
+}
+
+#[tokio::test]
+async fn of_names_without_a_folder_the_last_thousand_are_kept_and_none_counts_as_a_folder() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let left = async || folder::gone::subscribed(bench.ctx(), ada).await.unwrap();
+    let new =
+        |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    assert_eq!(paths(&bench, ada).await.len(), 6);
+    // A thousand left their names, and so many did not that there is room for one more folder.
+    let deleted = "insert into folders (tenant_id, mailbox_id, id, name, uid_validity, created_at, deleted_at, subscribed_path)
+        select tenant_id, mailbox_id, gen_random_uuid(), 'n' || n, n, created_at, created_at - (20000 - n) * interval '1 second',
+          case when n <= 1000 then 'n' || n end
+        from folders, generate_series(1, 10993) as n where role = 'drafts'";
+    assert_eq!(in_its_tenant(&bench, deleted).await, 10_993);
+    let last = made(&bench, ada, "Last", None).await;
+    let refused = folder::create(&bench.store, bench.ctx(), ada, new("More")).await;
+    assert!(matches!(refused, Err(Error::TooManyFolders { .. })), "{refused:?}");
+
+    assert_eq!(left().await.len() as u64, folder::gone::MAX_NAMES);
+    folder::delete(&bench.store, bench.ctx(), ada, last.id).await.unwrap();
+    let names = left().await;
+    assert_eq!(names.len() as u64, folder::gone::MAX_NAMES);
+    assert!(names.contains("Last") && names.contains("n2") && !names.contains("n1"));
 }
 
 #[tokio::test]

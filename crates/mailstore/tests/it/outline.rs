@@ -96,6 +96,23 @@ async fn what_messages_are_put_in_order_by_is_made_anew_too() {
 }
 
 #[tokio::test]
+async fn whether_bodies_are_read_for_previews_is_known_before() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for at in 0..3 {
+        bench.stored(ada, format!("Subject: {at}\r\n\r\ntext {at}\r\n").as_bytes()).await;
+    }
+    let folder = inbox(&bench, ada).await.id;
+    let rows = view::rows(bench.ctx(), ada, folder, &[1..=3], None).await.unwrap();
+    let rows: Vec<&view::Row> = rows.iter().collect();
+    let are_kept = async |rows: &[&view::Row]| view::previews_are_kept(bench.ctx(), ada, rows).await.unwrap();
+    assert!(are_kept(&rows).await && are_kept(&[]).await);
+    let other = "update message_outlines set version = version - 1 where parsed ->> 'subject' = '1'";
+    assert_eq!(execute(&bench, other).await, 1);
+    assert!(!are_kept(&rows).await && are_kept(&rows[..1]).await && !are_kept(&rows[1..2]).await);
+}
+
+#[tokio::test]
 async fn a_body_that_moves_while_it_is_looked_for_is_found() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
