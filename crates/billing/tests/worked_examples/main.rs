@@ -1,4 +1,4 @@
-//! Other billing systems' worked examples, run through the rating core as the product goes
+//! Other billing systems' worked examples, and our own beside them, run through the rating core as the product goes
 //! through it: terms and an event log in, the document of each boundary out.
 //!
 //! `WORKED_EXAMPLES` names another file in the same format. A case is dispatched on the keys that its kind must have
@@ -62,19 +62,27 @@ fn verdict(case: &Case) -> (String, Count) {
     }
 }
 
-/// Other systems' cases, and how many of them match, counter-examples that differ as expected included.
-const FILES: [(&str, usize); 1] = [("tests/data/worked_examples.json", 50)];
+/// Our own cases, with those that must fail, and other systems'; and how many of them match, counter-examples that
+/// differ as expected included.
+const FILES: [(&str, usize); 2] =
+    [("tests/worked_examples/own.json", 95), ("tests/data/worked_examples.json", 50)];
 
-/// Whether a file has as many matches as it must, and nothing that fails.
+/// Whether a file has as many matches as it must, and nothing that fails. What it lists under `must_fail` has to.
 fn run(file: &Path, least: usize) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("reading {}: {e}", file.display()));
     let all: Value =
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("parsing {}: {e}", file.display()));
     let cases = all["cases"].as_array().unwrap_or_else(|| panic!("{} has no cases", file.display()));
+    let must_fail = all["must_fail"].as_array().into_iter().flatten();
     let mut counts = Vec::new();
-    for (index, value) in cases.iter().enumerate() {
+    for (index, value) in cases.iter().chain(must_fail).enumerate() {
         let id = value["id"].as_str().map_or_else(|| format!("case {index}"), str::to_owned);
         let (line, count) = verdict(&Case::new(value));
+        let (line, count) = match count {
+            count if index < cases.len() => (line, count),
+            Count::Failed => (format!("fails as it must: {line}"), Count::Passed),
+            Count::Passed | Count::NotApplicable => (format!("does not fail: {line}"), Count::Failed),
+        };
         println!("{id}: {line}");
         counts.push(count);
     }
