@@ -5,7 +5,7 @@
 //! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
 //!
 //! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`storage()`]),
-//! amounts off ([`split`], [`AmountOff`]), prices that are paid in parts ([`Instalment`]), and the tax of a whole document
+//! amounts off ([`Discount`], [`split`]), prices that are paid in parts ([`Instalment`]), and the tax of a whole document
 //! ([`totals`], [`treatment`], [`TaxHistory`]).
 
 mod calendar;
@@ -29,7 +29,7 @@ mod timeline;
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
-pub use discount::{AmountOff, Discount, Off, Rate, split};
+pub use discount::{Discount, Off, Rate, split};
 pub use document::{Boundary, CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::Instalment;

@@ -1,19 +1,20 @@
 //! An account as the product keeps it: terms, an event log, and a document at each boundary.
 
 use billing::rating::{
-    CycleState, Interval, Line, Log, PaymentSchedule, RemovalPolicy, Segment, Share, Span, SuspensionPolicy,
-    Tariff, Terms, Timeline, UnitPrice, document,
+    Billed, CycleState, Discount, Interval, Line, Log, Off, PaymentSchedule, RemovalPolicy, Segment, Share,
+    Span, Step, SuspensionPolicy, Tariff, Terms, Timeline, UnitPrice, document, steps_of_changes,
 };
-use billing::rating::{Step, steps_of_changes};
-use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use kernel::Currency;
 
-use crate::case::ComputedLine;
+use crate::comparison::ComputedLine;
 
+#[derive(Clone)]
 pub(crate) struct Account {
-    pub(crate) currency: Currency,
+    currency: Currency,
     segments: Vec<Segment>,
+    off: UnitPrice,
     pub(crate) cycles: Vec<CycleState>,
     last: Option<NaiveDate>,
 }
@@ -27,7 +28,7 @@ impl Account {
         let payment = PaymentSchedule::AtOnce;
         let terms = Terms { tariff, interval, payment, anchor, term: interval, removal, suspension };
         let segments = vec![Segment { from: starts_on, terms: Some(terms) }];
-        Ok(Self { currency, segments, cycles: Vec::new(), last: None })
+        Ok(Self { currency, segments, off: UnitPrice::ZERO, cycles: Vec::new(), last: None })
     }
 
     pub(crate) fn priced(mut self, unit_price: UnitPrice, currency: Currency) -> Self {
@@ -36,6 +37,11 @@ impl Account {
             terms.tariff = Tariff::Flat(unit_price);
         }
         self
+    }
+
+    /// With an amount off each cycle.
+    pub(crate) fn discounted(self, off: UnitPrice) -> Self {
+        Self { off, ..self }
     }
 
     /// With a removal policy of its own.
@@ -77,7 +83,8 @@ impl Account {
     }
 
     fn timeline(&self) -> Timeline {
-        Timeline::new(self.currency, self.segments.clone())
+        let off = Discount { off: Off::Amount(self.off), from: self.starts_on(), until: None };
+        Timeline::new(self.currency, self.segments.clone()).discounted(vec![off])
     }
 
     fn next(&self) -> Result<Option<NaiveDate>, String> {
@@ -104,6 +111,19 @@ impl Account {
     pub(crate) fn bill_until(&mut self, last: NaiveDate, log: &Log) -> Result<Vec<Line>, String> {
         let mut lines = Vec::new();
         while self.next()?.is_some_and(|next| next <= last) {
+            lines.extend(self.bill_next(log)?);
+        }
+        Ok(lines)
+    }
+
+    /// The documents of as many boundaries as have so many lines together, or fewer if nothing more comes.
+    pub(crate) fn bill_lines(&mut self, count: usize, log: &Log) -> Result<Vec<Line>, String> {
+        let mut lines = Vec::new();
+        // Long cycles have a document each month, and a line on the first.
+        for _ in 0..(count + 1) * 40 {
+            if lines.len() >= count {
+                break;
+            }
             lines.extend(self.bill_next(log)?);
         }
         Ok(lines)
@@ -139,15 +159,19 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
 
 /// So many units, held since long before the account starts, until a day, which is not included.
 pub(crate) fn units(quantity: i64, starts_on: NaiveDate, until: Option<NaiveDate>) -> Log {
-    if until.is_some_and(|until| until <= starts_on) {
-        return Log::default();
+    match until {
+        Some(until) if until <= starts_on => Log::default(),
+        Some(until) => requantified(quantity, starts_on, 0, until),
+        None => requantified(quantity, starts_on, quantity, starts_on),
     }
+}
+
+/// As [`units`], and another number of them from a day on.
+pub(crate) fn requantified(old: i64, starts_on: NaiveDate, new: i64, from: NaiveDate) -> Log {
     // A unit counts on the day on which it is removed.
-    let removed = until.map(|until| (midnight(until) - TimeDelta::hours(12), -quantity));
-    let seats = steps_of_changes(
-        [(midnight(starts_on) - TimeDelta::days(1000), quantity)].into_iter().chain(removed),
-    );
-    Log { seats, committed: Vec::new() }
+    let at = if new < old { midnight(from) - TimeDelta::hours(12) } else { midnight(from) };
+    let changes = [(midnight(starts_on) - TimeDelta::days(1000), old), (at, new - old)];
+    Log { seats: steps_of_changes(changes), committed: Vec::new() }
 }
 
 /// What changes by the day make, in the order given.
@@ -158,18 +182,6 @@ pub(crate) fn changed(changes: &[(NaiveDate, i64)]) -> Log {
         Step { at: midnight(*day) + TimeDelta::microseconds(index), level }
     });
     Log { seats: steps.collect(), committed: Vec::new() }
-}
-
-/// A date on a day of the month: in the start's month, or whole intervals before where that is too short.
-pub(crate) fn anchor(start: NaiveDate, day: u32, interval: Interval) -> Result<NaiveDate, String> {
-    use chrono::Datelike as _;
-    let Interval::Months(months) = interval else {
-        return Err("an anchor day needs an interval of months".into());
-    };
-    let mut months_before = (0_u32..12).filter_map(|n| n.checked_mul(months)).map(Months::new);
-    months_before
-        .find_map(|before| start.with_day(1)?.checked_sub_months(before)?.with_day(day))
-        .ok_or_else(|| format!("no cycle begins on day {day}"))
 }
 
 /// The units that a cycle was charged for on a day.
@@ -190,14 +202,16 @@ pub(crate) fn share(state: &CycleState) -> Share {
     Share::new(unit_days.into(), state.cycle.whole.days().into())
 }
 
-pub(crate) fn sum(lines: &[Line]) -> i64 {
-    lines.iter().map(|line| line.charge.amount_minor).sum()
+pub(crate) fn computed(lines: &[Line]) -> Vec<ComputedLine> {
+    lines.iter().map(ComputedLine::of).collect()
 }
 
-pub(crate) fn computed(lines: &[Line]) -> Vec<ComputedLine> {
-    let computed = |line: &Line| ComputedLine {
-        period: Some(line.charge.period),
-        amount_minor: line.charge.amount_minor,
-    };
-    lines.iter().map(computed).collect()
+/// What was billed of a cycle before, as a line.
+pub(crate) fn line_of(billed: &Billed) -> ComputedLine {
+    ComputedLine {
+        period: Some(billed.period),
+        quantity: Some(billed.quantity.abs()),
+        is_credit: billed.quantity < 0,
+        amount_minor: billed.amount_minor,
+    }
 }

@@ -1,36 +1,92 @@
-//! One case, read tolerantly, and the comparison of what was computed with what it expects.
+//! One case: its inputs, by whichever of their names, and its convention.
 
-use std::collections::BTreeSet;
-use std::fmt::{Debug, Display};
+use std::collections::BTreeMap;
 
 use billing::rating::{Interval, Share, Span, UnitPrice};
-use chrono::{DateTime, NaiveDate, NaiveTime};
-use kernel::{Currency, Money};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use kernel::Currency;
 use serde_json::Value;
+
+use crate::dates::{self, Dates, Moment};
+use crate::decimal;
 
 /// How a case came out.
 pub(crate) enum Outcome {
     Match,
     Differs(String),
+    /// What is expected means nothing.
+    Unreadable(String),
     NotApplicable(String),
 }
 
 /// Rates a case, or says why it cannot.
 pub(crate) type Reader = fn(&Case) -> Result<Outcome, String>;
 
+/// Names that other systems, or the same in another case, give to an input.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("annual", "price"),
+    ("bill_day", "anchor_day"),
+    ("billing_day", "anchor_day"),
+    ("cancel_at", "cancel"),
+    ("change_at", "change"),
+    ("created_at", "created"),
+    ("new_annual", "new"),
+    ("new_price", "new"),
+    ("old_annual", "old"),
+    ("old_price", "old"),
+    ("period_days", "days"),
+    ("remaining_days", "remaining"),
+    ("timezone", "tz"),
+    ("unit_price", "unit"),
+    ("unused", "fraction_remaining"),
+];
+
+/// Without what a key says of the form of its value, and whether it says that it is in minor units.
+pub(crate) fn plain(key: &str) -> (&str, bool) {
+    let name = key.strip_suffix("_minor");
+    (name.unwrap_or(key), name.is_some())
+}
+
+/// The name by which an input is asked for, whether it is in minor units, and whether it is in seconds since 1970.
+fn canonical(key: &str) -> (&str, bool, bool) {
+    let (name, is_minor) = plain(key);
+    let (name, is_unix) = name.strip_suffix("_unix").map_or((name, false), |name| (name, true));
+    let synonym = SYNONYMS.iter().find(|(other, _)| *other == name);
+    (synonym.map_or(name, |(_, name)| name), is_minor, is_unix)
+}
+
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    value: &'a Value,
+    is_minor: bool,
+    /// Seconds since 1970.
+    is_unix: bool,
+}
+
 pub(crate) struct Case<'a> {
-    pub(crate) inputs: &'a Value,
+    inputs: BTreeMap<&'a str, Input<'a>>,
     pub(crate) expected: &'a Value,
     pub(crate) usable: &'a str,
-    pub(crate) topic: &'a str,
+    topic: &'a str,
     convention: &'a Value,
     quirk: bool,
 }
 
 impl<'a> Case<'a> {
     pub(crate) fn new(case: &'a Value) -> Self {
+        // What is null is as good as absent.
+        let fields = case["inputs"].as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let (own, others): (Vec<_>, Vec<_>) = fields.partition(|(key, _)| canonical(key).0 == key.as_str());
+        let mut inputs = BTreeMap::new();
+        for (key, value) in own.into_iter().chain(others) {
+            let (name, is_minor, is_unix) = canonical(key);
+            // One that is there twice keeps its own name, by which nobody asks.
+            let name = if inputs.contains_key(name) { key } else { name };
+            inputs.insert(name, Input { value, is_minor, is_unix });
+        }
         Self {
-            inputs: &case["inputs"],
+            inputs,
             expected: &case["expected"],
             usable: case["usable_with_recommended"].as_str().unwrap_or(""),
             topic: case["topic"].as_str().unwrap_or(""),
@@ -40,341 +96,208 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn is_counter_example(&self) -> bool {
-        self.quirk || self.usable.starts_with("counter_example")
+        self.usable.starts_with("counter_example") || (self.usable.is_empty() && self.quirk)
     }
 
-    /// Sorted.
-    pub(crate) fn input_keys(&self) -> Vec<&'a str> {
-        let keys: BTreeSet<&str> =
-            self.inputs.as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
-        keys.into_iter().collect()
+    /// Whether it may need what is not offered.
+    pub(crate) fn is_about_a_policy(&self) -> bool {
+        self.usable == "policy_dependent"
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.inputs.keys().copied()
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.inputs.contains_key(key)
+    }
+
+    /// A convention that has to be followed: that of a counter-example does not.
+    pub(crate) fn asks(&self, name: &str) -> Option<&'a str> {
+        self.convention(name).filter(|_| !self.is_counter_example())
     }
 
     pub(crate) fn convention(&self, name: &str) -> Option<&'a str> {
         self.convention[name].as_str()
     }
 
-    /// Whether the case's periods name their last day instead of the day after it.
-    pub(crate) fn ends_are_inclusive(&self) -> bool {
-        self.convention("interval").is_some_and(|interval| interval.starts_with("inclusive"))
+    /// Whether the topic, the interval or the time of billing has a word, such as calendar or anniversary.
+    pub(crate) fn says(&self, word: &str) -> bool {
+        let inputs =
+            ["interval", "billing_time"].map(|key| self.value(key).and_then(Value::as_str).unwrap_or(""));
+        inputs.iter().chain([&self.topic]).any(|text| text.to_lowercase().contains(word))
+    }
+
+    pub(crate) fn zone(&self) -> Result<Option<Tz>, String> {
+        let zone = self.value("tz").map(|name| name.as_str().and_then(|name| name.parse().ok()));
+        zone.map(|zone| zone.ok_or_else(|| "tz is not a zone".to_owned())).transpose()
+    }
+
+    /// How its dates are meant. That its zone is one was looked at before.
+    pub(crate) fn dates(&self) -> Dates {
+        let ends_are_inclusive = match self.convention("interval") {
+            Some(interval) => interval.starts_with("inclusive") || interval == "closed",
+            None => {
+                let proration = self.convention("proration").unwrap_or("");
+                self.usable.contains("inclusive") || proration.contains("inclusive")
+            }
+        };
+        Dates { zone: self.zone().unwrap_or(None), ends_are_inclusive }
     }
 
     /// Whether local calendar days give what the convention gives. Seconds do where every input is a whole day.
     pub(crate) fn needs_days(&self) -> Result<(), String> {
         match self.convention("proration") {
-            None | Some("per_day" | "none") => Ok(()),
+            None | Some("none" | "daily" | "inclusive_days") => Ok(()),
+            Some(by_day) if by_day.starts_with("per_day") => Ok(()),
             Some("per_second") if !self.has_time_of_day() => Ok(()),
             Some("per_second") => Err("needs proration by the second".into()),
+            Some(_) if self.is_counter_example() => Ok(()),
             Some("fixed_30_day") => Err("needs months of 30 days".into()),
             Some(other) => Err(format!("needs proration {other}")),
         }
     }
 
-    /// As [`Case::needs_days`], and that a stub is divided by the anchor-aligned cycle that contains it.
-    pub(crate) fn needs_enclosing_cycle(&self) -> Result<(), String> {
-        self.needs_days()?;
-        match self.convention("denominator") {
-            None
-            | Some(
-                "enclosing_cycle"
-                | "period_ending_at_next_bill_date"
-                | "period_starting_at_previous_bill_date / period_ending_at_next_bill_date"
-                | "reference period of each stub"
-                // The cycle that contains the start has as many days, where the case says that days will do.
-                | "imagined period starting at the backdated start",
-            ) => Ok(()),
-            Some(other) => Err(format!("needs a denominator of {other}")),
+    /// That what is divided by is the anchor-aligned cycle, which has so many days if that is known.
+    pub(crate) fn needs_whole_cycle(&self, days: Option<i64>) -> Result<(), String> {
+        let Some(denominator) = self.asks("denominator") else { return Ok(()) };
+        let fixed: Option<i64> = denominator.split(' ').next().and_then(|number| number.parse().ok());
+        let names_it = ["bill date", "bill_date", "cycle", "days", "month", "period"]
+            .iter()
+            .any(|word| denominator.contains(word));
+        match fixed {
+            Some(fixed) if days.is_none_or(|days| days == fixed) => Ok(()),
+            None if names_it => Ok(()),
+            _ => Err(format!("needs a denominator of {denominator}")),
         }
     }
 
     fn has_time_of_day(&self) -> bool {
-        fn any(value: &Value) -> bool {
+        fn any(value: &Value, is_unix: bool) -> bool {
             match value {
-                Value::String(text) => moment(text).is_some_and(|(_, time)| time != NaiveTime::MIN),
-                Value::Array(items) => items.iter().any(any),
-                Value::Object(fields) => fields.values().any(any),
-                _ => false,
+                Value::Array(items) => items.iter().any(|item| any(item, is_unix)),
+                Value::Object(fields) => fields.values().any(|field| any(field, is_unix)),
+                Value::Number(_) if !is_unix => false,
+                value => Moment::of(value).is_some_and(Moment::has_time_of_day),
             }
         }
-        any(self.inputs)
+        self.inputs.values().any(|input| any(input.value, input.is_unix))
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.inputs.get(key).map(|input| input.value)
+    }
+
+    fn get<T>(&self, key: &str, what: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T, String> {
+        self.value(key).and_then(read).ok_or_else(|| format!("{key} is not {what}"))
     }
 
     pub(crate) fn text(&self, key: &str) -> Result<&'a str, String> {
-        self.inputs[key].as_str().ok_or_else(|| format!("{key} is not a text"))
+        self.get(key, "a text", Value::as_str)
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Result<&'a [Value], String> {
+        self.get(key, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    /// The items of a list, or the only one.
+    pub(crate) fn items(&self, key: &str) -> &'a [Value] {
+        let value = self.value(key);
+        value.map_or(&[], |value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice))
     }
 
     pub(crate) fn number(&self, key: &str) -> Result<i64, String> {
-        self.inputs[key].as_i64().ok_or_else(|| format!("{key} is not a whole number"))
+        self.get(key, "a whole number", decimal::whole)
+    }
+
+    pub(crate) fn number_or(&self, key: &str, other: i64) -> Result<i64, String> {
+        if self.has(key) { self.number(key) } else { Ok(other) }
+    }
+
+    pub(crate) fn moment(&self, key: &str) -> Result<Moment, String> {
+        self.get(key, "a date", Moment::of)
     }
 
     pub(crate) fn date(&self, key: &str) -> Result<NaiveDate, String> {
-        date_in(&self.inputs[key]).ok_or_else(|| format!("{key} is not a date"))
+        self.get(key, "a date", |value| self.dates().day(value))
     }
 
-    /// `None` where the case says null.
-    pub(crate) fn optional_date(&self, key: &str) -> Result<Option<NaiveDate>, String> {
-        if self.inputs[key].is_null() { Ok(None) } else { self.date(key).map(Some) }
+    /// The day after the last, of what ends a period.
+    pub(crate) fn end(&self, key: &str) -> Result<NaiveDate, String> {
+        self.get(key, "a date", |value| self.dates().end(value))
     }
 
     pub(crate) fn span(&self, key: &str) -> Result<Span, String> {
-        span_in(&self.inputs[key], self.ends_are_inclusive()).ok_or_else(|| format!("{key} is not a period"))
+        self.get(key, "a period", |value| self.dates().span(value))
     }
 
+    /// One of two decimals where the case names none.
     pub(crate) fn currency(&self) -> Result<Currency, String> {
-        self.text("currency")?.parse().map_err(|e| format!("currency: {e}"))
+        let code = if self.has("currency") { self.text("currency")? } else { "EUR" };
+        code.to_uppercase().parse().map_err(|e| format!("currency: {e}"))
     }
 
-    /// A price from a decimal text, or from whole minor units where the key says so.
     pub(crate) fn price(&self, key: &str) -> Result<UnitPrice, String> {
-        price_in(&self.inputs[key], key.ends_with("_minor"), self.currency()?)
-            .ok_or_else(|| format!("{key} is not a price"))
+        self.price_of(key, self.value(key).unwrap_or(&Value::Null))
     }
 
-    /// Numerator and denominator as they are written, such as 15/30.
-    pub(crate) fn fraction(&self, key: &str) -> Result<(u64, u64), String> {
-        fraction(self.text(key)?).ok_or_else(|| format!("{key} is not a fraction"))
+    /// Of an item of a list under a key.
+    pub(crate) fn price_of(&self, key: &str, value: &Value) -> Result<UnitPrice, String> {
+        let is_minor = self.inputs.get(key).is_some_and(|input| input.is_minor);
+        decimal::price(value, is_minor, self.currency()?).ok_or_else(|| format!("{key} is not a price"))
     }
 
-    pub(crate) fn interval(&self, key: &str) -> Result<Interval, String> {
+    /// In minor units.
+    pub(crate) fn amount(&self, key: &str) -> Result<i64, String> {
+        self.amount_of(key, self.value(key).unwrap_or(&Value::Null))
+    }
+
+    /// Of an item of a list under a key.
+    pub(crate) fn amount_of(&self, key: &str, value: &Value) -> Result<i64, String> {
+        let is_minor = self.inputs.get(key).is_some_and(|input| input.is_minor);
+        decimal::amount(value, is_minor, self.currency()?).ok_or_else(|| format!("{key} is not an amount"))
+    }
+
+    pub(crate) fn share(&self, key: &str) -> Result<Share, String> {
+        self.get(key, "a fraction", decimal::fraction)
+    }
+
+    /// A month where the case names none.
+    pub(crate) fn interval(&self) -> Result<Interval, String> {
+        if self.has("interval") { self.interval_of("interval") } else { Ok(Interval::MONTH) }
+    }
+
+    pub(crate) fn interval_of(&self, key: &str) -> Result<Interval, String> {
         let text = self.text(key)?;
-        interval(text).ok_or_else(|| format!("an interval of {text} is not offered"))
+        dates::interval(text).ok_or_else(|| format!("an interval of {text} is not offered"))
     }
 
-    /// The day of the month, 1 to 31.
-    pub(crate) fn anchor_day(&self) -> Result<u32, String> {
-        let day = &self.inputs["anchor_day"];
-        if day.as_str().is_some_and(|text| text.contains("->")) {
+    /// As it is told: a number, `31`, `31st`, `last`, `monday`.
+    pub(crate) fn anchor_day(&self) -> Result<String, String> {
+        let day = self
+            .value("anchor_day")
+            .map(|day| day.as_str().map_or_else(|| day.to_string(), str::to_lowercase));
+        let day = day.ok_or("the case names no anchor_day")?;
+        if day.contains("->") || day.contains('→') {
             return Err("needs a bill day that can be moved".into());
         }
-        let number = day.as_u64().or_else(|| day.as_str()?.parse().ok()).and_then(|n| u32::try_from(n).ok());
-        number.ok_or_else(|| "anchor_day is not a day of the month".into())
-    }
-}
-
-pub(crate) fn price_in(value: &Value, is_minor: bool, currency: Currency) -> Option<UnitPrice> {
-    if is_minor {
-        let shown = Money::new(value.as_i64()?, currency).to_string();
-        return shown.split(' ').next()?.parse().ok();
-    }
-    match value {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.to_string().parse().ok(),
-        _ => None,
-    }
-}
-
-/// Whole minor units of a decimal text; `None` when it has digits below them.
-fn minor_of(text: &str, currency: Currency) -> Option<i64> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-    let places = currency.exponent() as usize;
-    let (kept, below) = decimals.split_at(decimals.len().min(places));
-    if below.bytes().any(|b| b != b'0') {
-        return None;
-    }
-    format!("{whole}{kept:0<places$}").parse::<i64>().ok().map(|minor| sign * minor)
-}
-
-pub(crate) fn interval(text: &str) -> Option<Interval> {
-    let (count, unit) = match text.split_once(' ') {
-        Some((count, unit)) => (count.parse().ok()?, unit),
-        None => (1_u32, text),
-    };
-    match unit.trim_end_matches('s') {
-        "day" => Some(Interval::Days(count)),
-        "week" => Some(Interval::Days(count.checked_mul(7)?)),
-        "month" => Some(Interval::Months(count)),
-        "quarter" => Some(Interval::Months(count.checked_mul(3)?)),
-        "year" => Some(Interval::Months(count.checked_mul(12)?)),
-        _ => None,
-    }
-}
-
-/// A date, or an instant in UTC or with an offset, as date and time of day as they are written.
-pub(crate) fn moment(text: &str) -> Option<(NaiveDate, NaiveTime)> {
-    let text = text.split(" (").next()?.trim();
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Some((date, NaiveTime::MIN));
-    }
-    let with_seconds = DateTime::parse_from_rfc3339(text);
-    let local = with_seconds.or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z")).ok()?;
-    Some((local.date_naive(), local.time()))
-}
-
-pub(crate) fn date_in(value: &Value) -> Option<NaiveDate> {
-    moment(value.as_str()?).map(|(date, _)| date)
-}
-
-pub(crate) fn span_in(value: &Value, end_is_inclusive: bool) -> Option<Span> {
-    let [start, end] = value.as_array()?.as_slice() else { return None };
-    let end = date_in(end)?;
-    Span::new(date_in(start)?, if end_is_inclusive { end.succ_opt()? } else { end })
-}
-
-pub(crate) fn fraction(text: &str) -> Option<(u64, u64)> {
-    let (numer, denom) = text.split_once('/')?;
-    let (numer, denom) = (numer.trim().parse().ok()?, denom.trim().parse().ok()?);
-    (denom > 0).then_some((numer, denom))
-}
-
-/// A line that the core made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ComputedLine {
-    pub(crate) period: Option<Span>,
-    pub(crate) amount_minor: i64,
-}
-
-/// Compares what was computed with every key that a case expects something of.
-pub(crate) struct Comparison<'a> {
-    expected: &'a Value,
-    ends_are_inclusive: bool,
-    compared: BTreeSet<String>,
-    differences: Vec<String>,
-}
-
-impl<'a> Comparison<'a> {
-    pub(crate) fn of(case: &Case<'a>) -> Self {
-        Self {
-            expected: case.expected,
-            ends_are_inclusive: case.ends_are_inclusive(),
-            compared: BTreeSet::new(),
-            differences: Vec::new(),
-        }
+        Ok(day)
     }
 
-    /// The value expected under a key, which counts as compared from then on.
-    fn take(&mut self, key: &str) -> Option<&'a Value> {
-        let value = self.expected.get(key)?;
-        self.compared.insert(key.to_owned());
-        Some(value)
-    }
-
-    pub(crate) fn expects(&self, key: &str) -> bool {
-        self.expected.get(key).is_some()
-    }
-
-    /// How many items are expected under a key.
-    pub(crate) fn count_of(&self, key: &str) -> usize {
-        self.expected[key].as_array().map_or(0, Vec::len)
-    }
-
-    pub(crate) fn differs(&mut self, key: &str, expected: impl Debug, computed: impl Debug) {
-        self.differences.push(format!("{key}: expected {expected:?}, computed {computed:?}"));
-    }
-
-    /// Compares under `key`, if it is expected, what `read` makes of the expectation.
-    pub(crate) fn equal<T: PartialEq + Debug>(
-        &mut self,
-        key: &str,
-        read: impl Fn(&Value) -> Option<T>,
-        computed: T,
-    ) {
-        if let Some(value) = self.take(key)
-            && read(value).as_ref() != Some(&computed)
-        {
-            self.differs(key, value.to_string(), computed);
-        }
-    }
-
-    pub(crate) fn spans(&mut self, key: &str, computed: &[Span]) {
-        let inclusive = self.ends_are_inclusive;
-        self.equal(
-            key,
-            |value| value.as_array()?.iter().map(|span| span_in(span, inclusive)).collect(),
-            computed.to_vec(),
-        );
-    }
-
-    pub(crate) fn span(&mut self, key: &str, computed: Span) {
-        let inclusive = self.ends_are_inclusive;
-        self.equal(key, |value| span_in(value, inclusive), computed);
-    }
-
-    /// A text such as `22/30`, as a number.
-    pub(crate) fn share(&mut self, key: &str, computed: Share) {
-        self.equal(key, share_in, computed);
-    }
-
-    pub(crate) fn shares(&mut self, key: &str, computed: Vec<Share>) {
-        self.equal(key, |value| value.as_array()?.iter().map(share_in).collect(), computed);
-    }
-
-    /// A decimal text, to as many digits as it has.
-    pub(crate) fn decimal(&mut self, key: &str, computed: Share) {
-        let Some(value) = self.take(key) else { return };
-        let text = value.as_str().unwrap_or_default();
-        let digits = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-        let unit = 10_i128.pow(u32::try_from(digits).unwrap_or(0).min(18));
-        let (numer, denom) = (*computed.numer() * unit * 2 + *computed.denom(), *computed.denom() * 2);
-        let shown = numer.div_euclid(denom);
-        if text.replace('.', "").parse::<i128>() != Ok(shown) {
-            self.differs(key, text, computed);
-        }
-    }
-
-    /// An amount: whole minor units where the key or the value says so, else a decimal text.
-    pub(crate) fn amount(&mut self, key: &str, currency: Currency, computed: i64) {
-        self.equal(key, |value| amount_in(value, currency), computed);
-    }
-
-    pub(crate) fn amounts(&mut self, key: &str, currency: Currency, computed: &[i64]) {
-        self.equal(
-            key,
-            |value| value.as_array()?.iter().map(|item| amount_in(item, currency)).collect(),
-            computed.to_vec(),
-        );
-    }
-
-    /// Lines in any order: each expected one is one of those computed, with the same amount and, where it names a
-    /// period, the same period; and none is left over.
-    pub(crate) fn lines(&mut self, currency: Currency, computed: &[ComputedLine]) {
-        let Some(value) = self.take("lines") else { return };
-        let mut left = computed.to_vec();
-        for line in value.as_array().into_iter().flatten() {
-            let amount =
-                line.get("amount_minor").or_else(|| line.get("amount")).and_then(|v| amount_in(v, currency));
-            let period = line.get("period").map(|period| span_in(period, self.ends_are_inclusive));
-            let same = |found: &ComputedLine| {
-                Some(found.amount_minor) == amount
-                    && period.is_none_or(|period| period.is_some() && period == found.period)
-            };
-            match left.iter().position(same) {
-                Some(at) => drop(left.remove(at)),
-                None => return self.differs("lines", line.to_string(), computed),
-            }
-        }
-        if !left.is_empty() {
-            self.differs("lines", value.to_string(), computed);
-        }
-    }
-
-    /// Looks at an expectation in a way of its own.
-    pub(crate) fn check(&mut self, key: &str, computed: impl Display, holds: impl Fn(&Value) -> bool) {
-        if let Some(value) = self.take(key)
-            && !holds(value)
-        {
-            self.differences.push(format!("{key}: expected {value}, computed {computed}"));
-        }
-    }
-
-    /// A match only if every key was compared.
-    pub(crate) fn outcome(self) -> Outcome {
-        let keys = self.expected.as_object().into_iter().flatten().map(|(key, _)| key.clone());
-        let unread: Vec<String> = keys.filter(|key| key != "note" && !self.compared.contains(key)).collect();
-        match (self.differences.is_empty(), unread.is_empty()) {
-            (false, _) => Outcome::Differs(self.differences.join("; ")),
-            (true, true) if !self.compared.is_empty() => Outcome::Match,
-            (true, true) => Outcome::NotApplicable("the case expects nothing".into()),
-            (true, false) => Outcome::NotApplicable(format!("no reader for expected {}", unread.join(","))),
+    /// The events, which have no other keys than these.
+    pub(crate) fn events(&self, keys: &[&str]) -> Result<&'a [Value], String> {
+        let events = if self.has("events") { self.list("events")? } else { &[] };
+        let unread = |event: &'a Value| {
+            event.as_object().into_iter().flatten().find(|(key, _)| !keys.contains(&plain(key).0))
+        };
+        match events.iter().find_map(unread) {
+            Some((key, _)) => Err(format!("no reader for events with {key}")),
+            None => Ok(events),
         }
     }
 }
 
-fn share_in(value: &Value) -> Option<Share> {
-    let (numer, denom) = fraction(value.as_str()?)?;
-    Some(Share::new(i128::from(numer), i128::from(denom)))
-}
-
-fn amount_in(value: &Value, currency: Currency) -> Option<i64> {
-    value.as_i64().or_else(|| minor_of(value.as_str()?, currency))
+/// What an object has under a name, in minor units or not.
+pub(crate) fn field<'a>(object: &'a Value, name: &str) -> Option<(&'a Value, bool)> {
+    object.as_object()?.iter().find(|(key, _)| plain(key).0 == name).map(|(key, value)| (value, plain(key).1))
 }

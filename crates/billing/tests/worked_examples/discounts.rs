@@ -1,47 +1,48 @@
 //! An amount off, split over items, of which one is removed.
 
-use billing::rating::{AmountOff, split};
-use serde_json::Value;
+use billing::rating::{UnitPrice, split};
 
-use crate::case::{Case, Comparison, Outcome, Reader};
-use crate::plan_changes::{charge, credit, cycle_of_fraction};
+use crate::case::{Case, Outcome, plain};
+use crate::comparison::Comparison;
+use crate::decimal;
+use crate::kind::Kind;
+use crate::part::{PART, Part};
 
-pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
-    Some(match keys {
-        [
-            "coupon_minor",
-            "currency",
-            "fraction_remaining",
-            "interval",
-            "items_minor",
-            "remove_item_minor",
-        ] => over_items,
-        _ => return None,
-    })
-}
+pub(crate) const KINDS: &[Kind] = &[Kind {
+    needs: &[&[&["coupon", "items", "remove_item"]], PART],
+    takes: &["interval"],
+    read: over_items,
+}];
 
 fn over_items(case: &Case) -> Result<Outcome, String> {
-    case.needs_enclosing_cycle()?;
-    let currency = case.currency()?;
-    let items = case.inputs["items_minor"].as_array().ok_or("items_minor is not a list")?;
-    let items: Option<Vec<i64>> = items.iter().map(Value::as_i64).collect();
-    let items = items.ok_or("an item is not an amount")?;
-    let discounts = split(case.number("coupon_minor")?, &items);
-    let removed = case.number("remove_item_minor")?;
+    let (part, currency) = (Part::of(case)?, case.currency()?);
+    let items: Result<Vec<i64>, String> =
+        case.list("items")?.iter().map(|item| case.amount_of("items", item)).collect();
+    let items = items?;
+    let discounts = split(case.amount("coupon")?, &items);
+    let removed = case.amount("remove_item")?;
     let at = items.iter().position(|item| *item == removed).ok_or("the removed item is none of them")?;
-    let (whole, rest) = cycle_of_fraction(case.fraction("fraction_remaining")?)?;
-    let price = case.price("remove_item_minor")?;
-    let charged_minor = charge(price, 1, currency, whole, whole)?;
-    let kept = charged_minor + credit(price, 1, currency, whole, rest)?;
-    let off = AmountOff { charged_minor, off_minor: discounts[at] };
-    let net = |charge| off.kept(charge).map(|off| charge - off).map_err(|e| e.to_string());
-    let credit = net(kept)? - net(charged_minor)?;
+    let off = u64::try_from(discounts[at]).ok().and_then(|minor| UnitPrice::of_minor(minor, currency));
+    let price = case.price("remove_item")?;
+    let credit = part.discounted_credit(price, off.ok_or("the coupon is out of range")?, 1, currency)?;
+    let total_minor = items.iter().sum::<i64>() - discounts.iter().sum::<i64>();
     let mut comparison = Comparison::of(case);
-    let initial = &case.expected["initial"];
-    let total = items.iter().sum::<i64>() - discounts.iter().sum::<i64>();
-    comparison.check("initial", format_args!("{discounts:?}, {total}"), |_| {
-        initial["discounts_minor"] == Value::from(discounts.clone()) && initial["total_minor"] == total
+    comparison.check("initial", (&discounts, total_minor), |initial, _| {
+        let fields = initial.as_object().filter(|fields| !fields.is_empty())?;
+        let met = fields.iter().map(|(key, value)| {
+            let (name, is_minor) = plain(key);
+            let amount = |value| decimal::amount(value, is_minor, currency);
+            match name {
+                "discounts" => {
+                    let expected: Option<Vec<i64>> = value.as_array()?.iter().map(amount).collect();
+                    Some(expected? == discounts)
+                }
+                "total" => Some(amount(value)? == total_minor),
+                _ => None,
+            }
+        });
+        Some(met.collect::<Option<Vec<bool>>>()?.iter().all(|is| *is))
     });
-    comparison.amount("credit_minor", currency, credit);
+    comparison.bill(currency, &[credit]);
     Ok(comparison.outcome())
 }

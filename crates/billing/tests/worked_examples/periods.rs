@@ -1,65 +1,27 @@
 //! Which periods an anchor makes.
 
-use billing::rating::{Interval, Share, Span};
-use chrono::{Datelike, NaiveDate, NaiveTime};
+use billing::rating::{Interval, Span};
+use chrono::{Datelike as _, Month, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike as _};
+use chrono_tz::Tz;
 use serde_json::Value;
 
-use crate::account::{Account, anchor, charged_days, share};
-use crate::case::{Case, Comparison, Outcome, Reader, date_in, moment, span_in};
+use crate::account::{Account, charged_days};
+use crate::anchor;
+use crate::case::{Case, Outcome};
+use crate::comparison::Comparison;
+use crate::dates::{Dates, Moment, ends_of, without_remark};
+use crate::kind::Kind;
 
-pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
-    Some(match keys {
-        ["anchor", "interval"] => from_anchor,
-        ["anchor", "at", "interval"] => containing_an_instant,
-        ["anchor_day", "interval", "start"] => from_start,
-        ["anchor_day", "interval", "quarter", "sub_interval"] => windows,
-        ["billing", "purchase", "term"] => from_purchase,
-        _ => return None,
-    })
-}
-
-/// One of them is a leap year: an anchor without a year must hold in each in which its day exists.
-const FOUR_YEARS: std::ops::RangeInclusive<i32> = 2021..=2024;
-
-fn from_anchor(case: &Case) -> Result<Outcome, String> {
-    let interval = case.interval("interval")?;
-    let text = case.text("anchor")?;
-    let mut comparison = Comparison::of(case);
-    if let Some((anchor, _)) = moment(text) {
-        let count = comparison.count_of("periods").max(comparison.count_of("bill_dates"));
-        let cycles = Account::new(anchor, interval, anchor)?.first_cycles(count)?;
-        comparison.spans("periods", &cycles);
-        let dates = cycles.iter().map(|cycle| cycle.start()).collect::<Vec<_>>();
-        comparison.equal("bill_dates", |value| value.as_array()?.iter().map(date_in).collect(), dates);
-        return Ok(comparison.outcome());
-    }
-    let mut found = false;
-    for year in FOUR_YEARS {
-        let Some(anchor) = day_of_year(text, year) else { continue };
-        found = true;
-        let count = comparison.count_of("bill_dates");
-        let cycles = Account::new(anchor, interval, anchor)?.first_cycles(count)?;
-        let dates: Vec<NaiveDate> = cycles.iter().map(|cycle| cycle.start()).collect();
-        let shown: Vec<String> = dates.iter().map(|date| date.format("%m-%d").to_string()).collect();
-        let expected = |value: &Value| {
-            value.as_array()?.iter().zip(&dates).map(|(v, date)| in_year(v, date.leap_year())).collect()
-        };
-        comparison.equal("bill_dates", expected, shown);
-    }
-    if found { Ok(comparison.outcome()) } else { Err(format!("the anchor {text} is not a day")) }
-}
-
-fn day_of_year(text: &str, year: i32) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(&format!("{text} {year}"), "%d %B %Y")
-        .or_else(|_| NaiveDate::parse_from_str(&format!("{year}-{text}"), "%Y-%m-%d"))
-        .ok()
-}
-
-/// `02-28 (02-29 in a leap year)`
-fn in_year(value: &Value, leap: bool) -> Option<String> {
-    let (common, in_leap) = value.as_str()?.split_once(" (").unwrap_or((value.as_str()?, value.as_str()?));
-    Some(in_leap.split(' ').next().filter(|_| leap).unwrap_or(common).to_owned())
-}
+pub(crate) const KINDS: &[Kind] = &[
+    Kind { needs: &[&[&["anchor", "interval"]]], takes: &[], read: from_anchor },
+    Kind { needs: &[&[&["anchor", "at", "interval"]]], takes: &[], read: containing_an_instant },
+    Kind {
+        needs: &[&[&["anchor_day", "interval", "sub_interval"]], &[&["quarter"], &["period"]]],
+        takes: &[],
+        read: windows,
+    },
+    Kind { needs: &[&[&["billing", "purchase"]]], takes: &["term"], read: from_purchase },
+];
 
 /// The cycle that opens for something that starts on a day.
 pub(crate) fn whole_cycle(anchor: NaiveDate, interval: Interval, day: NaiveDate) -> Result<Span, String> {
@@ -68,74 +30,136 @@ pub(crate) fn whole_cycle(anchor: NaiveDate, interval: Interval, day: NaiveDate)
     Ok(account.cycles[0].cycle.whole)
 }
 
+/// One of them is a leap year: an anchor without a year must hold in each in which its day exists.
+const FOUR_YEARS: std::ops::RangeInclusive<i32> = 2021..=2024;
+
+/// The list goes on for ever; so much of it as is expected, which is something.
+fn from_anchor(case: &Case) -> Result<Outcome, String> {
+    let (interval, text) = (case.interval()?, case.text("anchor")?);
+    let anchors: Vec<NaiveDate> = match case.date("anchor") {
+        Ok(anchor) => vec![anchor],
+        Err(_) => FOUR_YEARS.filter_map(|year| day_of_year(text, year)).collect(),
+    };
+    if anchors.is_empty() {
+        return Err(format!("the anchor {text} is not a day"));
+    }
+    let mut comparison = Comparison::of(case);
+    let dates = comparison.dates();
+    for anchor in anchors {
+        let count = comparison.count_of("periods").max(comparison.count_of("bill_dates")).max(1);
+        let cycles = Account::new(anchor, interval, anchor)?.first_cycles(count)?;
+        comparison.spans("periods", &cycles);
+        let starts: Vec<NaiveDate> = cycles.iter().map(|cycle| cycle.start()).collect();
+        comparison.check("bill_dates", &starts, |value, _| {
+            let expected = value.as_array()?;
+            let is_told = |(value, day): (&Value, &NaiveDate)| match dates.day(value) {
+                Some(expected) => Some(expected == *day),
+                None => Some(in_year(value.as_str()?, day.leap_year())? == day.format("%m-%d").to_string()),
+            };
+            let all: Option<Vec<bool>> = expected.iter().zip(&starts).map(is_told).collect();
+            Some(expected.len() == starts.len() && all?.iter().all(|is| *is))
+        });
+    }
+    Ok(comparison.outcome())
+}
+
+/// `31 January`, `31 Jan`, `January 31`, `31st January`, `01-31`; `day 31` is that of January.
+fn day_of_year(text: &str, year: i32) -> Option<NaiveDate> {
+    if let Ok(date) = format!("{year}-{text}").parse() {
+        return Some(date);
+    }
+    let mut words: Vec<&str> = text.split(' ').collect();
+    words.sort_by_key(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
+    let [day, month] = words.as_slice() else { return None };
+    let day = day.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse().ok()?;
+    let month = if *month == "day" { Month::January } else { month.parse().ok()? };
+    NaiveDate::from_ymd_opt(year, month.number_from_month(), day)
+}
+
+/// `02-28 (02-29 in a leap year)` or `02-28 or 02-29`
+fn in_year(text: &str, leap: bool) -> Option<&str> {
+    let pair = text.split_once(" (").or_else(|| text.split_once(" or "));
+    let (common, in_leap) = pair.unwrap_or((text, text));
+    if leap { in_leap.split(' ').next() } else { Some(common) }
+}
+
 /// Days here run from the anchor's time of day to the same time of the next.
 fn containing_an_instant(case: &Case) -> Result<Outcome, String> {
-    let (anchor, begins) = moment(case.text("anchor")?).ok_or("anchor is not a date")?;
-    let (date, time) = moment(case.text("at")?).ok_or("at is not a date")?;
-    let day = if time < begins { date.pred_opt().ok_or("at is out of range")? } else { date };
-    let cycle = whole_cycle(anchor, case.interval("interval")?, day)?;
+    let (anchor, at, dates) = (case.moment("anchor")?, case.moment("at")?, case.dates());
+    // The clock is that of the zone, or UTC where the anchor is told in it, or the one on the wall.
+    let is_utc = anchor.offset.is_some_and(|offset| offset.local_minus_utc() == 0);
+    let dates = Dates { zone: dates.zone.or(is_utc.then_some(Tz::UTC)), ..dates };
+    let (anchor, at) = dates.local(anchor).zip(dates.local(at)).ok_or("a date is out of range")?;
+    let begins = anchor.time();
+    let day = at.checked_sub_signed(begins - NaiveTime::MIN).ok_or("at is out of range")?.date();
     let mut comparison = Comparison::of(case);
-    let same_time = |value: &Value| {
-        let times: Option<Vec<NaiveTime>> =
-            value.as_array()?.iter().map(|v| moment(v.as_str()?).map(|(_, time)| time)).collect();
-        Some(times?.iter().all(|time| *time == begins))
+    let count = comparison.count_of("periods").max(1);
+    let mut account = Account::new(anchor.date(), case.interval()?, day)?;
+    account.first_cycles(count)?;
+    let cycles: Vec<Span> = account.cycles.iter().take(count).map(|state| state.cycle.whole).collect();
+    let is = |(value, cycle): (&Value, &Span)| {
+        let [start, end] = ends_of(value)?;
+        let starts =
+            is_at(start, Dates { ends_are_inclusive: false, ..dates }, cycle.start().and_time(begins))?;
+        Some(starts && is_at(end, dates, cycle.end().and_time(begins))?)
     };
-    comparison.span("period", cycle);
-    comparison.equal("period", same_time, true);
-    Ok(comparison.outcome())
-}
-
-fn from_start(case: &Case) -> Result<Outcome, String> {
-    case.needs_enclosing_cycle()?;
-    let (start, interval) = (case.date("start")?, case.interval("interval")?);
-    let mut account = Account::new(anchor(start, case.anchor_day()?, interval)?, interval, start)?;
-    let mut comparison = Comparison::of(case);
-    let cycles = account.first_cycles(comparison.count_of("periods").max(1))?;
-    if comparison.expects("periods") {
-        comparison.spans("periods", &cycles);
-    }
-    comparison.span("period", cycles[0]);
-    comparison.share("factor", share(&account.cycles[0]));
-    comparison.decimal("factor_decimal", share(&account.cycles[0]));
-    if let Some(last) = case.expected.get("whole_periods_by").and_then(date_in) {
-        account.bill_one_unit(None, last)?;
-        let whole_ones = account.cycles.iter().filter(|state| share(state) == Share::from(1)).count();
-        comparison.check("whole_periods_by", last, |_| true);
-        comparison.equal("count", |value| usize::try_from(value.as_u64()?).ok(), whole_ones);
-    }
-    Ok(comparison.outcome())
-}
-
-fn windows(case: &Case) -> Result<Outcome, String> {
-    let quarter = case.span("quarter")?;
-    let day = case.anchor_day()?;
-    let (outer, inner) = (case.interval("interval")?, case.interval("sub_interval")?);
-    let outer = whole_cycle(anchor(quarter.start(), day, outer)?, outer, quarter.start())?;
-    if outer != quarter {
-        return Ok(Outcome::Differs(format!("the cycle is {outer:?}, not {quarter:?}")));
-    }
-    let mut account = Account::new(anchor(quarter.start(), day, inner)?, inner, quarter.start())?;
-    account.bill_one_unit(Some(quarter.end()), quarter.end())?;
-    let inner: Vec<Span> = account.cycles.iter().filter_map(charged_days).collect();
-    let mut comparison = Comparison::of(case);
-    comparison.spans("windows", &inner);
-    let inclusive = case.ends_are_inclusive();
-    comparison.check("bad", format_args!("{inner:?}"), |bad| {
-        let bad: Option<Vec<Span>> =
-            bad.as_array().and_then(|all| all.iter().map(|v| span_in(v, inclusive)).collect());
-        bad.is_none_or(|bad| bad != inner)
+    comparison.check("period", cycles[0], |value, _| is((value, &cycles[0])));
+    comparison.check("periods", &cycles, |value, _| {
+        let expected = value.as_array()?;
+        let all: Option<Vec<bool>> = expected.iter().zip(&cycles).map(is).collect();
+        Some(!expected.is_empty() && all?.iter().all(|is| *is))
     });
     Ok(comparison.outcome())
 }
 
-fn from_purchase(case: &Case) -> Result<Outcome, String> {
-    let purchase = case.date("purchase")?;
-    let cycle = whole_cycle(purchase, case.interval("billing")?, purchase)?;
+/// Whether a value is a local time: a date alone is any time of its day, and the last second before stands for it.
+fn is_at(value: &Value, dates: Dates, at: NaiveDateTime) -> Option<bool> {
+    if value.as_str().is_some_and(|text| without_remark(text).len() == "2025-01-31".len()) {
+        return Some(dates.end(value)? == at.date());
+    }
+    let local = dates.local(Moment::of(value)?)?;
+    Some(local == at || (local.second() == 59 && local.checked_add_signed(TimeDelta::seconds(1))? == at))
+}
+
+/// Cycles of a shorter interval inside one of a longer, all of them.
+fn windows(case: &Case) -> Result<Outcome, String> {
+    let outside = case.span(if case.has("quarter") { "quarter" } else { "period" })?;
+    let day = case.anchor_day()?;
+    let (outer, inner) = (case.interval()?, case.interval_of("sub_interval")?);
+    let start = outside.start();
+    let whole = whole_cycle(anchor::on_day(start, &day, outer)?, outer, start)?;
+    if whole != outside {
+        return Ok(Outcome::Differs(format!("the cycle is {whole:?}, not {outside:?}")));
+    }
+    let mut account = Account::new(anchor::on_day(start, &day, inner)?, inner, start)?;
+    account.bill_one_unit(Some(outside.end()), outside.end())?;
+    let inner: Vec<Span> = account.cycles.iter().filter_map(charged_days).collect();
     let mut comparison = Comparison::of(case);
-    comparison.span("first_charge_cycle", cycle);
-    let month = chrono::Month::try_from(u8::try_from(cycle.start().month()).unwrap_or(0))
-        .map_err(|e| e.to_string())?;
-    comparison
-        .check("invoice", month.name(), |text| text.as_str().is_some_and(|text| text.contains(month.name())));
+    comparison.spans("windows", &inner);
+    let dates = comparison.dates();
+    comparison.check("bad", &inner, |bad, _| {
+        let bad: Option<Vec<Span>> = bad.as_array()?.iter().map(|span| dates.span(span)).collect();
+        Some(bad? != inner)
+    });
+    Ok(comparison.outcome())
+}
+
+/// The charge cycle follows the day of purchase, the invoice the calendar.
+fn from_purchase(case: &Case) -> Result<Outcome, String> {
+    let (purchase, interval) = (case.date("purchase")?, case.interval_of("billing")?);
+    if case.has("term") {
+        case.interval_of("term")?;
+    }
+    let cycles = Account::new(purchase, interval, purchase)?.first_cycles(2)?;
+    let mut comparison = Comparison::of(case);
+    comparison.span("first_charge_cycle", cycles[0]);
+    comparison.span("second_charge_cycle", cycles[1]);
+    let month = Month::try_from(u8::try_from(purchase.month()).unwrap_or(0)).map_err(|e| e.to_string())?;
+    comparison.check("invoice", month.name(), |text, _| {
+        let text = without_remark(text.as_str()?);
+        let is_plain = text.chars().all(|c| c.is_alphanumeric() || c == ' ');
+        let named: Option<Month> = text.split(' ').find_map(|word| word.parse().ok());
+        named.filter(|_| is_plain).map(|named| named == month)
+    });
     Ok(comparison.outcome())
 }
