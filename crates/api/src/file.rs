@@ -21,9 +21,9 @@ use crate::tasks::Tasks;
 /// The media type of a file with one JSON object a line.
 const JSON_LINES: &str = "application/jsonl";
 
-/// Which file `Accept` asks for, the first of those that it names.
+/// Which file `Accept` asks for, the first of those that it would rather have.
 pub(crate) fn asked(headers: &HeaderMap) -> Option<Format> {
-    accepted(headers).find_map(|name| match name {
+    accepted(headers).iter().find_map(|name| match name.as_str() {
         JSON_LINES => Some(Format::JsonLines),
         "text/csv" => Some(Format::Csv),
         _ => None,

@@ -92,6 +92,16 @@ impl Subscription {
         }
     }
 
+    /// What holds on the tenant's present day, and the end of the term that this day is of; `None` in a trial and after an end.
+    ///
+    /// # Errors
+    /// When the database has terms that make no days.
+    pub fn in_force(&self, ctx: &Ctx) -> Result<Option<(&AgreedTerms, NaiveDate)>, Error> {
+        let today = today(ctx);
+        let terms = self.agreed.terms_on(today).filter(|_| self.status(ctx) != Status::Trialing);
+        terms.map(|terms| Ok((terms, terms.term_end(today)?))).transpose()
+    }
+
     /// With what was agreed to be something else, after the last boundary that was billed.
     fn with(self, agreed: Agreements, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
         Self { terms: agreed.terms()?.clone(), agreed, ..self }.looking_ahead(last_billed)

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
 use kernel::{ApiKeyId, EmailAddress, MailboxId, TenantId};
 
-/// Hosted mailboxes for many tenants: LMTP in, POP3 and REST out, billing.
+/// Hosted mailboxes for many tenants: mail in by LMTP, read by IMAP, POP3 and REST, sent by submission; and their billing.
 #[derive(Debug, Parser)]
 #[command(name = "pillarbox", version, after_long_help = crate::config::describe())]
 pub(crate) struct Cli {
@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serves HTTP, LMTP and POP3 until SIGTERM or Ctrl-C.
+    /// Serves HTTP, LMTP, IMAP, POP3 and submission until SIGTERM or Ctrl-C.
     ///
     /// With nothing configured it starts a private Postgres and keeps bodies in a directory, both under the data directory. On
     /// the first start the operator's API key goes to `operator.key` there. Once everything is ready, the addresses in use are
@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Makes a lost database anew out of the bucket alone: the journal and the packs that lie in it, and the key-encryption keys.
     ///
-    /// The database must be there and have no table. What was committed up to about a second before the loss is there again; mail that
+    /// The database must be there and have no table. What was committed up to about a second before the loss (or as PILLARBOX_JOURNAL_SECONDS was set) is there again; mail that
     /// may have been accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
     Recover,
     /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost

@@ -27,10 +27,10 @@ impl Form {
     /// All there are.
     pub(super) const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Pdf, Self::Xml];
 
-    /// The first of these that is named in `Accept` and not refused there (`q=0`); JSON when none is.
+    /// The one of these that `Accept` would rather have, and does not refuse (`q=0`); JSON when it names none.
     pub(super) fn asked(headers: &HeaderMap, of: &[Self]) -> Self {
         let named = |name: &str| of.iter().copied().find(|form| form.media_type() == name);
-        accepted(headers).find_map(named).unwrap_or(Self::Json)
+        accepted(headers).iter().find_map(|name| named(name)).unwrap_or(Self::Json)
     }
 
     fn media_type(self) -> &'static str {
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_form_that_is_named_is_taken() {
+    fn the_form_that_is_named_with_the_greatest_weight_is_taken() {
         let asked = |accept: &'static str| {
             Form::asked(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]), &Form::ALL)
         };
@@ -162,5 +162,9 @@ mod tests {
         assert_eq!(asked("application/json, text/html"), Form::Json);
         assert_eq!(asked("application/pdf;q=0, text/html;q=0.1"), Form::Html);
         assert_eq!(asked("application/pdf; q=0.000"), Form::Json);
+        assert_eq!(asked("application/json;q=0.1, application/pdf"), Form::Pdf);
+        assert_eq!(asked("application/xml;q=0.2,text/html;Q=0.25"), Form::Html);
+        assert_eq!(asked("APPLICATION/PDF"), Form::Pdf);
+        assert_eq!(asked("application/pdf;q=x, text/html;q=1.000"), Form::Pdf);
     }
 }

@@ -39,6 +39,9 @@ struct Subscription {
     /// From which day on price book and term hold. A day to come: until then, what was agreed before.
     #[schema(value_type = schema::Day)]
     terms_start_on: NaiveDate,
+    /// What holds on the tenant's present day, which is the same unless `terms_start_on` is to come. `null` in a trial and after an end.
+    #[schema(required)]
+    in_force: Option<TermsInForce>,
     /// The least number of seats that is charged.
     #[schema(example = 5)]
     seats_committed: i32,
@@ -65,8 +68,39 @@ struct Subscription {
     parked_reason: Option<String>,
 }
 
+/// What a tenant pays by on its present day.
+#[derive(Debug, Serialize, ToSchema)]
+struct TermsInForce {
+    /// The published prices it buys by.
+    #[schema(value_type = schema::PriceBookId)]
+    price_book_id: PriceBookId,
+    /// Their version.
+    #[schema(example = 1)]
+    price_book_version: i32,
+    /// For how long its prices are: `month` or `year`.
+    #[schema(value_type = schema::Interval)]
+    interval: &'static str,
+    /// How a year is paid.
+    #[schema(value_type = schema::PaymentSchedule)]
+    payment_schedule: &'static str,
+    /// For how long it is agreed.
+    #[schema(example = 12)]
+    term_months: i32,
+    /// The first day after the present term: what waits for its end begins on it.
+    #[schema(value_type = schema::Day)]
+    term_ends_on: NaiveDate,
+}
+
 impl Subscription {
-    fn of(ctx: &Ctx, of: subscription::Subscription) -> Tagged<Answer<Self>> {
+    fn of(ctx: &Ctx, of: subscription::Subscription) -> Result<Tagged<Answer<Self>>, Problem> {
+        let in_force = of.in_force(ctx)?.map(|(terms, term_ends_on)| TermsInForce {
+            price_book_id: terms.price_book_id,
+            price_book_version: terms.price_book_version,
+            interval: terms.interval.as_str(),
+            payment_schedule: terms.payment_schedule.as_str(),
+            term_months: terms.term_months,
+            term_ends_on,
+        });
         let (starts_on, trial_ends_on, ends_on) = (of.starts_on(), of.trial_ends_on(), of.ends_on());
         let shown = Self {
             id: of.id,
@@ -76,6 +110,7 @@ impl Subscription {
             payment_schedule: of.terms.payment_schedule.as_str(),
             term_months: of.terms.term_months,
             terms_start_on: of.terms.starts_on,
+            in_force,
             seats_committed: of.seats_committed,
             anchor_date: of.terms.anchor_date,
             starts_on,
@@ -85,7 +120,7 @@ impl Subscription {
             next_invoice_on: of.next_invoice_on,
             parked_reason: of.parked_reason,
         };
-        Tagged(of.version, Answer(shown))
+        Ok(Tagged(of.version, Answer(shown)))
     }
 }
 
@@ -148,7 +183,7 @@ async fn get(
     Path(at): Path<TenantPath>,
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(Subscription::of(&ctx, subscription::get(&ctx).await?))
+    Subscription::of(&ctx, subscription::get(&ctx).await?)
 }
 
 /// Subscribe a tenant, or change its subscription
@@ -171,7 +206,7 @@ async fn put(
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let put = subscription::put(&ctx, body.into(), version).await?;
-    Ok(Subscription::of(&ctx, put))
+    Subscription::of(&ctx, put)
 }
 
 /// When to end a subscription.
@@ -201,7 +236,7 @@ async fn cancel(
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let cancelled = subscription::cancel(&ctx, body.ends_on.as_deref(), version).await?;
-    Ok(Subscription::of(&ctx, cancelled))
+    Subscription::of(&ctx, cancelled)
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -145,10 +145,22 @@ async fn a_subscription_is_put_and_read() {
         "payment_schedule": "monthly", "term_months": 24,
         "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "terms_start_on": "2026-03-02", "status": "active",
         "trial_ends_on": null, "ends_on": null,
+        "in_force": {"price_book_id": book["id"], "price_book_version": 1, "interval": "year", "payment_schedule": "monthly",
+            "term_months": 24, "term_ends_on": "2028-03-01"},
         "next_invoice_on": put["next_invoice_on"], "parked_reason": null,
     });
     assert_eq!(put, expected);
     assert_eq!(app.get(&north, &path).await.expect(200), put);
+    let monthly = json!({"price_book_id": book["id"], "interval": "month"});
+    run(
+        &app,
+        &north,
+        json!({"as_of": "2026-03-02", "tenant_id": tenant.strip_prefix("/v1/tenants/").unwrap()}),
+    )
+    .await;
+    let planned = app.put(&north, &path, monthly).await.expect(200);
+    assert_eq!((&planned["interval"], &planned["terms_start_on"]), (&json!("month"), &json!("2028-03-01")));
+    assert_eq!(planned["in_force"], put["in_force"], "until then, what was agreed before");
     let (_, south) = app.reseller("South").await;
     let elsewhere = app.post(&south, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
     let refused =

@@ -88,13 +88,14 @@ async fn claim_and_bill(
     }
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::Stored("agreement"))?;
     let now = caller.db().env().now();
-    let until = as_of.min(local_day(now, agreement.time_zone));
+    let today = local_day(now, agreement.time_zone);
+    let until = as_of.min(today);
     if agreement.next_invoice_on > until {
         return Ok(Outcome::Elsewhere);
     }
     let books = Books::read(&mut tx, &agreement, (until, now)).await?;
     let (owed, ()) = books.rate(()).await?;
-    let documents = document::draft(&mut tx, &agreement, &owed.boundaries, until).await?;
+    let documents = document::draft(&mut tx, &agreement, &owed.boundaries, today).await?;
     record(&mut tx, &agreement, &owed).await?;
     let (invoices, credit_notes) = match &documents {
         Some(documents) => document::write(&mut tx, caller, documents).await?,

@@ -105,7 +105,7 @@ async fn drafts(
 ) -> Result<(Vec<Draft>, NaiveDate), Error> {
     let books = Books::read(tx, agreement, (until, now)).await?;
     let (owed, _turn) = books.rate(turn).await?;
-    let today = local_day(now, agreement.time_zone).min(until);
+    let today = local_day(now, agreement.time_zone);
     let documents = draft(tx, agreement, &owed.boundaries, today).await?;
     Ok((documents.map(|documents| documents.drafts).unwrap_or_default(), owed.next_boundary))
 }

@@ -200,15 +200,14 @@ impl Placed<'_> {
         (self.draft.kind(), self.draft.issuer.id)
     }
 
-    /// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
-    /// days after that.
+    /// A boundary's document is issued on it; one that is billed again, on the present day, whichever day the run is for; and a draft is to
+    /// be issued so many days after that.
     fn issued_on(&self) -> Result<NaiveDate, Error> {
         let Billing { boundary, revision } = self.draft.billing;
         if !self.waits && revision == 1 {
             return Ok(boundary);
         }
-        let today = self.of.rated.due.until.min(self.ctx().today());
-        after(today.max(boundary), self.draft_days())
+        after(self.ctx().today().max(boundary), self.draft_days())
     }
 }
 
