@@ -5,6 +5,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod html;
 pub(crate) mod mime;
 pub(crate) mod text;
 
@@ -22,6 +23,8 @@ const MAX_PREVIEW_CHARS: usize = 256;
 const MAX_LIST: usize = 100;
 /// How much of a text is decoded for the preview. Style sheets come before the text of many an HTML mail.
 const MAX_PREVIEWED_BYTES: usize = 64 * 1024;
+/// How many texts are looked at for one that says something.
+const MAX_PREVIEWED_PARTS: usize = 4;
 
 /// A sender or recipient as the message names it; unproven.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,11 +149,16 @@ fn is_file(leaf: &Leaf<'_>) -> bool {
     leaf.is_attachment || !is_text || (leaf.name.is_some() && !leaf.is_first)
 }
 
-/// Plain text before HTML.
+/// Plain text before HTML, and what says something before what is blank.
 fn preview(leaves: &[Leaf<'_>]) -> Option<String> {
-    let text = |leaf: &&Leaf<'_>| !is_file(leaf) && leaf.content_type != "text/html";
-    let leaf = leaves.iter().find(text).or_else(|| leaves.iter().find(|leaf| !is_file(leaf)))?;
-    let text = leaf.text(MAX_PREVIEWED_BYTES)?;
+    let texts = || leaves.iter().filter(|leaf| !is_file(leaf));
+    let is_html = |leaf: &&Leaf<'_>| leaf.content_type == "text/html";
+    let plain = texts().filter(|leaf| !is_html(leaf));
+    plain.chain(texts().filter(is_html)).take(MAX_PREVIEWED_PARTS).find_map(beginning)
+}
+
+fn beginning(leaf: &Leaf<'_>) -> Option<String> {
+    let (text, _) = leaf.text(MAX_PREVIEWED_BYTES)?;
     let words = text.split([' ', '\t', '\r', '\n', '\0', '\u{a0}']).filter(|word| !word.is_empty());
     let mut folded = String::new();
     for word in words {
@@ -185,6 +193,21 @@ fn clean(text: &str, max_chars: usize) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_preview_is_of_the_first_text_that_says_something() {
+        let of = |plain: &str, html: &str| {
+            let text = format!(
+                "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n{plain}\r\n--b\r\nContent-Type: text/html\r\n\r\n\
+                 {html}\r\n--b--\r\n"
+            );
+            parse(text.as_bytes()).preview
+        };
+        let html = "<div>Dear all,</div><div>lunch</div>";
+        assert_eq!(of("Lunch", html).as_deref(), Some("Lunch"));
+        assert_eq!(of(" \r\n", html).as_deref(), Some("Dear all, lunch"));
+        assert_eq!(of("", ""), None);
+    }
 
     #[test]
     fn reads_what_a_listing_shows() {

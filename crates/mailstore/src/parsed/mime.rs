@@ -5,7 +5,9 @@
 //! would take gigabytes, and dropping what was built would overflow the stack. Here a nested message is one part,
 //! and the work is bounded by [`MAX_DEPTH`] passes over the bytes.
 
-use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
+
+use super::html;
 
 /// How deep multiparts are followed; a deeper one counts as a single part.
 const MAX_DEPTH: usize = 10;
@@ -60,18 +62,16 @@ impl Leaf<'_> {
         decoded as u64
     }
 
-    /// The text at its beginning, decoded; about `max_bytes` of it are looked at. `None` if it is no text.
-    pub(super) fn text(&self, max_bytes: usize) -> Option<String> {
-        let (message, _) = self.alone(max_bytes)?;
-        let message = MessageParser::default().parse(&message)?;
-        message.body_preview(max_bytes).map(|text| text.into_owned())
-    }
-
-    /// As [`Self::text`], to the last character of what is looked at, and whether that is all of it.
-    pub(super) fn all_text(&self, max_bytes: usize) -> Option<(String, bool)> {
+    /// The text at its beginning, decoded, and whether that is all of it; about `max_bytes` are looked at. `None` if it is no text.
+    pub(super) fn text(&self, max_bytes: usize) -> Option<(String, bool)> {
         let (message, is_whole) = self.alone(max_bytes)?;
         let message = MessageParser::default().parse(&message)?;
-        message.body_text(0).map(|text| (text.into_owned(), is_whole))
+        let text = match &message.text_part(0)?.body {
+            PartType::Text(text) => text.to_string(),
+            PartType::Html(html) => html::as_text(html),
+            _ => return None,
+        };
+        Some((text, is_whole))
     }
 
     /// A text as a message of its own, cut to about `max_bytes`, and whether it is whole. A header of our own making: whatever the body

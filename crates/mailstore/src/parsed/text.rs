@@ -64,7 +64,7 @@ fn texts(bytes: &[u8], max_bytes: usize) -> Texts {
         if is_file(&leaf) {
             continue;
         }
-        if let Some((text, is_whole)) = leaf.all_text(left.bytes) {
+        if let Some((text, is_whole)) = leaf.text(left.bytes) {
             left.is_enough &= is_whole;
             left.add(&mut texts.body, &fold_beyond(&text, left.bytes));
         }
