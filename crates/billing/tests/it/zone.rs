@@ -282,10 +282,10 @@ async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_i
     cancel(&ctx, Some("2026-01-21"), None).await.unwrap();
     // The 21st has come in Auckland, and the 20th goes on where January is counted.
     at(&world, "2026-01-20T11:05");
-    assert_eq!(run(&world, "2026-01-21").await.invoices, 0);
+    assert_eq!(run(&world, "2026-01-21").await.credit_notes, 0);
     stores(&world, &ctx, "2026-01-20T12:00", 1000 * GIB).await;
     at(&world, "2026-01-21T08:00");
-    assert_eq!(run(&world, "2026-01-21").await.invoices, 1);
+    assert_eq!(run(&world, "2026-01-21").await.credit_notes, 1);
     // 1000 GiB on 20 of the 744 hours of January; 11 of 31 days of the seat are given back.
     let expected = "credit_note 2026-01-21 -0.86 EUR; credit 2026-01-21..2026-02-01 x-1 = -11 seat-days, -3.55 EUR; \
                     usage 2026-01-01..2026-01-21 x42 = 0 seat-days, 2.69 EUR";
