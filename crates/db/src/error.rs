@@ -33,6 +33,9 @@ pub enum Error {
     Internal(#[source] sqlx::Error),
 }
 
+/// PostgreSQL's `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 impl Error {
     /// The violated constraint's name, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
@@ -60,6 +63,20 @@ impl Error {
     /// Nothing was answered in time.
     pub fn timed_out() -> Self {
         Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
+    /// What failed after [`wait_half_a_minute`](crate::wait_half_a_minute): that somebody has a lock for long is no fault, later the same
+    /// may work.
+    #[must_use]
+    pub fn after_waiting(self) -> Self {
+        match &self {
+            Self::Internal(sqlx::Error::Database(cause))
+                if cause.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+            {
+                Self::timed_out()
+            }
+            _ => self,
+        }
     }
 
     /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.

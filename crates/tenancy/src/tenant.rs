@@ -283,9 +283,6 @@ pub async fn list(caller: &Caller, filter: Filter, page: PageRequest) -> Result<
     Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
 }
 
-/// PostgreSQL's `lock_not_available`.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
-
 /// Changes a tenant.
 ///
 /// # Errors
@@ -314,7 +311,7 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
         // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below. What is locked by then takes no mail
         // while we wait for another.
         db::wait_half_a_minute(tx.conn()).await?;
-        quota::count_tenant(&mut tx).await.map_err(timed_out)?;
+        quota::count_tenant(&mut tx).await.map_err(db::Error::after_waiting)?;
     }
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
@@ -338,18 +335,6 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
     tx.commit().await?;
     Ok(tenant)
-}
-
-/// That somebody has a lock for long is no fault: later the same may work.
-fn timed_out(error: db::Error) -> db::Error {
-    match &error {
-        db::Error::Internal(sqlx::Error::Database(cause))
-            if cause.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
-        {
-            db::Error::timed_out()
-        }
-        _ => error,
-    }
 }
 
 /// What the trail says of a tenant.
