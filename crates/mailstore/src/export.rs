@@ -4,7 +4,8 @@
 //! Each message is fetched once however often an export is run: what is in the folder already is not written again, what is not in the mailbox any more is taken
 //! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other, and in the comment of a zip, which gives
 //! way to none but a newer one of the same mailbox.
-//! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
+//! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`. All of it is for the account alone that
+//! writes it.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
 //! keywords are in the name as Maildir has them. An mbox has them as `X-Keywords`, `X-Status` and `Status` before all other fields. Of a folder's
@@ -12,6 +13,7 @@
 
 mod archive;
 pub(crate) mod mbox;
+mod private;
 mod source;
 mod store;
 mod tree;

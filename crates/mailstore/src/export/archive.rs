@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::{Failure, Format, mbox};
+use super::{Failure, Format, mbox, private};
 use crate::maildir;
 
 /// A zip that takes its place when it is whole, and is gone if it does not come to that.
@@ -63,14 +63,13 @@ pub(super) fn write(at: &Path, to: &Path, format: Format, mark: &str) -> Result<
 /// A new file in the folder of another. No name that can be foreseen is safe: a file of somebody's may have it, or a link to one.
 fn begin(to: &Path) -> io::Result<NamedTempFile> {
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As of any file that is made without a wish; the umask takes its share.
-    let permissions = Permissions::from_mode(0o666);
+    let permissions = Permissions::from_mode(private::FILE);
     let mut named = tempfile::Builder::new();
     named.prefix("pillarbox-export-").suffix(".tmp").permissions(permissions).tempfile_in(folder)
 }
 
 fn start(zip: &mut Unfinished, name: &str) -> io::Result<()> {
-    let options = SimpleFileOptions::default();
+    let options = SimpleFileOptions::default().unix_permissions(private::FILE);
     let options = options.compression_method(CompressionMethod::Deflated).large_file(true);
     Ok(zip.start_file(name, options)?)
 }
@@ -79,7 +78,8 @@ fn maildir_folder(zip: &mut Unfinished, at: &Path, folder: &Path) -> io::Result<
     let inside = folder.strip_prefix(at).unwrap_or(folder).to_string_lossy().into_owned();
     let named = |name: &str| if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
     for part in ["cur", "new", "tmp"] {
-        zip.add_directory(named(part), SimpleFileOptions::default())?;
+        let options = SimpleFileOptions::default().unix_permissions(private::FOLDER);
+        zip.add_directory(named(part), options)?;
     }
     let mut files = vec![folder.join(maildir::KEYWORDS_FILE), folder.join(maildir::FOLDER_FILE)];
     files.retain(|file| file.exists());

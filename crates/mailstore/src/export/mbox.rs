@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
-use super::Failure;
+use super::{Failure, private};
 use crate::maildir;
 use crate::message::{Flag, Flags};
 
@@ -48,9 +48,12 @@ pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
     for (path, folder) in folders(at)? {
         let mbox = to.join(format!("{}.mbox", path.join("/")));
         let part = super::beside(&mbox);
-        let parent = mbox.parent().unwrap_or(to);
-        fs::create_dir_all(parent).map_err(Failure::of(parent))?;
-        let mut file = BufWriter::new(fs::File::create(&part).map_err(Failure::of(&part))?);
+        let mut parent = to.to_owned();
+        for name in path.iter().take(path.len() - 1) {
+            parent.push(name);
+            private::folder(&parent).map_err(Failure::of(&parent))?;
+        }
+        let mut file = BufWriter::new(private::file(&part).map_err(Failure::of(&part))?);
         write(&folder, &mut file)?;
         // What is there already is not to give way to less.
         file.into_inner()

@@ -1,13 +1,14 @@
 //! One folder of a Maildir, as it is being written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Failure;
 use super::source::Source;
+use super::{Failure, private};
 use crate::folder::SEPARATOR;
 use crate::maildir;
 use crate::message::Message;
@@ -55,12 +56,13 @@ pub(super) fn claim(at: &Path, mark: &str, sources: &[Source]) -> Result<(), Fai
 /// Makes a Maildir.
 fn make(at: &Path) -> Result<(), Failure> {
     let mut parts = ["tmp", "new", "cur"].into_iter();
-    parts.try_for_each(|part| fs::create_dir_all(at.join(part))).map_err(Failure::of(at))
+    parts.try_for_each(|part| private::folder(&at.join(part))).map_err(Failure::of(at))
 }
 
 /// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
 pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
-    fs::create_dir_all(at).map_err(Failure::of(at))?;
+    // One that is there is somebody's, who may have others see what is called how.
+    DirBuilder::new().recursive(true).mode(private::FOLDER).create(at).map_err(Failure::of(at))?;
     let mark = at.join(maildir::EXPORT_MARK);
     let mut names = Vec::new();
     for entry in fs::read_dir(at).map_err(Failure::of(at))? {
@@ -89,7 +91,8 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
             fs::remove_file(&begun)?;
         }
         // What has come there since is neither written over nor followed.
-        let mut file = fs::File::create_new(&begun)?;
+        let mut new = fs::File::options();
+        let mut file = new.write(true).create_new(true).mode(private::FILE).open(&begun)?;
         file.write_all(wanted.as_bytes())?;
         file.sync_all()?;
         fs::rename(&begun, &mark)
@@ -119,12 +122,15 @@ impl Tree {
     pub(super) fn open(root: &Path, source: Source) -> Result<Self, Failure> {
         let own = name(&source);
         let at = own.as_ref().map_or_else(|| root.to_owned(), |(_, fitting)| root.join(fitting));
+        if own.is_some() {
+            private::folder(&at).map_err(Failure::of(&at))?;
+        }
         make(&at)?;
         if let Some((whole, fitting)) = own
             && whole != fitting
         {
             let path = at.join(maildir::FOLDER_FILE);
-            fs::write(&path, whole).map_err(Failure::of(&path))?;
+            private::write(&path, &whole).map_err(Failure::of(&path))?;
         }
         let keywords = at.join(maildir::KEYWORDS_FILE);
         let keywords = match fs::read_to_string(&keywords) {
@@ -136,7 +142,9 @@ impl Tree {
         let mut files = HashMap::new();
         for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
             let entry = entry.map_err(Failure::of(&cur))?;
-            let size_bytes = entry.metadata().map_err(Failure::of(&cur))?.len();
+            let of = entry.metadata().map_err(Failure::of(&cur))?;
+            private::close(&entry.path(), &of);
+            let size_bytes = of.len();
             let name = entry.file_name().to_string_lossy().into_owned();
             let base = name.split(':').next().unwrap_or_default().to_owned();
             files.insert(base, (name, size_bytes));
@@ -172,8 +180,8 @@ impl Tree {
         let (base, name) = (base(message), self.name(message)?);
         let part = self.at.join("tmp").join(&base);
         let seconds = seconds(message);
-        let written = fs::write(&part, bytes).and_then(|()| {
-            let file = fs::File::options().write(true).open(&part)?;
+        let written = private::file(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         });
         written.map_err(Failure::of(&part))?;
@@ -205,7 +213,8 @@ impl Tree {
         maildir::add_keywords(&mut self.keywords, &message.flags.keywords);
         if self.keywords.len() > known {
             let keywords = self.at.join(maildir::KEYWORDS_FILE);
-            fs::write(&keywords, maildir::write_keywords(&self.keywords)).map_err(Failure::of(&keywords))?;
+            let letters = maildir::write_keywords(&self.keywords);
+            private::write(&keywords, &letters).map_err(Failure::of(&keywords))?;
         }
         Ok(format!("{}:2,{}", base(message), maildir::letters(&message.flags, &self.keywords)))
     }
