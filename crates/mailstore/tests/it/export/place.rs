@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use mailstore::export::Format;
+use mailstore::folder::{self, Changed};
+use mailstore::message::Flags;
 
-use super::{exported, filled};
+use super::{exported, filled, imported, make, put, seen};
 use crate::support::Bench;
 
 /// All that is below a folder, with its mode.
@@ -72,4 +74,49 @@ async fn nobody_but_its_owner_reads_what_is_exported() {
     }
     // What somebody has made is theirs to open.
     assert_eq!(fs::metadata(at("maildir")).unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[tokio::test]
+async fn the_mboxes_of_folders_that_are_gone_go_and_nothing_else_does() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let (gone, renamed) = (make(&bench, ada, "Gone", None).await, make(&bench, ada, "Old", None).await);
+    let below = make(&bench, ada, "Below", Some(renamed)).await;
+    for (number, id) in [gone, renamed, below].into_iter().enumerate() {
+        put(&bench, ada, Some(id), &format!("Subject: {number}\r\n\r\n"), Flags::default()).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (to, other) = (dir.path().join("mail"), dir.path().join("other"));
+    exported(&bench, ada, &to, Format::Mbox).await;
+    assert!(to.join("Gone.mbox").exists() && to.join("Old/Below.mbox").exists());
+    // What was broken off, and what is somebody's.
+    fs::write(to.join("Gone.mbox.part"), "From ").unwrap();
+    fs::create_dir(to.join("Mine")).unwrap();
+    fs::write(to.join("Mine/notes"), "mine").unwrap();
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("theirs.mbox"), "theirs").unwrap();
+    std::os::unix::fs::symlink(&other, to.join("linked")).unwrap();
+    folder::delete(&bench.store, bench.ctx(), ada, gone).await.unwrap();
+    let name = Changed { name: Some("New".to_owned()), ..Changed::default() };
+    folder::update(&bench.store, bench.ctx(), ada, renamed, name).await.unwrap();
+
+    exported(&bench, ada, &to, Format::Mbox).await;
+    for name in ["Gone.mbox", "Gone.mbox.part", "Old.mbox", "Old"] {
+        assert!(!to.join(name).exists(), "{name}");
+    }
+    for name in ["New.mbox", "New/Below.mbox", "Mine/notes", "linked/theirs.mbox", ".pillarbox-export"] {
+        assert!(to.join(name).exists(), "{name}");
+    }
+    for name in ["Mine", "linked"] {
+        fs::rename(to.join(name), dir.path().join(format!("not-{name}"))).unwrap();
+    }
+    let bob = bench.mailbox("bob", None).await;
+    imported(&bench, bob, &to).await;
+    let (mut is, was) = (seen(&bench, bob).await, seen(&bench, ada).await);
+    // What is too long for a file's name is cut there.
+    for (folder, ..) in is.iter_mut().filter(|(folder, ..)| folder.contains('~')) {
+        *folder = was.iter().map(|(folder, ..)| folder).max().unwrap().clone();
+    }
+    is.sort();
+    assert_eq!(is, was);
 }
