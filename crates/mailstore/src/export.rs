@@ -12,6 +12,7 @@
 //! keywords the first 26 are written.
 
 mod archive;
+mod mark;
 pub(crate) mod mbox;
 mod private;
 mod source;
@@ -28,7 +29,10 @@ use tenancy::Ctx;
 
 use crate::message::Message;
 use crate::{Error, MailStore};
+use mark::{Form, Mark};
 use tree::Tree;
+
+pub use mark::Occupied;
 
 /// How many bodies are fetched at a time.
 const AT_ONCE: usize = 4;
@@ -61,8 +65,8 @@ impl From<Format> for How {
 
 impl How {
     /// Whose export something is, and of what, as it says itself.
-    fn mark(self, mailbox_id: MailboxId) -> String {
-        format!("{mailbox_id}{}", if self.with_deleted { " with deleted" } else { "" })
+    fn mark(self, mailbox_id: MailboxId, form: Form) -> Mark {
+        Mark { mailbox_id, with_deleted: self.with_deleted, form }
     }
 }
 
@@ -92,11 +96,8 @@ pub enum Failure {
     },
     /// The folder, or the file, holds something that is not an earlier export of the same of this mailbox (of its live mail, or of that with what was deleted),
     /// or does not say that it is: versions before this did not write that into zips and folders of mboxes. It is as it was.
-    #[error(
-        "{}: it holds something other than such an export of this mailbox, or one that an earlier version made, and is left as it is",
-        .0.display()
-    )]
-    Occupied(PathBuf),
+    #[error("{0}")]
+    Occupied(Occupied),
     /// The mail store refused it.
     #[error(transparent)]
     Refused(#[from] Error),
@@ -123,24 +124,30 @@ pub async fn run(
     mut tell: impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
     let how: How = how.into();
-    let (format, mark) = (how.format, how.mark(mailbox_id));
+    let format = how.format;
     let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    let form = match (is_zip, format) {
+        (true, _) => Form::Zip,
+        (false, Format::Mbox) => Form::Mboxes,
+        (false, Format::Maildir) => Form::Maildir,
+    };
+    let mark = how.mark(mailbox_id, form);
     let is_staged = is_zip || format == Format::Mbox;
     let at = if is_staged { beside(to) } else { to.to_owned() };
     let to = to.to_owned();
-    let (place, marked) = (to.clone(), mark.clone());
-    let claim = move || match (is_zip, format) {
-        (true, _) => archive::look(&place, &marked),
-        (false, Format::Mbox) => tree::occupy(&place, &format!("{marked} mbox\n")).map(drop),
-        (false, Format::Maildir) => Ok(()),
+    let place = to.clone();
+    let claim = move || match form {
+        Form::Zip => archive::look(&place, mark),
+        Form::Mboxes => tree::occupy(&place, mark).map(drop),
+        Form::Maildir => Ok(()),
     };
     tokio::task::spawn_blocking(claim).await.map_err(|_| Error::ShuttingDown)??;
     let progress = gather(store, ctx, mailbox_id, at.clone(), how, &mut tell).await?;
     let finish = move || {
-        match (is_zip, format) {
-            (true, _) => archive::write(&at, &to, format, &mark)?,
-            (false, Format::Mbox) => mbox::write_all(&at, &to)?,
-            (false, Format::Maildir) => {}
+        match form {
+            Form::Zip => archive::write(&at, &to, format, mark)?,
+            Form::Mboxes => mbox::write_all(&at, &to)?,
+            Form::Maildir => {}
         }
         make_durable(&to)?;
         if is_staged {
@@ -181,7 +188,7 @@ async fn gather(
     let mut progress = Progress::default();
     for pass in 0..MAX_PASSES {
         let sources = source::all(ctx, mailbox_id, how.with_deleted).await?;
-        tree::claim(&at, &how.mark(mailbox_id), &sources)?;
+        tree::claim(&at, how.mark(mailbox_id, Form::Maildir), &sources)?;
         progress.total = sources.iter().map(|source| source.message_count).sum();
         let before = progress.done;
         progress.failed = 0;

@@ -7,8 +7,9 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::mark::Mark;
 use super::source::Source;
-use super::{Failure, private};
+use super::{Failure, Occupied, private};
 use crate::folder::SEPARATOR;
 use crate::maildir;
 use crate::message::Message;
@@ -39,8 +40,8 @@ fn name(source: &Source) -> Option<(String, String)> {
 }
 
 /// Sees to it that a folder is this export or empty, and has no subfolders of folders that are not there any more.
-pub(super) fn claim(at: &Path, mark: &str, sources: &[Source]) -> Result<(), Failure> {
-    let names = occupy(at, &format!("{mark}\n"))?;
+pub(super) fn claim(at: &Path, mark: Mark, sources: &[Source]) -> Result<(), Failure> {
+    let names = occupy(at, mark)?;
     // A mailbox that was deleted before anything was in it has not even an Inbox.
     make(at)?;
     let live: HashSet<String> = sources.iter().filter_map(|source| Some(name(source)?.1)).collect();
@@ -60,7 +61,7 @@ fn make(at: &Path) -> Result<(), Failure> {
 }
 
 /// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
-pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
+pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
     // One that is there is somebody's, who may have others see what is called how.
     DirBuilder::new().recursive(true).mode(private::FOLDER).create(at).map_err(Failure::of(at))?;
     let mark = at.join(maildir::EXPORT_MARK);
@@ -73,7 +74,8 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Failure::of(&mark)(error)),
     };
-    if marked.as_deref() == Some(wanted) {
+    let text = wanted.text();
+    if marked.as_ref() == Some(&text) {
         return Ok(names);
     }
     // Where the disk was full at the very beginning, there is a part of a mark and nothing else.
@@ -81,10 +83,11 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
     let begun = at.join(MARK_BEGUN);
     let is_begun = names.iter().any(|name| name == MARK_BEGUN);
     if !names.iter().all(is_ours)
-        || marked.is_some_and(|marked| !wanted.starts_with(&marked))
-        || (is_begun && !is_part_of(&begun, wanted).map_err(Failure::of(&begun))?)
+        || marked.as_ref().is_some_and(|marked| !text.starts_with(marked))
+        || (is_begun && !is_part_of(&begun, &text).map_err(Failure::of(&begun))?)
     {
-        return Err(Failure::Occupied(at.to_owned()));
+        let found = marked.and_then(|marked| Mark::read(&marked));
+        return Err(Failure::Occupied(Occupied::new(at, wanted, found)));
     }
     let write = || -> io::Result<()> {
         if is_begun {
@@ -93,7 +96,7 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
         // What has come there since is neither written over nor followed.
         let mut new = fs::File::options();
         let mut file = new.write(true).create_new(true).mode(private::FILE).open(&begun)?;
-        file.write_all(wanted.as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&begun, &mark)
     };

@@ -4,11 +4,11 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use mailstore::export::Format;
+use mailstore::export::{self, Failure, Format, How};
 use mailstore::folder::{self, Changed};
 use mailstore::message::Flags;
 
-use super::{exported, filled, imported, make, put, seen};
+use super::{WITH_DELETED, exported, filled, imported, make, put, seen};
 use crate::support::Bench;
 
 /// All that is below a folder, with its mode.
@@ -119,4 +119,30 @@ async fn the_mboxes_of_folders_that_are_gone_go_and_nothing_else_does() {
     }
     is.sort();
     assert_eq!(is, was);
+}
+
+#[tokio::test]
+async fn an_export_of_another_kind_is_called_by_what_it_is() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    exported(&bench, ada, &at("maildir"), Format::Maildir).await;
+    exported(&bench, ada, &at("mboxes"), Format::Mbox).await;
+    exported(&bench, ada, &at("ada.zip"), Format::Maildir).await;
+    let live = |mailbox, form| format!("an export of {mailbox} as {form}, of live mail alone");
+    let all = |mailbox, form| format!("an export of {mailbox} as {form}, with what was deleted");
+    let mbox: How = Format::Mbox.into();
+    for (mailbox_id, name, how, holds, wanted) in [
+        (ada, "maildir", mbox, live(ada, "a Maildir"), live(ada, "mboxes")),
+        (bob, "mboxes", mbox, live(ada, "mboxes"), live(bob, "mboxes")),
+        (ada, "mboxes", WITH_DELETED, live(ada, "mboxes"), all(ada, "a Maildir")),
+        (ada, "ada.zip", WITH_DELETED, live(ada, "a zip"), all(ada, "a zip")),
+    ] {
+        let refused = export::run(&bench.store, bench.ctx(), mailbox_id, &at(name), how, |_| {}).await;
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, Failure::Occupied(_)), "{name}: {refused:?}");
+        let says = format!("{name}: it holds {holds}, not {wanted}, and is left as it is");
+        assert!(refused.to_string().ends_with(&says), "{refused}");
+    }
 }
