@@ -5,7 +5,7 @@
 //! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other, and in the comment of a zip, which gives
 //! way to none but a newer one of the same mailbox.
 //! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`. All of it is for the account alone that
-//! writes it.
+//! writes it, and one export at a time writes to a place.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
 //! keywords are in the name as Maildir has them. An mbox has them as `X-Keywords`, `X-Status` and `Status` before all other fields. Of a folder's
@@ -14,6 +14,7 @@
 mod archive;
 mod mark;
 pub(crate) mod mbox;
+mod place;
 mod private;
 mod source;
 mod store;
@@ -29,7 +30,7 @@ use tenancy::Ctx;
 
 use crate::message::Message;
 use crate::{Error, MailStore};
-use mark::{Form, Mark};
+use place::Place;
 use tree::Tree;
 
 pub use mark::Occupied;
@@ -63,13 +64,6 @@ impl From<Format> for How {
     }
 }
 
-impl How {
-    /// Whose export something is, and of what, as it says itself.
-    fn mark(self, mailbox_id: MailboxId, form: Form) -> Mark {
-        Mark { mailbox_id, with_deleted: self.with_deleted, form }
-    }
-}
-
 /// Where an export has got to. At the end, what it came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -98,6 +92,15 @@ pub enum Failure {
     /// or does not say that it is: versions before this did not write that into zips and folders of mboxes. It is as it was.
     #[error("{0}")]
     Occupied(Occupied),
+    /// Another export is being written there.
+    #[error("{}: another export is being written there; run this one when that has ended", .0.display())]
+    Busy(PathBuf),
+    /// The folder that it would be gathered in has in it what another has gathered, and does not say whose that is.
+    #[error(
+        "{}: it is what is left of an export that was broken off, and does not say of which mailbox: remove it, and run the same command again",
+        .0.display()
+    )]
+    Left(PathBuf),
     /// The mail store refused it.
     #[error(transparent)]
     Refused(#[from] Error),
@@ -124,53 +127,25 @@ pub async fn run(
     mut tell: impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
     let how: How = how.into();
-    let format = how.format;
-    let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
-    let form = match (is_zip, format) {
-        (true, _) => Form::Zip,
-        (false, Format::Mbox) => Form::Mboxes,
-        (false, Format::Maildir) => Form::Maildir,
-    };
-    let mark = how.mark(mailbox_id, form);
-    let is_staged = is_zip || format == Format::Mbox;
-    let at = if is_staged { beside(to) } else { to.to_owned() };
-    let to = to.to_owned();
-    let place = to.clone();
-    let claim = move || match form {
-        Form::Zip => archive::look(&place, mark),
-        Form::Mboxes => tree::occupy(&place, mark).map(drop),
-        Form::Maildir => Ok(()),
-    };
-    tokio::task::spawn_blocking(claim).await.map_err(|_| Error::ShuttingDown)??;
-    let progress = gather(store, ctx, mailbox_id, at.clone(), how, &mut tell).await?;
-    let finish = move || {
-        match form {
-            Form::Zip => archive::write(&at, &to, format, mark)?,
-            Form::Mboxes => mbox::write_all(&at, &to)?,
-            Form::Maildir => {}
-        }
-        make_durable(&to)?;
-        if is_staged {
-            std::fs::remove_dir_all(&at).map_err(Failure::of(&at))?;
-        }
-        Ok::<_, Failure>(())
-    };
-    tokio::task::spawn_blocking(finish).await.map_err(|_| Error::ShuttingDown)??;
+    // Nothing is made for a mailbox that there is not.
+    source::all(ctx, mailbox_id, how.with_deleted).await?;
+    let place = Place::new(to, how, mailbox_id);
+    let taken = place.clone();
+    let turns = blocking(move || taken.take()).await?;
+    let progress = gather(store, ctx, how, &place, &mut tell).await?;
+    blocking(move || {
+        place.finish()?;
+        drop(turns);
+        Ok(())
+    })
+    .await?;
     Ok(progress)
 }
 
-/// Whoever is told that an export is done may delete the mailbox: all that was written is on the disk then, with the file system that it is on. To ask for
-/// each of a hundred thousand files would take minutes.
-fn make_durable(to: &Path) -> Result<(), Failure> {
-    let file = std::fs::File::open(to).map_err(Failure::of(to))?;
-    rustix::fs::syncfs(file).map_err(|error| Failure::of(to)(error.into()))
-}
-
-/// Where something is gathered.
-fn beside(to: &Path) -> PathBuf {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
 }
 
 /// How often a mailbox is gone through that is worked on meanwhile.
@@ -180,20 +155,21 @@ const MAX_PASSES: usize = 5;
 async fn gather(
     store: &MailStore,
     ctx: &Ctx,
-    mailbox_id: MailboxId,
-    at: PathBuf,
     how: How,
+    place: &Place,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
+    let mark = place.gathered();
+    let mailbox_id = mark.mailbox_id;
     let mut progress = Progress::default();
     for pass in 0..MAX_PASSES {
         let sources = source::all(ctx, mailbox_id, how.with_deleted).await?;
-        tree::claim(&at, how.mark(mailbox_id, Form::Maildir), &sources)?;
+        tree::claim(&place.at, mark, &sources)?;
         progress.total = sources.iter().map(|source| source.message_count).sum();
         let before = progress.done;
         progress.failed = 0;
         for source in sources {
-            let tree = Tree::open(&at, source)?;
+            let tree = Tree::open(&place.at, source)?;
             walk(store, ctx, mailbox_id, tree, pass == 0, &mut progress, tell).await?;
         }
         // A message that was moved meanwhile is in a folder that was gone through before.

@@ -83,6 +83,11 @@ impl Occupied {
     pub(super) fn new(path: &Path, wanted: Mark, found: Option<Mark>) -> Self {
         Self { path: path.to_owned(), wanted, found }
     }
+
+    /// Whether it does not say which export it is.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.found.is_none()
+    }
 }
 
 impl fmt::Display for Occupied {

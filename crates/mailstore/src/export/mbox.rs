@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
-use super::{Failure, private};
+use super::{Failure, place, private};
 use crate::maildir;
 use crate::message::{Flag, Flags};
 
@@ -50,7 +50,7 @@ pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
     let mut written = HashSet::new();
     for (path, folder) in folders(at)? {
         let mbox = to.join(format!("{}.mbox", path.join("/")));
-        let part = super::beside(&mbox);
+        let part = place::beside(&mbox);
         let mut parent = to.to_owned();
         for name in path.iter().take(path.len() - 1) {
             parent.push(name);

@@ -12,6 +12,11 @@ pub(super) const FILE: u32 = 0o600;
 /// What anybody else may do.
 const OTHERS: u32 = 0o077;
 
+/// Makes the folder that an export is written into. One that is there is somebody's, who may have others see what is called how in it.
+pub(super) fn root(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER).create(path)
+}
+
 /// Makes a folder of an export's own. One that a version made that let others read is closed to them.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER).create(path) {

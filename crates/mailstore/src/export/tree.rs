@@ -1,9 +1,9 @@
 //! One folder of a Maildir, as it is being written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ pub(super) struct Tree {
 }
 
 /// What the mark is called until all of it is written; no folder of a mailbox is called so, whose names begin with a dot.
-const MARK_BEGUN: &str = "pillarbox-export.tmp";
+pub(super) const MARK_BEGUN: &str = "pillarbox-export.tmp";
 
 /// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
 fn name(source: &Source) -> Option<(String, String)> {
@@ -62,8 +62,6 @@ fn make(at: &Path) -> Result<(), Failure> {
 
 /// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
 pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
-    // One that is there is somebody's, who may have others see what is called how.
-    DirBuilder::new().recursive(true).mode(private::FOLDER).create(at).map_err(Failure::of(at))?;
     let mark = at.join(maildir::EXPORT_MARK);
     let mut names = Vec::new();
     for entry in fs::read_dir(at).map_err(Failure::of(at))? {
@@ -110,9 +108,17 @@ fn is_part_of(path: &Path, text: &str) -> io::Result<bool> {
     Ok(of.is_file() && of.len() <= text.len() as u64 && text.as_bytes().starts_with(&fs::read(path)?))
 }
 
+/// How the name of a message's file ends, flags aside.
+const OURS: &str = ".pillarbox";
+
 /// What a message's file is called, flags aside.
 fn base(message: &Message) -> String {
-    format!("{}.{}.pillarbox", seconds(message), message.id)
+    format!("{}.{}{OURS}", seconds(message), message.id)
+}
+
+/// Whether a file is called as a message is.
+pub(super) fn is_message(name: &str) -> bool {
+    name.split(':').next().is_some_and(|base| base.ends_with(OURS))
 }
 
 /// When it was received. Nothing that reads such files knows of a time before 1970.
@@ -201,7 +207,7 @@ impl Tree {
     /// Takes away the files of messages that are not to be there any more.
     pub(super) fn close(self) -> Result<(), Failure> {
         for (base, (name, _)) in &self.files {
-            if base.ends_with(".pillarbox") && !self.live.contains(base) {
+            if base.ends_with(OURS) && !self.live.contains(base) {
                 let gone = self.at.join("cur").join(name);
                 fs::remove_file(&gone).map_err(Failure::of(&gone))?;
             }

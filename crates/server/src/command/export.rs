@@ -49,7 +49,7 @@ pub(crate) async fn run(
         };
         let exported = export::run(&platform.store, &ctx, mailbox_id, &to, how, tell).await;
         exported.map_err(|failure| {
-            let goes_on = !matches!(failure, Failure::Occupied(_));
+            let goes_on = matches!(failure, Failure::File { .. } | Failure::Refused(_));
             let says = if goes_on { "exporting; the same command goes on from there" } else { "exporting" };
             anyhow::Error::new(failure).context(says)
         })

@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use mailstore::MailStore;
 use mailstore::export::{self, Failure, Format, How};
 use mailstore::folder::{self, Changed};
 use mailstore::message::Flags;
@@ -144,5 +145,65 @@ async fn an_export_of_another_kind_is_called_by_what_it_is() {
         assert!(matches!(refused, Failure::Occupied(_)), "{name}: {refused:?}");
         let says = format!("{name}: it holds {holds}, not {wanted}, and is left as it is");
         assert!(refused.to_string().ends_with(&says), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_exports_to_one_place_at_once_the_second_is_told_so_and_the_first_is_whole() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    for (name, format, other) in [
+        ("maildir", Format::Maildir, Format::Maildir),
+        ("mboxes", Format::Mbox, Format::Mbox),
+        ("ada.zip", Format::Maildir, Format::Mbox),
+        ("either", Format::Mbox, Format::Maildir),
+    ] {
+        let to = dir.path().join(name);
+        // One that has to ask the bucket for what it writes.
+        let db = bench.world.test_db.db();
+        let fresh = MailStore::new(db, bench.blobs.clone(), testkit::kek::encryption());
+        let hold = bench.blobs.hold_look(0);
+        let first = export::run(&fresh, bench.ctx(), ada, &to, format, |_| {});
+        let (first, second) = tokio::join!(first, async {
+            bench.blobs.wait_until_looking().await;
+            let second = export::run(&bench.store, bench.ctx(), ada, &to, other, |_| {}).await;
+            hold.add_permits(1);
+            second
+        });
+        assert!(matches!(second, Err(Failure::Busy(_))), "{name}: {second:?}");
+        assert_eq!(first.unwrap().done, 7, "{name}");
+        // It has ended.
+        exported(&bench, ada, &to, format).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_export_without_its_mark_is_named_for_what_it_is() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (name, format) in [("mail", Format::Mbox), ("ada.zip", Format::Maildir)] {
+        let left = at(&format!("{name}.part"));
+        exported(&bench, ada, &left, Format::Maildir).await;
+        fs::remove_file(left.join(".pillarbox-export")).unwrap();
+        let refused = async || {
+            export::run(&bench.store, bench.ctx(), ada, &at(name), format, |_| {}).await.unwrap_err()
+        };
+        let refused_for = refused().await;
+        assert!(matches!(refused_for, Failure::Left(_)), "{name}: {refused_for:?}");
+        let says = refused_for.to_string();
+        assert!(says.starts_with(&left.display().to_string()) && says.contains("remove it"), "{says}");
+        // What is not known is not to be removed.
+        for mine in ["cur/mine", ".Empty/mine", "mine"] {
+            fs::write(left.join(mine), "x").unwrap();
+            let refused_for = refused().await;
+            assert!(matches!(refused_for, Failure::Occupied(_)), "{name}: {refused_for:?}");
+            fs::remove_file(left.join(mine)).unwrap();
+        }
+        fs::remove_dir_all(&left).unwrap();
+        assert_eq!(exported(&bench, ada, &at(name), format).await.done, 7, "{name}");
+        assert!(!left.exists(), "{name}");
     }
 }
