@@ -152,7 +152,11 @@ async fn is_suspended_deleted_and_restored() {
     app.delete(&key, &path).await.expect(204);
     let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
     assert_eq!(deleted["data"][0]["id"], user["id"]);
-    let restored = app.post(&key, &format!("{path}/restore"), json!({})).await.expect(200);
+    let restore = format!("{path}/restore");
+    let empty = app.call(axum::http::Method::POST, &restore).token(&key).bytes("application/json", "").send();
+    let empty = empty.await.expect_problem(400, "malformed_body");
+    assert!(text(&empty["detail"]).contains("if only {}"), "{empty}");
+    let restored = app.post(&key, &restore, json!({})).await.expect(200);
     assert_eq!((&restored["id"], &restored["status"]), (&user["id"], &json!("active")));
     app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(404, "not_found");
     app.post(&key, &format!("{path}/reset-password"), json!({"password": "another good one"}))
