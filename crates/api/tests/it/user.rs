@@ -367,8 +367,12 @@ async fn who_leaves_may_leave_a_mailbox_on_hold() {
     let tenant = app.tenant(&key, "one.example", json!({})).await;
     let (ada, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
     let path = format!("{tenant}/users/{}/offboard", text(&ada["id"]));
-    let without = app.post(&key, &path, json!({"hold": {"reason": ""}})).await;
-    assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/hold/reason");
+    for blank in ["", "   "] {
+        let without = app.post(&key, &path, json!({"hold": {"reason": blank}})).await;
+        assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/hold/reason");
+        let without = app.post(&key, &format!("{tenant}/holds"), json!({"reason": blank})).await;
+        assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reason");
+    }
     let done = app.post(&key, &path, json!({"hold": {"reason": "Case 17/2026"}})).await.expect(202);
     assert_eq!((&done["steps"][4]["name"], &done["total"]), (&json!("hold"), &json!(5)));
     let hold = format!("{tenant}/holds/{}", text(&done["steps"][4]["outcome"]));
