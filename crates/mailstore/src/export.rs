@@ -92,6 +92,9 @@ pub enum Failure {
     /// or does not say that it is: versions before this did not write that into zips and folders of mboxes. It is as it was.
     #[error("{0}")]
     Occupied(Occupied),
+    /// The folder that it is to lie in is not there.
+    #[error("{}: the folder that this is to lie in is not there: make it first", .0.display())]
+    Nowhere(PathBuf),
     /// Another export is being written there.
     #[error("{}: another export is being written there; run this one when that has ended", .0.display())]
     Busy(PathBuf),

@@ -77,6 +77,11 @@ impl Place {
 
     /// Takes the place, if nothing else is there and nobody else writes there; for as long as what it answers is held.
     pub(super) fn take(&self) -> Result<Vec<Turn>, Failure> {
+        let parent = self.to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // One that is mistyped is not to become a new place for mail.
+        if parent.is_some_and(|parent| !parent.is_dir()) {
+            return Err(Failure::Nowhere(self.to.clone()));
+        }
         let mut turns = Vec::new();
         match self.mark.form {
             Form::Zip => archive::look(&self.to, self.mark)?,

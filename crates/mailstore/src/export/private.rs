@@ -14,7 +14,10 @@ const OTHERS: u32 = 0o077;
 
 /// Makes the folder that an export is written into. One that is there is somebody's, who may have others see what is called how in it.
 pub(super) fn root(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER).create(path)
+    match DirBuilder::new().mode(FOLDER).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 /// Makes a folder of an export's own. One that a version made that let others read is closed to them.

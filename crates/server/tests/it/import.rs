@@ -101,13 +101,16 @@ async fn a_deleted_mailbox_is_exported_by_its_id_while_a_legal_hold_keeps_it() {
     };
     let (code, _, err) = export(&id);
     assert!(code == Some(1) && err.contains("no legal hold keeps it") && !at.exists(), "{err}");
+    assert!(err.contains("restore it first") && !err.contains("no such object"), "{err}");
     tenancy::hold::place(&world.ctx, Some(ada.mailbox_id), "Case 17".to_owned()).await.unwrap();
     let (code, _, err) = export(&ada.address);
-    assert!(code == Some(1) && err.contains("looking up the mailbox"), "{err}");
+    assert!(code == Some(1) && err.contains("looking up the mailbox") && err.contains("mbx_…"), "{err}");
     let written = export(&id);
     assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
-    let (code, _, err) = export("mbx_1");
-    assert!(code == Some(2) && err.contains("mbx_"), "{err}");
+    for name in ["mbx_1", "foo"] {
+        let (code, _, err) = export(name);
+        assert!(code == Some(2) && err.contains("neither an address nor a mailbox's id"), "{err}");
+    }
     let (code, _, err) = export("mbx_00000000000000000000000000000007");
     assert!(code == Some(1) && err.contains("looking up the mailbox mbx_"), "{err}");
 

@@ -149,6 +149,21 @@ async fn an_export_of_another_kind_is_called_by_what_it_is() {
 }
 
 #[tokio::test]
+async fn no_folder_is_made_for_an_export_to_lie_in() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let dir = tempfile::tempdir().unwrap();
+    for (name, format) in [("maildir", Format::Maildir), ("mboxes", Format::Mbox), ("a.zip", Format::Maildir)]
+    {
+        let to = dir.path().join("mistyped").join(name);
+        let refused = export::run(&bench.store, bench.ctx(), ada, &to, format, |_| {}).await.unwrap_err();
+        assert!(matches!(refused, Failure::Nowhere(_)), "{name}: {refused:?}");
+        assert!(refused.to_string().contains("is not there: make it first"), "{refused}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn of_two_exports_to_one_place_at_once_the_second_is_told_so_and_the_first_is_whole() {
     let bench = Bench::new().await;
     let ada = filled(&bench).await;
