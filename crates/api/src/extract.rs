@@ -133,7 +133,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if !media_type.as_deref().is_some_and(|text| JSON.contains(&text)) {
             return Err(unsupported("application/json, and be there, if only as {}"));
         }
-        parse(&body(request).await?).map(Self)
+        let bytes = body(request).await?;
+        if bytes.trim_ascii().is_empty() {
+            let detail = "there is no body; it has to be JSON, if only {}";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail));
+        }
+        parse(&bytes).map(Self)
     }
 }
 

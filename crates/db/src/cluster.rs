@@ -170,6 +170,30 @@ impl Cluster {
     }
 }
 
+/// Shuts down the cluster in `dir`, if there is one, that processes have left running which were killed; false if one is using it. What is in `dir` stays.
+///
+/// # Errors
+/// When it runs and cannot be shut down, or it cannot be told whether it runs.
+pub async fn shut_down_abandoned(dir: &Path) -> Result<bool, Error> {
+    let dir = dir.to_owned();
+    blocking(move || {
+        if !dir.exists() {
+            return Ok(true);
+        }
+        let (layout, _turn) = match Layout::prepare(&dir, Instant::now()) {
+            // Somebody is starting or stopping it.
+            Err(Error::NotReady { .. }) => return Ok(false),
+            prepared => prepared?,
+        };
+        let Some(_alone) = layout.last_one_out()? else { return Ok(false) };
+        if layout.data().exists() {
+            Server::find(layout, Profile::Durable)?.shut_down_abandoned()?;
+        }
+        Ok(true)
+    })
+    .await
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Err(error) = self.leave() {

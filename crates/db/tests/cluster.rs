@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use db::cluster::{Cluster, Error, Options, Profile};
+use db::cluster::{self, Cluster, Error, Options, Profile};
 use sqlx::{Connection, PgConnection};
 
 /// A directory that Postgres' account can get to; removed with all that is in it.
@@ -169,9 +169,9 @@ async fn others_join_and_the_last_one_out_stops_it() {
     assert_eq!(dir.postmaster_pid(), None);
 }
 
-/// Not a test by itself: the process that the next one kills.
+/// Not a test by itself: the process that the next ones kill.
 #[tokio::test]
-#[ignore = "run by a_killed_process_leaves_its_postmaster_to_the_next"]
+#[ignore = "run by those that call killed_process"]
 async fn process_to_be_killed() {
     let Some(dir) = std::env::var_os("CLUSTER_DIR") else { return };
     let options = Options { dir: dir.into(), profile: Profile::Test };
@@ -180,10 +180,8 @@ async fn process_to_be_killed() {
     std::future::pending::<()>().await;
 }
 
-#[tokio::test]
-async fn a_killed_process_leaves_its_postmaster_to_the_next() {
-    let dir = Dir::new("orphan");
-    let options = dir.options(Profile::Test);
+/// Leaves a cluster as a process does that is killed while it uses it.
+fn killed_process(options: &Options) {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "process_to_be_killed", "--nocapture"])
         .env("CLUSTER_DIR", &options.dir)
@@ -198,6 +196,48 @@ async fn a_killed_process_leaves_its_postmaster_to_the_next() {
     }
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_running_is_shut_down_unless_another_uses_it() {
+    let dir = Dir::new("abandoned");
+    let options = dir.options(Profile::Test);
+    assert!(cluster::shut_down_abandoned(&options.dir).await.unwrap(), "there is none");
+    assert!(!options.dir.exists());
+    killed_process(&options);
+    let user = Cluster::start(options.clone()).await.unwrap();
+    assert!(!user.started());
+    assert!(!cluster::shut_down_abandoned(&options.dir).await.unwrap());
+    connect(&user).await.ping().await.unwrap();
+    user.stop().await.unwrap();
+
+    killed_process(&options);
+    assert!(dir.postmaster_pid().is_some());
+    assert!(cluster::shut_down_abandoned(&options.dir).await.unwrap());
+    assert_eq!(dir.postmaster_pid(), None);
+    assert!(cluster::shut_down_abandoned(&options.dir).await.unwrap(), "it has ended before");
+}
+
+#[tokio::test]
+async fn a_process_that_has_got_the_number_of_an_abandoned_postmaster_is_not_stopped_for_it() {
+    let dir = Dir::new("renumbered");
+    Cluster::start(dir.options(Profile::Test)).await.unwrap().stop().await.unwrap();
+    let decoy = Cluster::start(Options { dir: dir.0.join("decoy"), profile: Profile::Test }).await.unwrap();
+    let pid_file = std::fs::read_to_string(dir.0.join("decoy/data/postmaster.pid")).unwrap();
+    // It answers at a place of its own, which is not here.
+    let forged = pid_file.replace("/decoy/", "/pg/");
+    std::fs::write(dir.0.join("pg/data/postmaster.pid"), forged).unwrap();
+    // Where it cannot be seen who works in the folder, that is told instead.
+    let _ = cluster::shut_down_abandoned(&dir.0.join("pg")).await;
+    connect(&decoy).await.ping().await.unwrap();
+    decoy.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_its_postmaster_to_the_next() {
+    let dir = Dir::new("orphan");
+    let options = dir.options(Profile::Test);
+    killed_process(&options);
     let orphan = dir.postmaster_pid().unwrap();
     let cluster = Cluster::start(options).await.unwrap();
     assert!(!cluster.started(), "the running one is adopted");

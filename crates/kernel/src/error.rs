@@ -81,6 +81,12 @@ impl Checks {
         self.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
     }
 
+    /// Requires a text as of [`Self::name`] for somebody to read later: not of blanks alone.
+    pub fn reason(&mut self, text: &str, max: usize, pointer: &str) {
+        self.name(text, max, pointer);
+        self.require(text.is_empty() || !text.trim().is_empty(), pointer, "must not be blanks alone");
+    }
+
     /// # Errors
     /// The mistakes found.
     pub fn done(self) -> Result<(), Vec<FieldError>> {
@@ -116,6 +122,20 @@ mod tests {
         let last = Told("refused", None);
         let told = Told("connecting", Some(Box::new(Told("it failed: refused", Some(Box::new(last))))));
         assert_eq!(chain(&told), "connecting: it failed: refused");
+    }
+
+    #[test]
+    fn a_reason_has_words() {
+        let mistakes = |text: &str| {
+            let mut checks = Checks::default();
+            checks.reason(text, 10, "/reason");
+            checks.done().err().map(|errors| errors.into_iter().map(|error| error.detail).collect::<Vec<_>>())
+        };
+        assert_eq!(mistakes(" why "), None);
+        for text in [" ", "  \u{a0}\u{2003}"] {
+            assert_eq!(mistakes(text).unwrap(), ["must not be blanks alone"], "{text:?}");
+        }
+        assert_eq!(mistakes("").unwrap(), ["must have 1 to 10 characters"]);
     }
 
     #[test]

@@ -4,14 +4,18 @@
 //! Each message is fetched once however often an export is run: what is in the folder already is not written again, what is not in the mailbox any more is taken
 //! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other, and in the comment of a zip, which gives
 //! way to none but a newer one of the same mailbox.
-//! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
+//! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`. All of it is for the account alone that
+//! writes it, and one export at a time writes to a place.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
 //! keywords are in the name as Maildir has them. An mbox has them as `X-Keywords`, `X-Status` and `Status` before all other fields. Of a folder's
 //! keywords the first 26 are written.
 
 mod archive;
+mod mark;
 pub(crate) mod mbox;
+mod place;
+mod private;
 mod source;
 mod store;
 mod tree;
@@ -26,7 +30,10 @@ use tenancy::Ctx;
 
 use crate::message::Message;
 use crate::{Error, MailStore};
+use place::Place;
 use tree::Tree;
+
+pub use mark::Occupied;
 
 /// How many bodies are fetched at a time.
 const AT_ONCE: usize = 4;
@@ -57,13 +64,6 @@ impl From<Format> for How {
     }
 }
 
-impl How {
-    /// Whose export something is, and of what, as it says itself.
-    fn mark(self, mailbox_id: MailboxId) -> String {
-        format!("{mailbox_id}{}", if self.with_deleted { " with deleted" } else { "" })
-    }
-}
-
 /// Where an export has got to. At the end, what it came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -90,11 +90,20 @@ pub enum Failure {
     },
     /// The folder, or the file, holds something that is not an earlier export of the same of this mailbox (of its live mail, or of that with what was deleted),
     /// or does not say that it is: versions before this did not write that into zips and folders of mboxes. It is as it was.
+    #[error("{0}")]
+    Occupied(Occupied),
+    /// The folder that it is to lie in is not there.
+    #[error("{}: the folder that this is to lie in is not there: make it first", .0.display())]
+    Nowhere(PathBuf),
+    /// Another export is being written there.
+    #[error("{}: another export is being written there; run this one when that has ended", .0.display())]
+    Busy(PathBuf),
+    /// The folder that it would be gathered in has in it what another has gathered, and does not say whose that is.
     #[error(
-        "{}: it holds something other than such an export of this mailbox, or one that an earlier version made, and is left as it is",
+        "{}: it is what is left of an export that was broken off, and does not say of which mailbox: remove it, and run the same command again",
         .0.display()
     )]
-    Occupied(PathBuf),
+    Left(PathBuf),
     /// The mail store refused it.
     #[error(transparent)]
     Refused(#[from] Error),
@@ -121,47 +130,25 @@ pub async fn run(
     mut tell: impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
     let how: How = how.into();
-    let (format, mark) = (how.format, how.mark(mailbox_id));
-    let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
-    let is_staged = is_zip || format == Format::Mbox;
-    let at = if is_staged { beside(to) } else { to.to_owned() };
-    let to = to.to_owned();
-    let (place, marked) = (to.clone(), mark.clone());
-    let claim = move || match (is_zip, format) {
-        (true, _) => archive::look(&place, &marked),
-        (false, Format::Mbox) => tree::occupy(&place, &format!("{marked} mbox\n")).map(drop),
-        (false, Format::Maildir) => Ok(()),
-    };
-    tokio::task::spawn_blocking(claim).await.map_err(|_| Error::ShuttingDown)??;
-    let progress = gather(store, ctx, mailbox_id, at.clone(), how, &mut tell).await?;
-    let finish = move || {
-        match (is_zip, format) {
-            (true, _) => archive::write(&at, &to, format, &mark)?,
-            (false, Format::Mbox) => mbox::write_all(&at, &to)?,
-            (false, Format::Maildir) => {}
-        }
-        make_durable(&to)?;
-        if is_staged {
-            std::fs::remove_dir_all(&at).map_err(Failure::of(&at))?;
-        }
-        Ok::<_, Failure>(())
-    };
-    tokio::task::spawn_blocking(finish).await.map_err(|_| Error::ShuttingDown)??;
+    // Nothing is made for a mailbox that there is not.
+    source::all(ctx, mailbox_id, how.with_deleted).await?;
+    let place = Place::new(to, how, mailbox_id);
+    let taken = place.clone();
+    let turns = blocking(move || taken.take()).await?;
+    let progress = gather(store, ctx, how, &place, &mut tell).await?;
+    blocking(move || {
+        place.finish()?;
+        drop(turns);
+        Ok(())
+    })
+    .await?;
     Ok(progress)
 }
 
-/// Whoever is told that an export is done may delete the mailbox: all that was written is on the disk then, with the file system that it is on. To ask for
-/// each of a hundred thousand files would take minutes.
-fn make_durable(to: &Path) -> Result<(), Failure> {
-    let file = std::fs::File::open(to).map_err(Failure::of(to))?;
-    rustix::fs::syncfs(file).map_err(|error| Failure::of(to)(error.into()))
-}
-
-/// Where something is gathered.
-fn beside(to: &Path) -> PathBuf {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
 }
 
 /// How often a mailbox is gone through that is worked on meanwhile.
@@ -171,20 +158,21 @@ const MAX_PASSES: usize = 5;
 async fn gather(
     store: &MailStore,
     ctx: &Ctx,
-    mailbox_id: MailboxId,
-    at: PathBuf,
     how: How,
+    place: &Place,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
+    let mark = place.gathered();
+    let mailbox_id = mark.mailbox_id;
     let mut progress = Progress::default();
     for pass in 0..MAX_PASSES {
         let sources = source::all(ctx, mailbox_id, how.with_deleted).await?;
-        tree::claim(&at, &how.mark(mailbox_id), &sources)?;
+        tree::claim(&place.at, mark, &sources)?;
         progress.total = sources.iter().map(|source| source.message_count).sum();
         let before = progress.done;
         progress.failed = 0;
         for source in sources {
-            let tree = Tree::open(&at, source)?;
+            let tree = Tree::open(&place.at, source)?;
             walk(store, ctx, mailbox_id, tree, pass == 0, &mut progress, tell).await?;
         }
         // A message that was moved meanwhile is in a folder that was gone through before.

@@ -118,7 +118,10 @@ impl FromStr for MailboxName {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.contains('@') {
             true => text.parse::<EmailAddress>().map(Self::Address).map_err(|error| error.to_string()),
-            false => text.parse::<MailboxId>().map(Self::Id).map_err(|error| error.to_string()),
+            false => text.parse::<MailboxId>().map(Self::Id).map_err(|_| {
+                "neither an address nor a mailbox's id, which is mbx_ followed by 32 hexadecimal digits"
+                    .into()
+            }),
         }
     }
 }
@@ -209,6 +212,17 @@ pub(crate) enum Keys {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_mailbox_is_named_by_an_address_or_an_id() {
+        let read = |text: &str| text.parse::<MailboxName>();
+        assert!(matches!(read("ada@acme.example"), Ok(MailboxName::Address(_))));
+        assert!(matches!(read("mbx_019a2f3c5d7e7abc8def0123456789ab"), Ok(MailboxName::Id(_))));
+        for wrong in ["foo", "mbx_1", "usr_019a2f3c5d7e7abc8def0123456789ab"] {
+            let says = read(wrong).unwrap_err();
+            assert!(says.contains("address") && says.contains("mbx_"), "{says}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -12,6 +12,8 @@ const PASSABLE: u32 = 0o711;
 const PRIVATE: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 const PUBLIC_FILE: u32 = 0o644;
+/// Held while a drill's place is made, or those that were left are removed.
+const DRILLS_LOCK: &str = "drill.lock";
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -24,6 +26,11 @@ impl DataDir {
             format!("creating the data directory {} (PILLARBOX_DATA_DIR)", path.display())
         })?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The path of something in it.
@@ -52,21 +59,47 @@ impl DataDir {
 
     /// The right to be the server of this directory, until dropped. The kernel takes it back from a process that is killed.
     pub(crate) fn lock_for_serving(&self) -> Result<File> {
-        let path = self.join("serve.lock");
-        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(&path);
-        let file = open.with_context(|| format!("opening {}", path.display()))?;
+        let Some(file) = self.try_lock("serve.lock")? else {
+            bail!("another pillarbox serves {} already; stop it, or set PILLARBOX_DATA_DIR", self.0.display())
+        };
+        Ok(file)
+    }
+
+    /// The right to make and remove places of drills in this directory, until [`unlock`]; none while another process has it.
+    pub(crate) fn try_lock_drills(&self) -> Result<Option<File>> {
+        self.try_lock(DRILLS_LOCK)
+    }
+
+    /// As [`Self::try_lock_drills`], waiting for whoever has it. Blocking.
+    pub(crate) fn lock_drills(&self) -> Result<File> {
+        let (path, file) = self.open_lock(DRILLS_LOCK)?;
+        file.lock().with_context(|| format!("locking {}", path.display()))?;
+        Ok(file)
+    }
+
+    fn try_lock(&self, name: &str) -> Result<Option<File>> {
+        let (path, file) = self.open_lock(name)?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                bail!(
-                    "another pillarbox serves {} already; stop it, or set PILLARBOX_DATA_DIR",
-                    self.0.display()
-                )
-            }
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("locking {}", path.display()))
             }
         }
+    }
+
+    fn open_lock(&self, name: &str) -> Result<(PathBuf, File)> {
+        let path = self.join(name);
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(&path);
+        let file = open.with_context(|| format!("opening {}", path.display()))?;
+        Ok((path, file))
+    }
+}
+
+/// Gives a lock back at once: a child of this process that has yet to exec holds a copy of the file, and the lock with it.
+pub(crate) fn unlock(file: &File) {
+    if let Err(error) = file.unlock() {
+        tracing::warn!(error.cause = %error, "a lock was not given back");
     }
 }
 

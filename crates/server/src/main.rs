@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod config;
+mod drills;
 mod files;
 mod kek;
 mod listen;

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::files::DataDir;
 use crate::listen::{Addresses, ListenFile};
 use crate::platform::Platform;
-use crate::{operator_key, signals, tls};
+use crate::{drills, operator_key, signals, tls};
 
 /// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
@@ -39,6 +39,8 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
     let shutdown = signals::cancelled()?;
     let data_dir = DataDir::prepare(&config.data_dir)?;
     let _lock = data_dir.lock_for_serving()?;
+    // First, since what is left may be what the disk is full of.
+    drills::clear(&data_dir).await;
     let listen_file = ListenFile::vacate(&data_dir)?;
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(

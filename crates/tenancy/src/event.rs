@@ -342,7 +342,8 @@ pub struct Filter {
 }
 
 /// The events that the caller sees, the oldest first, in the order in which they were chained: what is read once
-/// stays where it is, and what comes later comes after.
+/// stays where it is, and what comes later comes after. The trail of a tenant that is deleted, or destroyed, is kept, and is
+/// read by whoever may see the tenant.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to `action`; [`Error::NotFound`] for a tenant out of scope.
@@ -355,7 +356,9 @@ pub async fn list(
     caller.require(action)?;
     let reader = match (filter.tenant_id, caller.scope()) {
         // Entering says whether it is in scope, and whether the tenant's own callers may call at all.
-        (Some(id), _) | (None, Scope::Tenant(id)) => Scope::Tenant(caller.enter(id).await?.tenant_id()),
+        (Some(id), _) | (None, Scope::Tenant(id)) => {
+            Scope::Tenant(caller.enter_deleted_too(id).await?.tenant_id())
+        }
         (None, above) => above,
     };
     let mut tx = system(caller.db()).await?;

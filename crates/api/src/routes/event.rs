@@ -128,7 +128,7 @@ struct EventFilter {
     /// Only of this kind.
     #[param(value_type = Option<schema::EventKind>)]
     kind: Option<String>,
-    /// Only of this tenant.
+    /// Only of this tenant. The trail of one that is deleted, or destroyed, is kept.
     #[param(value_type = Option<schema::TenantId>)]
     tenant_id: Option<TenantId>,
 }

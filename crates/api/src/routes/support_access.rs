@@ -56,11 +56,11 @@ impl From<support_access::SupportAccess> for SupportAccess {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSupportAccess {
-    /// Why; the tenant reads it.
+    /// Why, not in blanks alone; the tenant reads it.
     #[schema(
         min_length = 1,
         max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
         example = "Ticket 4711: an attachment cannot be opened"
     )]
     reason: String,

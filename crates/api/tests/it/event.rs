@@ -63,6 +63,52 @@ async fn whoever_follows_the_feed_sees_each_event_once() {
     assert_eq!(seen, all);
 }
 
+#[tokio::test]
+async fn the_trail_of_a_tenant_that_is_gone_is_read_by_those_above_it_and_is_nowhere_for_others() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let (_, stranger) = app.reseller("South").await;
+    let tenant = app.tenant(&key, "one.example", json!({"test_clock": true})).await;
+    let own =
+        app.post(&key, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let own = text(&own["secret"]);
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let lists = ["/v1/events", "/v1/audit-log"];
+    let operator = tenancy::Caller::local_operator(app.db.db(), app.db.db().env().new_id());
+    let last = async |expected: &str| {
+        tenancy::event::chain(&app.db.db()).await.unwrap();
+        let mut events = 0;
+        for (list, token) in lists.iter().flat_map(|list| [(list, &key), (list, &app.operator)]) {
+            let page = app.get(token, &format!("{list}?tenant_id={id}&limit=200")).await.expect(200);
+            let page = page["data"].as_array().unwrap();
+            assert_eq!(page.last().unwrap()["kind"], expected, "{list}");
+            events = page.len() as u64;
+        }
+        let verdicts = tenancy::event::verify(&operator, Some(id.parse().unwrap())).await.unwrap();
+        assert_eq!(verdicts.len(), 1);
+        assert_eq!((verdicts[0].1.events, verdicts[0].1.fault.clone()), (events, None));
+        for list in lists {
+            let refused = async |id: &str| {
+                let answer = app.get(&stranger, &format!("{list}?tenant_id={id}")).await;
+                let mut body = answer.expect_problem(404, "not_found");
+                body.as_object_mut().unwrap().remove("request_id");
+                body
+            };
+            assert_eq!(refused(id).await, refused("ten_019a2f3c5d7e7abc8def0123456789ab").await, "{list}");
+        }
+    };
+    app.delete(&key, &tenant).await.expect(204);
+    last("tenant.deleted").await;
+    for list in lists {
+        app.get(&own, list).await.expect_problem(404, "not_found");
+    }
+    app.destroy(&tenant).await;
+    last("tenant.purged").await;
+    for list in lists {
+        app.get(&own, list).await.expect_problem(401, "unauthenticated");
+    }
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }

@@ -96,6 +96,7 @@ async fn a_reason_is_needed_and_a_day_is_the_longest() {
     let now = time(&here.app.get(&here.admin, &here.tenant).await.expect(200)["created_at"]);
     let wrong = [
         (json!({"reason": ""}), "/reason"),
+        (json!({"reason": "   "}), "/reason"),
         (json!({"reason": "x".repeat(501)}), "/reason"),
         (json!({"reason": "a\nb"}), "/reason"),
         (json!({"reason": 7}), "/reason"),

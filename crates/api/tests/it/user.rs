@@ -152,7 +152,11 @@ async fn is_suspended_deleted_and_restored() {
     app.delete(&key, &path).await.expect(204);
     let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
     assert_eq!(deleted["data"][0]["id"], user["id"]);
-    let restored = app.post(&key, &format!("{path}/restore"), json!({})).await.expect(200);
+    let restore = format!("{path}/restore");
+    let empty = app.call(axum::http::Method::POST, &restore).token(&key).bytes("application/json", "").send();
+    let empty = empty.await.expect_problem(400, "malformed_body");
+    assert!(text(&empty["detail"]).contains("if only {}"), "{empty}");
+    let restored = app.post(&key, &restore, json!({})).await.expect(200);
     assert_eq!((&restored["id"], &restored["status"]), (&user["id"], &json!("active")));
     app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(404, "not_found");
     app.post(&key, &format!("{path}/reset-password"), json!({"password": "another good one"}))
@@ -363,8 +367,12 @@ async fn who_leaves_may_leave_a_mailbox_on_hold() {
     let tenant = app.tenant(&key, "one.example", json!({})).await;
     let (ada, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
     let path = format!("{tenant}/users/{}/offboard", text(&ada["id"]));
-    let without = app.post(&key, &path, json!({"hold": {"reason": ""}})).await;
-    assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/hold/reason");
+    for blank in ["", "   "] {
+        let without = app.post(&key, &path, json!({"hold": {"reason": blank}})).await;
+        assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/hold/reason");
+        let without = app.post(&key, &format!("{tenant}/holds"), json!({"reason": blank})).await;
+        assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reason");
+    }
     let done = app.post(&key, &path, json!({"hold": {"reason": "Case 17/2026"}})).await.expect(202);
     assert_eq!((&done["steps"][4]["name"], &done["total"]), (&json!("hold"), &json!(5)));
     let hold = format!("{tenant}/holds/{}", text(&done["steps"][4]["outcome"]));

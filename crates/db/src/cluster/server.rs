@@ -102,6 +102,17 @@ impl Server {
         }
     }
 
+    /// As [`Self::shut_down`], of one whose users were killed, perhaps long ago: the number in its file may be another process's by now. Only while nobody
+    /// uses it.
+    pub(super) fn shut_down_abandoned(&self) -> Result<(), Error> {
+        let is_seen = || processes_in(&self.layout.data(), self.layout.account().uid).is_some();
+        match self.occupancy() {
+            Occupancy::Taken if is_seen() || self.is_ready() => self.shut_down(),
+            Occupancy::Taken => Err(self.not_ready()),
+            Occupancy::Free | Occupancy::Unknown => Ok(()),
+        }
+    }
+
     /// Whether Postgres is at work in the data directory.
     fn occupancy(&self) -> Occupancy {
         let data = self.layout.data();

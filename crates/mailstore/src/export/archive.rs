@@ -9,38 +9,35 @@ use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::{Failure, Format, mbox};
+use super::mark::Mark;
+use super::{Failure, Format, Occupied, mbox, private};
 use crate::maildir;
 
 /// A zip that takes its place when it is whole, and is gone if it does not come to that.
 type Unfinished = ZipWriter<BufWriter<NamedTempFile>>;
 
-/// The comment of a zip, which says whose export it is, and of what.
-fn comment(mark: &str) -> String {
-    format!("pillarbox-export {mark}")
-}
-
 /// Sees to it that nothing is in the way, or an export of the same, which gives way to the new one.
-pub(super) fn look(to: &Path, mark: &str) -> Result<(), Failure> {
-    let occupied = || Failure::Occupied(to.to_owned());
+pub(super) fn look(to: &Path, wanted: Mark) -> Result<(), Failure> {
+    let occupied = |found| Failure::Occupied(Occupied::new(to, wanted, found));
     match fs::metadata(to) {
         Ok(of) if of.is_file() => {}
-        Ok(_) => return Err(occupied()),
+        Ok(_) => return Err(occupied(None)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Failure::of(to)(error)),
     }
     let file = File::open(to).map_err(Failure::of(to))?;
-    let zip = ZipArchive::new(BufReader::new(file)).map_err(|_| occupied())?;
-    if zip.comment() == comment(mark).as_bytes() { Ok(()) } else { Err(occupied()) }
+    let zip = ZipArchive::new(BufReader::new(file)).map_err(|_| occupied(None))?;
+    let found = std::str::from_utf8(zip.comment()).ok().and_then(Mark::read);
+    if found == Some(wanted) { Ok(()) } else { Err(occupied(found)) }
 }
 
 /// Writes a Maildir as a zip, of it or of mboxes.
-pub(super) fn write(at: &Path, to: &Path, format: Format, mark: &str) -> Result<(), Failure> {
+pub(super) fn write(at: &Path, to: &Path, format: Format, mark: Mark) -> Result<(), Failure> {
     // Somebody may have put something there since.
     look(to, mark)?;
     let part = begin(to).map_err(Failure::of(to))?;
     let mut zip = ZipWriter::new(BufWriter::new(part));
-    zip.set_comment(comment(mark)).map_err(io::Error::from).map_err(Failure::of(to))?;
+    zip.set_comment(mark.text()).map_err(io::Error::from).map_err(Failure::of(to))?;
     for (path, folder) in mbox::folders(at)? {
         match format {
             Format::Mbox => {
@@ -63,14 +60,13 @@ pub(super) fn write(at: &Path, to: &Path, format: Format, mark: &str) -> Result<
 /// A new file in the folder of another. No name that can be foreseen is safe: a file of somebody's may have it, or a link to one.
 fn begin(to: &Path) -> io::Result<NamedTempFile> {
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As of any file that is made without a wish; the umask takes its share.
-    let permissions = Permissions::from_mode(0o666);
+    let permissions = Permissions::from_mode(private::FILE);
     let mut named = tempfile::Builder::new();
     named.prefix("pillarbox-export-").suffix(".tmp").permissions(permissions).tempfile_in(folder)
 }
 
 fn start(zip: &mut Unfinished, name: &str) -> io::Result<()> {
-    let options = SimpleFileOptions::default();
+    let options = SimpleFileOptions::default().unix_permissions(private::FILE);
     let options = options.compression_method(CompressionMethod::Deflated).large_file(true);
     Ok(zip.start_file(name, options)?)
 }
@@ -79,7 +75,8 @@ fn maildir_folder(zip: &mut Unfinished, at: &Path, folder: &Path) -> io::Result<
     let inside = folder.strip_prefix(at).unwrap_or(folder).to_string_lossy().into_owned();
     let named = |name: &str| if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
     for part in ["cur", "new", "tmp"] {
-        zip.add_directory(named(part), SimpleFileOptions::default())?;
+        let options = SimpleFileOptions::default().unix_permissions(private::FOLDER);
+        zip.add_directory(named(part), options)?;
     }
     let mut files = vec![folder.join(maildir::KEYWORDS_FILE), folder.join(maildir::FOLDER_FILE)];
     files.retain(|file| file.exists());

@@ -1,12 +1,13 @@
 //! Mboxes out of a Maildir.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
-use super::Failure;
+use super::{Failure, place, private};
 use crate::maildir;
 use crate::message::{Flag, Flags};
 
@@ -43,14 +44,19 @@ pub(super) fn messages(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files.into_iter().map(|(_, name)| cur.join(name)).collect())
 }
 
-/// Writes an mbox for each folder of a Maildir into a folder, folders of them for what lies in others.
+/// Writes an mbox for each folder of a Maildir into a folder, folders of them for what lies in others, and takes away those of folders that are not there
+/// any more.
 pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
+    let mut written = HashSet::new();
     for (path, folder) in folders(at)? {
         let mbox = to.join(format!("{}.mbox", path.join("/")));
-        let part = super::beside(&mbox);
-        let parent = mbox.parent().unwrap_or(to);
-        fs::create_dir_all(parent).map_err(Failure::of(parent))?;
-        let mut file = BufWriter::new(fs::File::create(&part).map_err(Failure::of(&part))?);
+        let part = place::beside(&mbox);
+        let mut parent = to.to_owned();
+        for name in path.iter().take(path.len() - 1) {
+            parent.push(name);
+            private::folder(&parent).map_err(Failure::of(&parent))?;
+        }
+        let mut file = BufWriter::new(private::file(&part).map_err(Failure::of(&part))?);
         write(&folder, &mut file)?;
         // What is there already is not to give way to less.
         file.into_inner()
@@ -58,8 +64,34 @@ pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
             .and_then(|file| file.sync_all())
             .map_err(Failure::of(&part))?;
         fs::rename(&part, &mbox).map_err(Failure::of(&mbox))?;
+        written.insert(mbox);
     }
-    Ok(())
+    clear(to, &written).map(drop)
+}
+
+/// Removes the mboxes, whole or begun, that were not written, and the folders that nothing is left in then; whether there were any. What else lies there,
+/// and what links lead to, stays.
+fn clear(folder: &Path, written: &HashSet<PathBuf>) -> Result<bool, Failure> {
+    let mut has_removed = false;
+    for entry in fs::read_dir(folder).map_err(Failure::of(folder))? {
+        let entry = entry.map_err(Failure::of(folder))?;
+        let (path, of) = (entry.path(), entry.file_type().map_err(Failure::of(folder))?);
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_mbox = name.ends_with(".mbox") || name.ends_with(".mbox.part");
+        if of.is_dir() && clear(&path, written)? {
+            has_removed = true;
+            match fs::remove_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                    return Err(Failure::of(&path)(error));
+                }
+                _ => {}
+            }
+        } else if of.is_file() && is_mbox && !written.contains(&path) {
+            fs::remove_file(&path).map_err(Failure::of(&path))?;
+            has_removed = true;
+        }
+    }
+    Ok(has_removed)
 }
 
 /// Writes the messages of a Maildir's folder as an mbox.

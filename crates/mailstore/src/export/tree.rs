@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Failure;
+use super::mark::Mark;
 use super::source::Source;
+use super::{Failure, Occupied, private};
 use crate::folder::SEPARATOR;
 use crate::maildir;
 use crate::message::Message;
@@ -25,7 +27,7 @@ pub(super) struct Tree {
 }
 
 /// What the mark is called until all of it is written; no folder of a mailbox is called so, whose names begin with a dot.
-const MARK_BEGUN: &str = "pillarbox-export.tmp";
+pub(super) const MARK_BEGUN: &str = "pillarbox-export.tmp";
 
 /// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
 fn name(source: &Source) -> Option<(String, String)> {
@@ -38,8 +40,8 @@ fn name(source: &Source) -> Option<(String, String)> {
 }
 
 /// Sees to it that a folder is this export or empty, and has no subfolders of folders that are not there any more.
-pub(super) fn claim(at: &Path, mark: &str, sources: &[Source]) -> Result<(), Failure> {
-    let names = occupy(at, &format!("{mark}\n"))?;
+pub(super) fn claim(at: &Path, mark: Mark, sources: &[Source]) -> Result<(), Failure> {
+    let names = occupy(at, mark)?;
     // A mailbox that was deleted before anything was in it has not even an Inbox.
     make(at)?;
     let live: HashSet<String> = sources.iter().filter_map(|source| Some(name(source)?.1)).collect();
@@ -55,12 +57,11 @@ pub(super) fn claim(at: &Path, mark: &str, sources: &[Source]) -> Result<(), Fai
 /// Makes a Maildir.
 fn make(at: &Path) -> Result<(), Failure> {
     let mut parts = ["tmp", "new", "cur"].into_iter();
-    parts.try_for_each(|part| fs::create_dir_all(at.join(part))).map_err(Failure::of(at))
+    parts.try_for_each(|part| private::folder(&at.join(part))).map_err(Failure::of(at))
 }
 
 /// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
-pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
-    fs::create_dir_all(at).map_err(Failure::of(at))?;
+pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
     let mark = at.join(maildir::EXPORT_MARK);
     let mut names = Vec::new();
     for entry in fs::read_dir(at).map_err(Failure::of(at))? {
@@ -71,7 +72,8 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Failure::of(&mark)(error)),
     };
-    if marked.as_deref() == Some(wanted) {
+    let text = wanted.text();
+    if marked.as_ref() == Some(&text) {
         return Ok(names);
     }
     // Where the disk was full at the very beginning, there is a part of a mark and nothing else.
@@ -79,18 +81,20 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
     let begun = at.join(MARK_BEGUN);
     let is_begun = names.iter().any(|name| name == MARK_BEGUN);
     if !names.iter().all(is_ours)
-        || marked.is_some_and(|marked| !wanted.starts_with(&marked))
-        || (is_begun && !is_part_of(&begun, wanted).map_err(Failure::of(&begun))?)
+        || marked.as_ref().is_some_and(|marked| !text.starts_with(marked))
+        || (is_begun && !is_part_of(&begun, &text).map_err(Failure::of(&begun))?)
     {
-        return Err(Failure::Occupied(at.to_owned()));
+        let found = marked.and_then(|marked| Mark::read(&marked));
+        return Err(Failure::Occupied(Occupied::new(at, wanted, found)));
     }
     let write = || -> io::Result<()> {
         if is_begun {
             fs::remove_file(&begun)?;
         }
         // What has come there since is neither written over nor followed.
-        let mut file = fs::File::create_new(&begun)?;
-        file.write_all(wanted.as_bytes())?;
+        let mut new = fs::File::options();
+        let mut file = new.write(true).create_new(true).mode(private::FILE).open(&begun)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&begun, &mark)
     };
@@ -104,9 +108,17 @@ fn is_part_of(path: &Path, text: &str) -> io::Result<bool> {
     Ok(of.is_file() && of.len() <= text.len() as u64 && text.as_bytes().starts_with(&fs::read(path)?))
 }
 
+/// How the name of a message's file ends, flags aside.
+const OURS: &str = ".pillarbox";
+
 /// What a message's file is called, flags aside.
 fn base(message: &Message) -> String {
-    format!("{}.{}.pillarbox", seconds(message), message.id)
+    format!("{}.{}{OURS}", seconds(message), message.id)
+}
+
+/// Whether a file is called as a message is.
+pub(super) fn is_message(name: &str) -> bool {
+    name.split(':').next().is_some_and(|base| base.ends_with(OURS))
 }
 
 /// When it was received. Nothing that reads such files knows of a time before 1970.
@@ -119,12 +131,15 @@ impl Tree {
     pub(super) fn open(root: &Path, source: Source) -> Result<Self, Failure> {
         let own = name(&source);
         let at = own.as_ref().map_or_else(|| root.to_owned(), |(_, fitting)| root.join(fitting));
+        if own.is_some() {
+            private::folder(&at).map_err(Failure::of(&at))?;
+        }
         make(&at)?;
         if let Some((whole, fitting)) = own
             && whole != fitting
         {
             let path = at.join(maildir::FOLDER_FILE);
-            fs::write(&path, whole).map_err(Failure::of(&path))?;
+            private::write(&path, &whole).map_err(Failure::of(&path))?;
         }
         let keywords = at.join(maildir::KEYWORDS_FILE);
         let keywords = match fs::read_to_string(&keywords) {
@@ -136,7 +151,9 @@ impl Tree {
         let mut files = HashMap::new();
         for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
             let entry = entry.map_err(Failure::of(&cur))?;
-            let size_bytes = entry.metadata().map_err(Failure::of(&cur))?.len();
+            let of = entry.metadata().map_err(Failure::of(&cur))?;
+            private::close(&entry.path(), &of);
+            let size_bytes = of.len();
             let name = entry.file_name().to_string_lossy().into_owned();
             let base = name.split(':').next().unwrap_or_default().to_owned();
             files.insert(base, (name, size_bytes));
@@ -172,8 +189,8 @@ impl Tree {
         let (base, name) = (base(message), self.name(message)?);
         let part = self.at.join("tmp").join(&base);
         let seconds = seconds(message);
-        let written = fs::write(&part, bytes).and_then(|()| {
-            let file = fs::File::options().write(true).open(&part)?;
+        let written = private::file(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         });
         written.map_err(Failure::of(&part))?;
@@ -190,7 +207,7 @@ impl Tree {
     /// Takes away the files of messages that are not to be there any more.
     pub(super) fn close(self) -> Result<(), Failure> {
         for (base, (name, _)) in &self.files {
-            if base.ends_with(".pillarbox") && !self.live.contains(base) {
+            if base.ends_with(OURS) && !self.live.contains(base) {
                 let gone = self.at.join("cur").join(name);
                 fs::remove_file(&gone).map_err(Failure::of(&gone))?;
             }
@@ -205,7 +222,8 @@ impl Tree {
         maildir::add_keywords(&mut self.keywords, &message.flags.keywords);
         if self.keywords.len() > known {
             let keywords = self.at.join(maildir::KEYWORDS_FILE);
-            fs::write(&keywords, maildir::write_keywords(&self.keywords)).map_err(Failure::of(&keywords))?;
+            let letters = maildir::write_keywords(&self.keywords);
+            private::write(&keywords, &letters).map_err(Failure::of(&keywords))?;
         }
         Ok(format!("{}:2,{}", base(message), maildir::letters(&message.flags, &self.keywords)))
     }

@@ -1,7 +1,8 @@
 //! A zip that is imported: what is in it, in a folder that is gone again afterwards.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +25,10 @@ pub(super) struct Extracted {
 /// Takes a zip apart, beside itself if that can be written to.
 pub(super) fn extract(path: &Path) -> io::Result<Extracted> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir = tempfile::tempdir_in(parent).or_else(|_| tempfile::tempdir())?;
+    // It is mail in the clear, wherever that is.
+    let mut private = tempfile::Builder::new();
+    private.permissions(Permissions::from_mode(0o700));
+    let dir = private.tempdir_in(parent).or_else(|_| private.tempdir())?;
     let zip = File::open(path)?;
     let mut left = zip.metadata()?.len().saturating_mul(MAX_RATIO).saturating_add(MAX_MORE_BYTES);
     let mut archive = ZipArchive::new(io::BufReader::new(zip))?;

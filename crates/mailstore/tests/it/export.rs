@@ -1,5 +1,7 @@
 //! What is exported and imported again is the same mail, in the same folders, marked the same way.
 
+mod place;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

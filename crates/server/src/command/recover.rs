@@ -1,7 +1,5 @@
 //! `pillarbox recover`: a lost database made anew out of the bucket; `pillarbox drill`: the same, for trial.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ use recovery::{Late, Recovered, Step};
 use crate::config::Config;
 use crate::files::DataDir;
 use crate::platform::{Database, open_blobs, require_installation};
-use crate::{kek, signals};
+use crate::{drills, kek, signals};
 
 /// How often at most it is said how far it has come.
 const SAY_EVERY: Duration = Duration::from_secs(1);
@@ -35,16 +33,12 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
 pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
     require_installation(config)?;
     let data_dir = DataDir::prepare(&config.data_dir)?;
+    let place = drills::Place::make(&data_dir).await?;
     let live = Database::open(config, &data_dir).await?;
     let lag = recovery::ship::lag(&live.db).await;
     live.close().await;
     let lag = lag.context("asking the database what is not in the bucket yet")?;
-    let place = tempfile::Builder::new()
-        .prefix("drill-")
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir_in(&config.data_dir)
-        .context("making a place for a scratch database")?;
-    let options = cluster::Options { dir: place.path().join("postgres"), profile: Profile::Durable };
+    let options = cluster::Options { dir: place.cluster(), profile: Profile::Durable };
     let scratch = Database::private(options).await.context("starting a scratch postgres")?;
     let made = make_anew(config, &data_dir, &scratch.db, Late::Leave).await;
     scratch.close().await;

@@ -1,5 +1,10 @@
 //! The database is lost, and is made anew out of the bucket by the command.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
 use sqlx::Connection as _;
 use testkit::story::server::Server;
 use testkit::{TestDb, World};
@@ -94,4 +99,70 @@ async fn what_a_recovery_left_half_done_is_not_served() {
     sqlx::raw_sql("update _sqlx_migrations set checksum = '\\x00'").execute(&mut connection).await.unwrap();
     let refused = pillarbox(dir.path(), &settings, &["serve"]);
     assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
+}
+
+/// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
+fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
+    let places = || {
+        let all = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("drill-");
+        all.filter(name).collect::<Vec<_>>()
+    };
+    let before = places();
+    let drill = Command::new(BINARY)
+        .arg("drill")
+        .env_remove("PILLARBOX_CONFIG")
+        .env_remove("PILLARBOX_BLOB_URL")
+        .env("PILLARBOX_DATA_DIR", data_dir)
+        .env("PILLARBOX_DATABASE_URL", url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < deadline, "no drill has begun in time");
+        std::thread::sleep(Duration::from_millis(2));
+        let Some(place) = places().into_iter().find(|place| !before.contains(place)) else { continue };
+        let file = fs::read_to_string(place.join("postgres/data/postmaster.pid")).unwrap_or_default();
+        if file.lines().nth(7).is_some_and(|status| status.trim() == "ready") {
+            let pid = drill.id().to_string();
+            // The shell has a kill of its own; the program is not on every machine.
+            assert!(Command::new("sh").args(["-c", "kill -STOP \"$0\"", &pid]).status().unwrap().success());
+            return (drill, place, file.lines().next().unwrap().trim().parse().unwrap());
+        }
+    }
+}
+
+/// Whether there is such a process that has not ended.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+}
+
+#[tokio::test]
+async fn what_a_killed_drill_has_left_is_removed_by_the_next_and_by_a_server_and_one_that_runs_is_left_alone()
+{
+    let (world, dir) = (World::new().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    let (mut killed, left, postgres) = begun_drill(dir.path(), &url);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(left.exists() && runs(postgres));
+
+    let (mut running, place, its_postgres) = begun_drill(dir.path(), &url);
+    assert!(!left.exists() && !runs(postgres), "the next has removed it");
+    drop(pillarbox(dir.path(), &settings, &["drill"]));
+    assert!(server.stop().await.unwrap().success());
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    assert!(place.exists() && runs(its_postgres), "it is not over");
+
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(server.stop().await.unwrap().success());
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    assert!(!place.exists() && !runs(its_postgres), "the server has removed it");
+    assert!(server.stop().await.unwrap().success());
 }

@@ -119,7 +119,8 @@ pub struct Verdict {
     pub fault: Option<Fault>,
 }
 
-/// Recomputes a trail from its beginning. `None`: every trail, one after another, each with its own verdict.
+/// Recomputes a trail from its beginning, also of a tenant that is deleted or destroyed. `None`: every trail, one after another, each with its
+/// own verdict.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to read the trail; [`Error::NotFound`] for a tenant out of scope.
@@ -127,7 +128,7 @@ pub async fn verify(caller: &Caller, tenant_id: Option<TenantId>) -> Result<Vec<
     caller.require(Action::AuditRead)?;
     let mut tx = system(caller.db()).await?;
     let trails = match tenant_id {
-        Some(tenant_id) => vec![Scope::Tenant(caller.enter(tenant_id).await?.tenant_id())],
+        Some(tenant_id) => vec![Scope::Tenant(caller.enter_deleted_too(tenant_id).await?.tenant_id())],
         None if caller.scope() == Scope::Operator => store::trails(&mut tx).await?,
         None => vec![caller.scope()],
     };
