@@ -12,7 +12,7 @@ use billing::rating::PriceBasis;
 use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,7 +25,7 @@ use crate::day::Day;
 use crate::extract::{Bearer, Path};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// An amount in a currency.
 #[derive(Debug, Serialize, ToSchema)]
@@ -383,11 +383,11 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
 #[serde(deny_unknown_fields)]
 struct InvoiceFilter {
     /// Only those that stand so.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::InvoiceStatus>)]
     status: Option<invoice::Status>,
     /// Only invoices, or only credit notes.
-    #[serde(default, deserialize_with = "kind")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::InvoiceKind>)]
     kind: Option<DocumentKind>,
     /// Only those whose `issued_on` is this day or a later one.
@@ -396,11 +396,6 @@ struct InvoiceFilter {
     /// Only those whose `issued_on` is before this day.
     #[param(value_type = Option<schema::Day>)]
     to: Option<Day>,
-}
-
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DocumentKind>, D::Error> {
-    let kind = DocumentKind::from_name(&String::deserialize(deserializer)?);
-    kind.map(Some).ok_or_else(|| serde::de::Error::custom("must be invoice or credit_note"))
 }
 
 impl From<InvoiceFilter> for invoice::Filter {

@@ -18,7 +18,7 @@ use crate::extract::{Bearer, Json, Path};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// Why a payment failed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,7 +136,7 @@ impl From<NewPayment> for NewTransfer {
 #[serde(deny_unknown_fields)]
 struct PaymentFilter {
     /// Only those that stand so.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::PaymentStatus>)]
     status: Option<PaymentStatus>,
     /// Only those that are meant for this invoice.

@@ -89,11 +89,57 @@ async fn a_parameter_that_a_list_does_not_know_is_refused() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
     let tenant = app.tenant(&key, "one.example", json!({})).await;
-    for (list, parameter) in [("aliases", "colour"), ("holds", "limits"), ("users", "Status")] {
+    for (list, parameter, known) in [
+        ("aliases", "colour", "limit, cursor, address, mailbox_id and group_id"),
+        ("holds", "limits", "limit and cursor"),
+        ("users", "Status", "limit, cursor, status, role, external_id and address"),
+    ] {
         let refused = app.get(&key, &format!("{tenant}/{list}?{parameter}=x")).await;
         let refused = refused.expect_problem(422, "invalid_request");
-        assert_eq!(refused["errors"][0]["parameter"], parameter, "{refused}");
+        let detail = format!("is none of this operation's, which takes {known}");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]));
     }
+    let refused =
+        app.post(&key, &format!("{tenant}/users?dry=true"), json!({"address": "a@one.example"})).await;
+    let refused = refused.expect_problem(422, "invalid_request");
+    assert_eq!(refused["detail"], "dry: is none of this operation's, which takes dry_run");
+}
+
+#[tokio::test]
+async fn a_word_that_a_filter_does_not_know_is_told_which_it_does() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (_, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    for (path, parameter, words) in [
+        ("/v1/tenants".to_owned(), "status", "trial, active, suspended or deleted"),
+        ("/v1/resellers".to_owned(), "status", "deleted"),
+        (format!("{tenant}/users"), "status", "active, suspended or deleted"),
+        (format!("{tenant}/users"), "role", "tenant_admin, tenant_billing, helpdesk or user"),
+        (format!("{tenant}/mailboxes"), "kind", "personal, shared, room, equipment or archive"),
+        (format!("{tenant}/mailboxes"), "status", "deleted"),
+        (format!("{tenant}/domains"), "status", "pending or active"),
+        (format!("{tenant}/invoices"), "status", "draft, final, paid or void"),
+        (format!("{tenant}/invoices"), "kind", "invoice or credit_note"),
+        (
+            format!("{tenant}/payments"),
+            "status",
+            "pending, unknown, requires_action, processing, failed or succeeded",
+        ),
+        (format!("{tenant}/outgoing"), "state", "queued, delivering, held, delivered, failed or dropped"),
+        (format!("{mailbox}/messages"), "state", "live or recoverable"),
+    ] {
+        let refused = app.get(&key, &format!("{path}?{parameter}=foo")).await;
+        let refused = refused.expect_problem(422, "invalid_request");
+        let detail = format!("must be {words}");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]), "{path}");
+    }
+    // As in a body.
+    let user = json!({"address": "ben@one.example", "role": "king"});
+    let refused =
+        app.post(&key, &format!("{tenant}/users"), user).await.expect_problem(422, "invalid_request");
+    let detail = "must be tenant_admin, tenant_billing, helpdesk or user";
+    assert_eq!(refused["errors"], json!([{"pointer": "/role", "detail": detail}]));
 }
 
 /// What a list has, each item by one of its members.
