@@ -381,7 +381,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct InvoiceFilter {
+pub(super) struct InvoiceFilter {
     /// Only those that stand so.
     #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::InvoiceStatus>)]
@@ -393,15 +393,19 @@ struct InvoiceFilter {
     /// Only those whose `issued_on` is this day or a later one.
     #[param(value_type = Option<schema::Day>)]
     from: Option<Day>,
-    /// Only those whose `issued_on` is before this day.
+    /// Only those whose `issued_on` is before this day, which is later than `from`.
     #[param(value_type = Option<schema::Day>)]
     to: Option<Day>,
 }
 
-impl From<InvoiceFilter> for invoice::Filter {
-    fn from(of: InvoiceFilter) -> Self {
-        let (from, until) = (of.from.map(|Day(day)| day), of.to.map(|Day(day)| day));
-        Self { status: of.status, kind: of.kind, from, until }
+impl InvoiceFilter {
+    /// Its days in their order.
+    pub(super) fn checked(self) -> Result<invoice::Filter, Problem> {
+        let (from, until) = (self.from.map(|Day(day)| day), self.to.map(|Day(day)| day));
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            return Err(Problem::parameter("to", "must be later than from"));
+        }
+        Ok(invoice::Filter { status: self.status, kind: self.kind, from, until })
     }
 }
 
@@ -418,7 +422,7 @@ async fn list(
     Listing(page, filter): Listing<InvoiceFilter>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(invoice::list(&ctx, filter.into(), page).await?))
+    Ok(page::answer(invoice::list(&ctx, filter.checked()?, page).await?))
 }
 
 /// Get an invoice or credit note

@@ -14,9 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::billing_profile::{self, CustomerBillingProfile, NewCustomerBillingProfile};
-use super::invoice::{Invoice, Money};
+use super::invoice::{Invoice, InvoiceFilter, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
-use super::payment::{NewPayment, Payment};
+use super::payment::{NewPayment, Payment, PaymentFilter};
 use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, Listing, PageQuery};
@@ -256,16 +256,16 @@ async fn put_profile(
 /// What the operator has billed the reseller, credit notes included, in the order in which they were made. For the operator and
 /// the reseller itself.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices", tag = "Wholesale", operation_id = "list_wholesale_invoices",
-    params(ResellerPath, PageQuery),
+    params(ResellerPath, PageQuery, InvoiceFilter),
     responses((status = 200, description = "A page of documents.", body = List<Invoice>)),
     extensions(("x-required-action" = json!("wholesale:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Listing(page, _): Listing,
+    Listing(page, filter): Listing<InvoiceFilter>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(invoice::list(&ctx, page).await?))
+    Ok(page::answer(invoice::list(&ctx, filter.checked()?, page).await?))
 }
 
 /// Get the reconciliation file of a wholesale invoice
@@ -292,16 +292,16 @@ async fn reconciliation(
 ///
 /// What it has paid the operator, in the order in which it was recorded. For the operator and the reseller itself.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "list_wholesale_payments",
-    params(ResellerPath, PageQuery),
+    params(ResellerPath, PageQuery, PaymentFilter),
     responses((status = 200, description = "A page of payments.", body = List<Payment>)),
     extensions(("x-required-action" = json!("wholesale:read"))))]
 async fn list_payments(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Listing(page, _): Listing,
+    Listing(page, filter): Listing<PaymentFilter>,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(payment::list(&ctx, page).await?))
+    Ok(page::answer(payment::list(&ctx, filter.into(), page).await?))
 }
 
 /// Record a reseller's bank transfer

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::billing::billed;
+use crate::billing::{billed, sold_wholesale};
 use crate::support::{App, text};
 
 /// A page's `next_cursor`.
@@ -275,6 +275,54 @@ async fn groups_and_aliases_are_narrowed_by_their_fields() {
 }
 
 #[tokio::test]
+async fn wholesale_documents_and_payments_are_narrowed_as_those_of_tenants() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let (_, id) = sold_wholesale(&app, &reseller).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let (invoices, payments) = (format!("{path}/invoices"), format!("{path}/payments"));
+    let there = async |path: &str| shown(&app, &north, path, "id").await;
+    let one = vec![text(&id)];
+    for (query, is_there) in [
+        ("status=final", true),
+        ("status=paid", false),
+        ("status=void", false),
+        ("status=draft", false),
+        ("kind=invoice&status=final", true),
+        ("kind=credit_note", false),
+        ("from=2026-03-02&to=2026-03-03", true),
+        ("from=2026-03-03", false),
+        ("to=2026-03-02", false),
+    ] {
+        let expected = if is_there { one.clone() } else { Vec::new() };
+        assert_eq!(there(&format!("{invoices}?{query}")).await, expected, "{query}");
+    }
+    let paid = json!({"amount": {"amount_minor": 22500, "currency": "EUR"}, "reference": "INV-000001",
+        "received_on": "2026-03-02"});
+    let paid = app.post(&app.operator, &payments, paid).await.expect(201);
+    assert_eq!(there(&format!("{invoices}?status=paid")).await, one);
+    assert!(there(&format!("{invoices}?status=final")).await.is_empty());
+    for (query, expected) in [
+        (format!("status=succeeded&invoice_id={}", one[0]), vec![text(&paid["id"])]),
+        ("status=failed".into(), Vec::new()),
+        ("invoice_id=inv_019a2f3c5d7e7abc8def0123456789ab".into(), Vec::new()),
+    ] {
+        assert_eq!(there(&format!("{payments}?{query}")).await, expected, "{query}");
+    }
+    let of_invoices = "is none of this operation's, which takes limit, cursor, status, kind, from and to";
+    let of_payments = "is none of this operation's, which takes limit, cursor, status and invoice_id";
+    for (path, parameter, detail) in [
+        (format!("{invoices}?colour=x"), "colour", of_invoices),
+        (format!("{payments}?colour=x"), "colour", of_payments),
+        (format!("{invoices}?status=foo"), "status", "must be draft, final, paid or void"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-02"), "to", "must be later than from"),
+    ] {
+        let refused = app.get(&north, &path).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn documents_and_payments_are_narrowed_by_their_fields() {
     let app = App::new().await;
     let (_, north) = app.reseller("North").await;
@@ -315,6 +363,8 @@ async fn documents_and_payments_are_narrowed_by_their_fields() {
         (format!("{invoices}?status=overdue"), "status"),
         (format!("{invoices}?kind=receipt"), "kind"),
         (format!("{invoices}?from=yesterday"), "from"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-02"), "to"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-03"), "to"),
         (format!("{payments}?status=lost"), "status"),
     ] {
         let refused = app.get(&north, &path).await.expect_problem(422, "invalid_request");

@@ -90,7 +90,7 @@ pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, us
 
 pub(super) async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
-    invoice::list(&ctx, PageRequest::new(Some(200), None)).await.unwrap().items
+    invoice::list(&ctx, Default::default(), PageRequest::new(Some(200), None)).await.unwrap().items
 }
 
 /// Sorted, as one looks for them.
@@ -267,7 +267,10 @@ async fn tenants_below_count_for_the_nearest_reseller_with_an_agreement() {
     let parent = admin_of(&world, &world.reseller).await.enter_reseller(below.id).await.unwrap();
     assert_eq!(agreement::get(&parent).await.unwrap_err().kind(), ErrorKind::NotFound);
     let page = PageRequest::new(None, None);
-    assert_eq!(invoice::list(&parent, page).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        invoice::list(&parent, Default::default(), page).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }
 
 /// Two months of a reseller with two tenants, billed on each of the days.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use billing::invoice::{DocumentKind, Found, void_either};
+use billing::invoice::{DocumentKind, Filter, Found, Status, void_either};
 use billing::payment::{NewTransfer, Payment, refund};
 use billing::verify::Difference;
 use billing::wholesale::{closing, payment};
@@ -114,6 +114,55 @@ async fn a_voided_one_is_billed_anew_once_by_what_is_true_now() {
     let balances = balances.await.unwrap();
     let receivable = balances.iter().find(|row| row.account == ledger::Account::Receivable).unwrap();
     assert_eq!((receivable.balance.amount_minor, total(&world).await), (4000, 4000));
+}
+
+#[tokio::test]
+async fn documents_are_narrowed_by_how_they_stand_and_when_they_were_issued() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "4", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 3).await;
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let all = documents(&world, &world.reseller).await;
+    let transfer = NewTransfer {
+        amount: euro(1200),
+        reference: "INV-000002".into(),
+        received_on: "2026-03-01".into(),
+        invoice_id: None,
+    };
+    payment::record(&ctx, transfer).await.unwrap();
+    void(&world, all[2].id).await.unwrap();
+    let all = documents(&world, &world.reseller).await;
+    let statuses: Vec<_> = all.iter().map(|one| one.status.as_str()).collect();
+    assert_eq!(statuses, ["final", "paid", "void", "final"]);
+    let of = async |filter: Filter, limit: u16| {
+        let mut page = invoice::list(&ctx, filter, PageRequest::new(Some(limit), None)).await.unwrap();
+        let mut ids: Vec<_> = page.items.iter().map(|one| one.id).collect();
+        while page.next.is_some() {
+            page = invoice::list(&ctx, filter, PageRequest::new(Some(limit), page.next)).await.unwrap();
+            ids.extend(page.items.iter().map(|one| one.id));
+        }
+        ids
+    };
+    for &status in Status::ALL {
+        let such = all.iter().filter(|one| one.status == status.as_str());
+        let expected: Vec<_> = such.map(|one| one.id).collect();
+        let filter = Filter { status: Some(status), ..Filter::default() };
+        assert_eq!(of(filter, 200).await, expected, "{status}");
+        assert_eq!(of(filter, 1).await, expected, "{status}");
+    }
+    let notes = Filter { kind: Some(DocumentKind::CreditNote), ..Filter::default() };
+    assert_eq!(of(notes, 200).await, [all[3].id]);
+    let during = |from: &str, until: &str| Filter {
+        from: Some(date(from)),
+        until: Some(date(until)),
+        ..Filter::default()
+    };
+    assert_eq!(of(during("2026-01-02", "2026-03-01"), 200).await, [all[1].id]);
+    // The credit note is of the day of the void.
+    assert_eq!(of(during("2026-03-01", "2026-03-02"), 200).await, [all[2].id, all[3].id]);
 }
 
 #[tokio::test]
@@ -418,7 +467,7 @@ async fn a_reseller_goes_when_what_was_voided_is_billed_anew_and_then_nothing_is
     run(&world, "2026-01-02").await;
     closing::delete(&ctx, None).await.unwrap();
     let gone = world.operator.enter_reseller_deleted_too(goes.id).await.unwrap();
-    let all = invoice::list(&gone, PageRequest::new(None, None)).await.unwrap().items;
+    let all = invoice::list(&gone, Default::default(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(refused(&world, all[2].id).await, "not_voidable");
     verified(&world).await;
 }
