@@ -179,7 +179,8 @@ pub(super) struct InvoiceLine {
     /// subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
+    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer, and what is
+    /// billed anew of an earlier cycle), `credit` (units removed from one or paused, or cheaper),
     /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,

@@ -245,7 +245,7 @@ impl Agreements {
 
     /// The days on which the tenant is suspended: from the day after it was, as that one was begun in use, up to the day on
     /// which it is resumed.
-    fn suspensions(&self) -> Vec<Suspension> {
+    pub(super) fn suspensions(&self) -> Vec<Suspension> {
         let mut suspensions = Vec::<Suspension>::new();
         for change in &self.beside.standings {
             let open = suspensions.last_mut().filter(|last| last.until.is_none());

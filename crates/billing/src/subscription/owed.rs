@@ -3,13 +3,14 @@
 use chrono::NaiveDate;
 use kernel::{Currency, OneOffItemId, PriceId};
 
-use super::{Agreements, RatedLine, Window};
+use super::{Agreements, RatedLine, SubscribedPrice, Window};
 use crate::Error;
 use crate::discount::{Discount, Off};
 use crate::invoice::InvoiceLineKind;
 use crate::price_book::{CycleLength, Item};
 use crate::rating::{
-    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Share, Span, Timeline, UnitPrice,
+    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Share, Span, Suspension,
+    SuspensionPolicy, Timeline, UnitPrice,
 };
 
 /// The item of what is charged once for a start.
@@ -74,7 +75,7 @@ impl Agreements {
         Ok(OwedLine {
             item: item.as_str(),
             kind: InvoiceLineKind::Rated(line.kind),
-            description: describe(rated, all, terms.interval),
+            description: describe(rated, all, terms.interval, self.by_suspension(price, line)),
             cycle: line.cycle,
             charge: line.charge,
             price_id: Some(price.id),
@@ -83,6 +84,23 @@ impl Agreements {
             discount: (line.rate.discount, line.rate.off),
             discount_in_words: self.discount_in_words(*item, line),
         })
+    }
+
+    /// What has become of units for days that a suspension takes out of what is charged, or after which they are charged again.
+    fn by_suspension(&self, price: &SubscribedPrice, line: &Line) -> Option<&'static str> {
+        if price.suspension != SuspensionPolicy::Pause {
+            return None;
+        }
+        let (days, suspensions) = (line.charge.period, self.suspensions());
+        let takes =
+            |of: &Suspension| of.from <= days.start() && of.until.is_none_or(|until| days.end() <= until);
+        match line.kind {
+            LineKind::Credit => suspensions.iter().any(takes).then_some("paused"),
+            LineKind::Proration => {
+                suspensions.iter().any(|of| of.until == Some(days.start())).then_some("resumed")
+            }
+            LineKind::Recurring | LineKind::Usage => None,
+        }
     }
 
     /// What the line of what is off another says: the discounts of its days that count.
@@ -131,22 +149,43 @@ fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine
     })
 }
 
-fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> String {
+/// Whether a line charges some of a cycle that is over or under way from its first day on, since nothing that was billed of it counts any
+/// more: it adds nothing to it.
+pub(crate) fn is_anew<'a>(line: &Line, mut of_item: impl Iterator<Item = &'a Line>) -> bool {
+    let begins = |other: &Line| {
+        other.is_first
+            && (other.kind, other.cycle) == (LineKind::Proration, line.cycle)
+            && other.charge.period.start() == line.cycle.charged.start()
+    };
+    line.kind == LineKind::Proration && of_item.any(begins)
+}
+
+fn describe(
+    rated: &RatedLine,
+    all: &[RatedLine],
+    interval: CycleLength,
+    by_suspension: Option<&str>,
+) -> String {
     let RatedLine { item, line, gib } = rated;
     let (period, items) = (line.charge.period, item.in_words());
     if let Some(gib) = gib {
         return storage_in_words(line, *gib);
     }
     // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
-    let is_repriced = others.into_iter().any(|other| {
+    let mut others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
+    let is_anew = is_anew(line, others.clone());
+    let is_repriced = others.any(|other| {
         (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
             && (other.charge.quantity < 0) != (line.charge.quantity < 0)
             && other.charge.period.start() < period.end()
             && period.start() < other.charge.period.end()
     });
     let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring | LineKind::Usage, _) => {
+        (LineKind::Proration, true) => format!("{items} at the new price"),
+        (LineKind::Credit, true) => format!("{items} at the former price, unused"),
+        (LineKind::Proration, false) if !is_anew => format!("{items} {}", by_suspension.unwrap_or("added")),
+        (LineKind::Credit, false) => format!("{items} {}", by_suspension.unwrap_or("removed")),
+        (LineKind::Recurring | LineKind::Usage | LineKind::Proration, _) => {
             let of = line.cycle.instalment;
             let part = match of.count() {
                 1 => String::new(),
@@ -154,10 +193,6 @@ fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> Stri
             };
             format!("{items}, per {}{part}", interval.as_str())
         }
-        (LineKind::Proration, false) => format!("{items} added"),
-        (LineKind::Credit, false) => format!("{items} removed"),
-        (LineKind::Proration, true) => format!("{items} at the new price"),
-        (LineKind::Credit, true) => format!("{items} at the former price, unused"),
     };
     format!("{what}, {}", in_words(period))
 }

@@ -78,6 +78,7 @@ async fn what_comes_once_and_what_is_off_is_billed_anew_once() {
     let mut later = expected.clone();
     later[0].1 = "proration";
     assert_eq!(amounts(&all[5]), later);
+    assert_eq!(all[5].lines[0].description, first.lines[0].description);
     assert_eq!(list(&world.ctx).await[0].invoice_id, Some(all[5].id));
     let total: i64 = all.iter().map(|document| document.total.amount_minor).sum();
     assert_eq!(total, 1250 - 125 + 5000 + 27150 + 1250 - 125);

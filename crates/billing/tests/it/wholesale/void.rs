@@ -201,7 +201,67 @@ async fn what_a_later_one_credits_to_a_tenant_goes_first_though_another_was_char
     let all = all_lines(&world, &world.reseller).await;
     assert_eq!((all.len(), all[4].0.as_str()), (5, "invoice 2026-02-01"));
     assert_eq!(all[4].1, expected);
+    // Nothing was added to the month that is over: it is charged again, as it came to be.
+    assert_eq!(
+        said(&world, 4, "Two").await,
+        [
+            "mailboxes, per month, 2026-01-01 to 2026-01-10",
+            "mailboxes, per month, 2026-01-11 to 2026-01-31",
+            "mailboxes, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
     assert_eq!(run_at(&world, "2026-02-02T11:00").await, RunSummary::default());
+}
+
+/// What the lines of a document say of a tenant, or of nobody.
+async fn said(world: &World, document: usize, name: &str) -> Vec<String> {
+    let whose = |line: &invoice::WholesaleLine| {
+        line.tenant.as_ref().map_or_else(|| "nobody".to_owned(), |tenant| tenant.name.clone())
+    };
+    let lines = documents(world, &world.reseller).await.remove(document).lines;
+    sorted(lines.into_iter().filter(|line| whose(line) == name).map(|line| line.description))
+}
+
+#[tokio::test]
+async fn what_is_committed_to_says_what_is_true_of_it() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 5)).await;
+    let one = tenant_of(&world, &world.reseller, "One", 2).await;
+    run_at(&world, "2026-01-01T10:00").await;
+    at(&world, "2026-01-11T12:00");
+    crate::verify::remove_first(&one).await;
+    run_at(&world, "2026-02-01T10:00").await;
+    // One that is used less is not used from then on, though it was.
+    assert_eq!(
+        said(&world, 1, "nobody").await,
+        [
+            "mailboxes committed and not used, 2026-01-12 to 2026-01-31",
+            "mailboxes committed and not used, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
+    assert_eq!(said(&world, 1, "One").await[1], "mailboxes, per month, 2026-02-01 to 2026-02-28");
+    let bills = documents(&world, &world.reseller).await;
+    for bill in [&bills[1], &bills[0]] {
+        void(&world, bill.id).await.unwrap();
+    }
+    run_at(&world, "2026-02-01T11:00").await;
+    assert_eq!(
+        said(&world, 4, "nobody").await,
+        [
+            "mailboxes committed and not used, per month, 2026-01-01 to 2026-01-11",
+            "mailboxes committed and not used, per month, 2026-01-12 to 2026-01-31",
+            "mailboxes committed and not used, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
+    at(&world, "2026-02-10T12:00");
+    seat(&one, "late").await;
+    run_at(&world, "2026-03-01T10:00").await;
+    assert_eq!(
+        said(&world, 5, "nobody").await[1],
+        "mailboxes committed and used after all, 2026-02-10 to 2026-02-28"
+    );
+    assert_eq!(said(&world, 5, "One").await[0], "mailboxes added, 2026-02-10 to 2026-02-28");
 }
 
 /// What each tenant has come to, in the order of their names.
