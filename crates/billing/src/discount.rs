@@ -49,6 +49,11 @@ impl Discount {
         self.ends_on.is_some_and(|end| end <= self.starts_on)
     }
 
+    /// Whether a day is one of its.
+    pub(crate) fn is_on(&self, day: NaiveDate) -> bool {
+        self.starts_on <= day && self.ends_on.is_none_or(|end| day < end)
+    }
+
     /// Whether it is off what an item costs.
     pub(crate) fn is_of(&self, item: Item) -> bool {
         match (self.item, self.off) {

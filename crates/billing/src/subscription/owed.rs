@@ -1,11 +1,13 @@
 //! What a document of a subscription has: the lines that were rated for its boundary, and what comes once.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use kernel::{Currency, OneOffItemId, PriceId};
 
 use super::{Agreements, RatedLine, SubscribedPrice, Window};
 use crate::Error;
-use crate::discount::{Discount, Off};
+use crate::discount::Off;
 use crate::invoice::InvoiceLineKind;
 use crate::price_book::{CycleLength, Item};
 use crate::rating::{
@@ -103,26 +105,56 @@ impl Agreements {
         }
     }
 
-    /// What the line of what is off another says: the discounts of its days that count.
+    /// What the line of what is off another says: the discounts that are, and not those of its days that give nothing.
     fn discount_in_words(&self, item: Item, line: &Line) -> String {
         if line.charge.discount_minor == 0 {
             return String::new();
         }
-        let counts = |discount: &&Discount| {
-            let is_of_rate = match discount.off {
-                Off::Percentage(percentage) => percentage == line.rate.discount,
-                Off::Amount(_) => true,
+        let (days, percentage) = (line.charge.period, line.rate.discount);
+        let (mut left, mut reduced, mut names) = (by_amounts(line), BTreeSet::new(), Vec::<&str>::new());
+        for discount in self.discounts().filter(|discount| discount.is_of(item)) {
+            let its_days = days.each_day().filter(|day| discount.is_on(*day));
+            let counts = match discount.off {
+                // Of two that are as large the first does.
+                Off::Percentage(off) if off == percentage => {
+                    its_days.fold(false, |counts, day| reduced.insert(day) || counts)
+                }
+                Off::Percentage(_) => false,
+                Off::Amount(amount) => {
+                    let on = its_days.map(|_| 1_i64).sum::<i64>();
+                    let is_left = left > ROUNDED || (percentage == Percentage::ZERO && names.is_empty());
+                    // A line that charges all units of its days has all that amounts take, one after the other.
+                    if line.kind == LineKind::Recurring {
+                        left -= part(amount.amount_minor, on, &line.cycle);
+                    }
+                    is_left && on > 0
+                }
             };
-            let days = line.charge.period;
-            let is_of_days =
-                discount.starts_on < days.end() && discount.ends_on.is_none_or(|end| days.start() < end);
-            discount.is_of(item) && is_of_rate && is_of_days
-        };
-        let names: Vec<&str> =
-            self.discounts().filter(counts).map(|discount| discount.description.as_str()).collect();
+            if counts {
+                names.push(&discount.description);
+            }
+        }
         let what = if line.charge.quantity < 0 { "discount taken back" } else { "discount" };
-        format!("{what}: {}, {}", names.join(", "), in_words(line.charge.period))
+        format!("{what}: {}, {}", names.join(", "), in_words(days))
     }
+}
+
+/// How many minor units sums may differ by that were rounded apart.
+const ROUNDED: Share = Share::new_raw(2, 1);
+
+/// What amounts have taken off a line, without its sign: all that the percentage has not.
+fn by_amounts(line: &Line) -> Share {
+    let minor = |minor: i64| Share::from(i128::from(minor));
+    let off = minor(line.charge.discount_minor);
+    let by_percentage = (minor(line.charge.amount_minor) + off) * line.rate.discount.share();
+    let by_amounts = off - by_percentage;
+    if by_amounts < Share::from(0) { -by_amounts } else { by_amounts }
+}
+
+/// The part of an amount for a whole interval that some days of a cycle have.
+fn part(amount_minor: i64, days: i64, cycle: &Cycle) -> Share {
+    let whole = i128::from(cycle.whole.days()) * i128::from(cycle.instalment.count());
+    Share::new(i128::from(amount_minor) * i128::from(days), whole)
 }
 
 /// A setup; what a caller added is like it.

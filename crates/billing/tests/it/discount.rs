@@ -136,6 +136,40 @@ async fn of_several_the_largest_percentage_counts_and_amounts_add_up() {
     assert_eq!(words, "discount: 33.3333 % off, A voucher, A voucher, 2026-01-01 to 2026-12-31");
 }
 
+/// What the discount line of the first document says, of one seat at 12.50 a month.
+async fn said_of(all: impl IntoIterator<Item = NewDiscount>) -> String {
+    let world = subscribed_on("2026-01-01", "month").await;
+    seat(&world.ctx, "ada").await;
+    for new in all {
+        give(&world.ctx, new).await;
+    }
+    run_and_verify(&world, "2026-01-01").await;
+    let [of] = &invoices(&world.ctx).await[..] else { panic!("one document") };
+    let off: Vec<_> = of.lines.iter().filter(|line| line.kind.as_str() == "discount").collect();
+    let [line] = off[..] else { panic!("one line: {of:?}") };
+    let days = ", 2026-01-01 to 2026-01-31";
+    line.description.strip_prefix("discount: ").unwrap().strip_suffix(days).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_line_names_the_discounts_that_gave_something_and_no_others() {
+    let named = |minor: i64, description: &str| NewDiscount {
+        description: description.into(),
+        ..amount(minor, "2026-01-01")
+    };
+    let off = |percentage: &str| percent(percentage, "2026-01-01", None);
+    assert_eq!(said_of([off("10"), off("20"), off("5")]).await, "20 % off");
+    let twice = NewDiscount { description: "A second one".into(), ..off("20") };
+    assert_eq!(said_of([off("20"), twice]).await, "20 % off");
+    // Nothing is left of the price for an amount.
+    assert_eq!(said_of([named(500, "A voucher"), off("100")]).await, "100 % off");
+    assert_eq!(said_of([off("50"), named(625, "One"), named(100, "Two")]).await, "50 % off, One");
+    assert_eq!(said_of([named(1000, "One"), named(250, "Two"), named(1, "Three")]).await, "One, Two");
+    assert_eq!(said_of([named(1, "A cent")]).await, "A cent");
+    // The larger one is of other days.
+    assert_eq!(said_of([percent("40", "2026-02-01", None), off("10")]).await, "10 % off");
+}
+
 #[tokio::test]
 async fn it_ends_with_what_has_been_billed_and_what_never_counted_is_gone() {
     let world = subscribed_on("2026-01-01", "month").await;
