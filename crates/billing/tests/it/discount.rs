@@ -1,7 +1,7 @@
 //! Discounts: what is off, on which days, and what becomes of it when seats go.
 
 use billing::discount::{self, Discount, NewDiscount};
-use billing::price_book::{NewPriceBook, publish};
+use billing::price_book::{NewPrice, NewPriceBook, publish};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, put};
 use billing::verify::Difference;
@@ -306,6 +306,7 @@ async fn bad_discounts_are_refused() {
         (amount(i64::MAX, "2026-01-01"), "/amount/amount_minor"),
         (NewDiscount { amount: Some(dollars), ..amount(1, "2026-01-01") }, "/amount/currency"),
         (NewDiscount { item: Some("coffee".into()), ..fine() }, "/item"),
+        (NewDiscount { item: Some("archive".into()), ..fine() }, "/item"),
         (percent("10", "2025-12-31", None), "/starts_on"),
         (percent("10", "2026-02-30", None), "/starts_on"),
         (percent("10", "2026-01-01", Some("2026-01-01")), "/ends_on"),
@@ -319,6 +320,30 @@ async fn bad_discounts_are_refused() {
         );
     }
     assert_eq!(list(&world.ctx).await, []);
+}
+
+#[tokio::test]
+async fn what_is_not_sold_yet_has_a_discount_once_a_change_that_sells_it_is_planned() {
+    let world = subscribed_on("2026-01-01", "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    let archives =
+        |starts_on: &str| NewDiscount { item: Some("archive".into()), ..percent("10", starts_on, None) };
+    let refused = discount::create(&world.ctx, archives("2026-02-01")).await.unwrap_err();
+    let [error] = refused.field_errors() else { panic!("{refused:?}") };
+    let detail = "must be what the subscription's price book sells, which has no price for archive";
+    assert_eq!((error.pointer.as_str(), error.detail.as_str()), ("/item", detail));
+    // Cheaper, so from February on.
+    let of = |item: &str, unit_price: &str| NewPrice {
+        item: item.into(),
+        ..price("month", unit_price, RemovalPolicy::CreditToBalance)
+    };
+    let prices = vec![of("mailbox", "10"), of("archive", "1")];
+    let cheaper = publish(&world.operator, Some(world.reseller.id), prices).await.unwrap();
+    let changed = put(&world.ctx, terms(&cheaper, "month"), None).await.unwrap();
+    assert_eq!(changed.terms.starts_on, date("2026-02-01"));
+    give(&world.ctx, archives("2026-02-01")).await;
+    run_and_verify(&world, "2026-02-01").await;
 }
 
 #[tokio::test]
