@@ -276,7 +276,7 @@ impl From<invoice::InvoiceTax> for Tax {
     }
 }
 
-/// An invoice or credit note. Once it is final, of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
+/// An invoice or credit note. Once it is final, of what it says only `status`, `paid`, `credited` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
@@ -320,9 +320,12 @@ pub(super) struct Invoice {
     tax: Money,
     /// Net and tax.
     total: Money,
-    /// What of it is settled, by payments and by credit.
+    /// What of it payments have settled, less what was paid back: also what was left over from another invoice. The payments of a customer
+    /// come to all that is paid and the credit that is left over (in the statement's `open`).
     paid: Money,
-    /// What is left to pay of it; nothing of a draft.
+    /// What credit notes have taken of it: all of it, of a `void` one. Money that was there for it settles another, or is credit.
+    credited: Money,
+    /// What is left to pay of it: its total less both; nothing of a draft.
     due: Money,
 }
 
@@ -347,6 +350,7 @@ impl From<invoice::Invoice> for Invoice {
             tax: of.tax.into(),
             total: of.total.into(),
             paid: of.paid.into(),
+            credited: of.credited.into(),
             due: of.due.into(),
         }
     }
@@ -373,6 +377,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             tax: of.tax.into(),
             total: of.total.into(),
             paid: of.paid.into(),
+            credited: of.credited.into(),
             due: of.due.into(),
         }
     }

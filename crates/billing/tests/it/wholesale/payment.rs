@@ -124,7 +124,8 @@ async fn a_credit_note_is_money_for_what_is_unpaid() {
     at(&world, "2026-02-01T12:00");
     run(&world, "2026-02-01").await;
     // 21 of 31 days are credited, on an invoice that is paid: the reseller's credit.
-    assert_eq!(states(&world).await, ["paid 3100/0", "final 0/0"]);
+    assert_eq!(states(&world).await, ["paid 1000/0", "final 0/0"]);
+    assert_eq!(documents(&world, &world.reseller).await[0].credited, euro(2100));
     assert_eq!(balances(&world).await, (-2100, 3100));
     verified(&world).await;
 }
