@@ -39,7 +39,7 @@ use crate::{Error, dunning, wholesale};
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
 /// The most that one transfer may be, so that no sum of what a ledger holds comes near 64 bits.
-const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
+pub(crate) const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
 
 /// What a customer paid.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -120,7 +120,8 @@ struct NewWholesaleAgreement {
     #[serde(default)]
     #[schema(example = "Europe/Berlin")]
     time_zone: Option<String>,
-    /// The first day that is charged. When absent: the present day for a new agreement, and no change of one.
+    /// The first day that is charged, two years from the present one at most. When absent: the present day for a new agreement, and no change
+    /// of one.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     starts_on: Option<String>,

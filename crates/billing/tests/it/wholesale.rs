@@ -472,6 +472,13 @@ async fn an_agreement_is_the_operator_s_to_make_and_the_reseller_s_to_see() {
     assert_eq!(get(own.caller(), dearer.id).await.unwrap_err().kind(), ErrorKind::NotFound);
     let seen = list_books(own.caller(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(seen.iter().map(|book| book.id).collect::<Vec<_>>(), [book.id]);
+    for far in ["2023-12-31", "2028-01-02", "2000-01-01"] {
+        let far = PutAgreement { starts_on: Some(far.into()), ..agreed(&book, 0) };
+        let refused = agreement::put(&operator, far, None).await.unwrap_err();
+        let [error] = refused.field_errors() else { panic!("{refused:?}") };
+        let detail = "must be 2024-01-01 to 2028-01-01: two years from the present day at most";
+        assert_eq!((error.pointer.as_str(), error.detail.as_str()), ("/starts_on", detail));
+    }
     // Nothing was billed: all of it may change, from the first day on.
     let day = Some("2026-01-05".to_owned());
     let later = PutAgreement { starts_on: day.clone(), anchor_date: day, ..agreed(&dearer, 1) };
