@@ -4,6 +4,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use billing::export::Window;
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, payment, profile, reconciliation};
 use chrono::NaiveDate;
@@ -331,7 +332,7 @@ struct DuringQuery {
     /// The first day on which documents were issued.
     #[param(value_type = schema::Day)]
     from: Day,
-    /// The last day.
+    /// The day after the last one; at most a year later.
     #[param(value_type = schema::Day)]
     to: Day,
 }
@@ -350,11 +351,9 @@ async fn margins(
     Query(query): Query<DuringQuery>,
 ) -> Result<Answer<List<Margin>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    let (from, to) = (query.from.0, query.to.0);
-    if to < from {
-        return Err(Problem::parameter("to", "must not be earlier than from"));
-    }
-    let items = margin::list(&ctx, from, to).await?;
+    let days = Window::new(query.from.0, query.to.0);
+    let days = days.ok_or_else(|| Problem::parameter("to", Window::RULE))?;
+    let items = margin::list(&ctx, days).await?;
     Ok(page::answer(Page { items, next: None }))
 }
 

@@ -167,7 +167,7 @@ async fn what_comes_once_and_what_is_off_is_on_the_draft_that_is_made_anew() {
 
 #[tokio::test]
 async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
-    use billing::export::{Kind, Level};
+    use billing::export::{Kind, Level, Window};
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
     drafting(&world, 28, 0).await;
@@ -184,8 +184,8 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     billing::dunning::put(&reseller, &policy, None).await.unwrap();
     let own = super::admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     let margins = || async {
-        let list =
-            billing::wholesale::margin::list(&own, super::date("2026-01-01"), super::date("2026-12-31"));
+        let year = Window::new(super::date("2026-01-01"), super::date("2027-01-01")).unwrap();
+        let list = billing::wholesale::margin::list(&own, year);
         list.await.unwrap().iter().map(|of| of.retail.amount_minor).collect::<Vec<_>>()
     };
     let counts = || async {

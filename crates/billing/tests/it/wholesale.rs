@@ -9,6 +9,7 @@ mod tiers;
 mod verify;
 mod void;
 
+use billing::export::Window;
 use billing::price_book::{get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};
 use billing::table::Format;
@@ -91,6 +92,10 @@ pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, us
 pub(super) async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     invoice::list(&ctx, Default::default(), PageRequest::new(Some(200), None)).await.unwrap().items
+}
+
+fn during(from: &str, until: &str) -> Window {
+    Window::new(date(from), date(until)).unwrap()
 }
 
 /// Sorted, as one looks for them.
@@ -382,7 +387,7 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
     run(&world, "2026-02-01").await;
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     let shown = async |from: &str, to: &str| {
-        let margins = margin::list(&own, date(from), date(to)).await.unwrap();
+        let margins = margin::list(&own, during(from, to)).await.unwrap();
         let row = |row: &margin::Margin| {
             let whose = row.tenant_name.as_deref().unwrap_or("nobody");
             format!("{whose} {}: {} - {} = {}", row.item, row.retail, row.wholesale, row.margin)
@@ -394,12 +399,11 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
         "Sold mailbox: 12.50 EUR - 4.00 EUR = 8.50 EUR",
         "nobody mailbox: 0.00 EUR - 4.00 EUR = -4.00 EUR",
     ];
-    assert_eq!(shown("2026-01-01", "2026-01-31").await, expected);
-    assert_eq!(shown("2026-01-01", "2026-02-01").await[1], "Sold mailbox: 25.00 EUR - 8.00 EUR = 17.00 EUR");
-    assert_eq!(shown("2026-01-02", "2026-01-31").await, [""; 0]);
-    assert_eq!(shown("2026-02-01", "2026-01-31").await, [""; 0]);
+    assert_eq!(shown("2026-01-01", "2026-02-01").await, expected, "up to the day, and without it");
+    assert_eq!(shown("2026-01-01", "2026-02-02").await[1], "Sold mailbox: 25.00 EUR - 8.00 EUR = 17.00 EUR");
+    assert_eq!(shown("2026-01-02", "2026-02-01").await, [""; 0]);
     let operator = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let error = margin::list(&operator, date("2026-01-01"), date("2026-01-31")).await.unwrap_err();
+    let error = margin::list(&operator, during("2026-01-01", "2026-02-01")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     // The operator's documents are in no ledger of the reseller's, and the other way round.
     let as_of = ledger::AsOf::Day(date("2026-02-01"));

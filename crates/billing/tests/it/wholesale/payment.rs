@@ -1,6 +1,5 @@
 //! What a reseller pays the operator: what it is meant for, what is due then, what is paid back, and who sees it.
 
-use billing::export::Window;
 use billing::ledger::{Account, AsOf, trial_balance};
 use billing::payment::{self as retail, NewTransfer, Payment};
 use billing::statement::{self, Statement};

@@ -108,7 +108,7 @@ async fn a_voided_one_is_billed_anew_once_by_what_is_true_now() {
     // What the reseller reconciles, and what its tenants cost it: once.
     assert_eq!(tiers::reconciled(&world, &world.reseller).await, [2000, -2000, 2000, 2000]);
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
-    let margins = margin::list(&own, date("2026-01-01"), date("2026-01-31")).await.unwrap();
+    let margins = margin::list(&own, during("2026-01-01", "2026-02-01")).await.unwrap();
     assert_eq!(margins.iter().map(|row| row.wholesale.amount_minor).sum::<i64>(), 2000);
     let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::Day(date("2026-02-01")));
     let balances = balances.await.unwrap();
@@ -155,14 +155,14 @@ async fn documents_are_narrowed_by_how_they_stand_and_when_they_were_issued() {
     }
     let notes = Filter { kind: Some(DocumentKind::CreditNote), ..Filter::default() };
     assert_eq!(of(notes, 200).await, [all[3].id]);
-    let during = |from: &str, until: &str| Filter {
+    let issued = |from: &str, until: &str| Filter {
         from: Some(date(from)),
         until: Some(date(until)),
         ..Filter::default()
     };
-    assert_eq!(of(during("2026-01-02", "2026-03-01"), 200).await, [all[1].id]);
+    assert_eq!(of(issued("2026-01-02", "2026-03-01"), 200).await, [all[1].id]);
     // The credit note is of the day of the void.
-    assert_eq!(of(during("2026-03-01", "2026-03-02"), 200).await, [all[2].id, all[3].id]);
+    assert_eq!(of(issued("2026-03-01", "2026-03-02"), 200).await, [all[2].id, all[3].id]);
 }
 
 #[tokio::test]
