@@ -113,7 +113,7 @@ pub(super) struct NewPayment {
     /// The day on which it arrived, not after the customer's present day.
     #[schema(value_type = schema::Day)]
     received_on: String,
-    /// The invoice that it is meant for; absent or null: as its reference and amount say.
+    /// The final invoice that it is meant for; absent or null: as its reference and amount say.
     #[serde(default)]
     #[schema(value_type = Option<schema::InvoiceId>)]
     invoice_id: Option<InvoiceId>,
