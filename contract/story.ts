@@ -685,7 +685,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const path = { reseller_id, invoice_id: invoice.id };
   const file = await portal.GET("/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", { params: { path }, parseAs: "text" });
   assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);
-  const query = { from: as_of, to: as_of };
+  const query = { from: as_of, to: day(new Date(Date.parse(as_of) + 24 * 3600 * 1000)) };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   await exportWholesale(portal, reseller_id, invoice);
   await payWholesale(operator, portal, reseller_id, invoice);

@@ -15,6 +15,7 @@ use tenancy::{Caller, Origin};
 use crate::Api;
 use crate::problem::Problem;
 use crate::strict::Strict;
+use crate::word::{listed, must_be};
 
 /// The caller behind `Authorization: Bearer`.
 #[derive(Debug)]
@@ -108,14 +109,45 @@ pub(crate) fn parameters(parts: &Parts) -> Result<serde_json::Map<String, serde_
 pub(crate) fn read<T: DeserializeOwned>(
     parameters: serde_json::Map<String, serde_json::Value>,
 ) -> Result<T, Problem> {
+    read_beside(&[], parameters)
+}
+
+/// What parameters say, which are not all that there are: these have been read before.
+pub(crate) fn read_beside<T: DeserializeOwned>(
+    before: &[&str],
+    parameters: serde_json::Map<String, serde_json::Value>,
+) -> Result<T, Problem> {
     serde_path_to_error::deserialize(serde_json::Value::Object(parameters)).map_err(|error| {
         let text = error.inner().to_string();
-        // One that is missing is at no path: serde's text alone names it.
-        match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-            Some(name) => Problem::parameter(name, "is missing"),
-            None => Problem::parameter(&error.path().to_string(), text),
+        if let Some(name) = missing(&text) {
+            return Problem::parameter(name, "is missing");
+        }
+        let name = error.path().to_string();
+        match known_instead(&text) {
+            Some(known) => {
+                let all = listed(before.iter().copied().chain(known), "and");
+                let takes = if all.is_empty() { "has none" } else { "takes " };
+                Problem::parameter(&name, format_args!("is none of this operation's, which {takes}{all}"))
+            }
+            None => Problem::parameter(&name, in_words(&text)),
         }
     })
+}
+
+/// Which member or parameter is missing: that is at no path, and serde's text alone names it.
+fn missing(text: &str) -> Option<&str> {
+    text.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// The names that are known where another stands.
+fn known_instead(text: &str) -> Option<impl Iterator<Item = &str>> {
+    let rest = text.strip_prefix("unknown field `")?;
+    Some(quoted(rest.rsplit_once("`, expected ").map_or("", |(_, known)| known)))
+}
+
+/// What stands in backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
 /// What JSON bodies may be said to be; a merge patch (RFC 7396) and what SCIM says (RFC 7644 §8.1) besides.
@@ -152,8 +184,12 @@ pub(crate) fn parse_at<T: DeserializeOwned>(bytes: &[u8], at: &str) -> Result<T,
     let value = serde_json::from_slice::<Unique>(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error))?;
     serde_path_to_error::deserialize(Strict(value.0)).map_err(|error| {
-        let pointer = format!("{at}{}", pointer(error.path()));
-        Problem::field(pointer, in_words(&error.inner().to_string()))
+        let text = error.inner().to_string();
+        let at = format!("{at}{}", pointer(error.path()));
+        match missing(&text) {
+            Some(name) => Problem::field(format!("{at}/{}", escaped(name)), "is missing"),
+            None => Problem::field(at, in_words(&text)),
+        }
     })
 }
 
@@ -172,16 +208,34 @@ fn in_words(text: &str) -> String {
     let wanted = |what: &str| match what {
         "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" => "a whole number".to_owned(),
         "a sequence" => "an array".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "string or map" | "map with a single key" => "a string".to_owned(),
         _ if what.starts_with("struct ") || what == "a map" => "an object".to_owned(),
         _ => what.to_owned(),
     };
     match (said("invalid type: "), said("invalid value: "), said("unknown variant ")) {
-        (Some((found, what)), ..) => format!("must be {}, and is {found}", wanted(what)),
         (_, Some((found, what)), _) if wanted(what) == "a whole number" => {
-            format!("is out of range: {}", found.trim_start_matches("integer "))
+            format!("is out of range: {}", as_json(found))
         }
-        (.., Some((found, what))) => format!("must be {what}, and is {found}"),
+        (Some((found, what)), ..) | (_, Some((found, what)), _) => {
+            format!("must be {}, and is {}", wanted(what), as_json(found))
+        }
+        (.., Some((_, words))) => must_be(quoted(words)),
         _ => text.to_owned(),
+    }
+}
+
+/// What was found instead, as JSON calls it.
+fn as_json(found: &str) -> &str {
+    let value = |kind: &str| found.strip_prefix(kind)?.strip_suffix('`');
+    match found {
+        "sequence" => "an array",
+        "map" => "an object",
+        "unit value" => "null",
+        _ => {
+            let number = ["boolean `", "integer `", "floating point `"].into_iter().find_map(value);
+            number.or_else(|| found.strip_prefix("string ")).unwrap_or(found)
+        }
     }
 }
 
@@ -246,12 +300,15 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let segments = path.iter().map(|segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } | Segment::Enum { variant: key } => {
-            format!("/{}", key.replace('~', "~0").replace('/', "~1"))
-        }
+        Segment::Map { key } | Segment::Enum { variant: key } => format!("/{}", escaped(key)),
         Segment::Unknown => String::new(),
     });
     segments.collect()
+}
+
+/// A member's name in a pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The whole body, within the route's limit.
@@ -329,7 +386,7 @@ mod tests {
             (r#"{"list": [{"size": 3000000000}]}"#, "/list/0/size"),
             (r#"{"list": [{"size": 1, "a/b~": 2}]}"#, "/list/0/a~1b~0"),
             (r#"{"lists": []}"#, "/lists"),
-            (r#"{"list": [{}]}"#, "/list/0"),
+            (r#"{"list": [{}]}"#, "/list/0/size"),
             ("7", ""),
         ];
         for (text, expected) in pointers {
@@ -343,12 +400,17 @@ mod tests {
         let words = [
             ("invalid type: null, expected struct CapsPatch", "must be an object, and is null"),
             ("invalid type: null, expected a sequence", "must be an array, and is null"),
+            ("invalid type: floating point `1.5`, expected i64", "must be a whole number, and is 1.5"),
+            ("invalid type: sequence, expected a map", "must be an object, and is an array"),
+            ("invalid type: boolean `true`, expected a string", "must be a string, and is true"),
             (
-                "invalid type: floating point `1.5`, expected i64",
-                "must be a whole number, and is floating point `1.5`",
+                "invalid type: string \"a, expected b\", expected u8",
+                "must be a whole number, and is \"a, expected b\"",
             ),
-            ("invalid value: integer `999999`, expected i16", "is out of range: `999999`"),
-            ("unknown variant `foo`, expected `a` or `b`", "must be `a` or `b`, and is `foo`"),
+            ("invalid value: integer `999999`, expected i16", "is out of range: 999999"),
+            ("unknown variant `foo`, expected `a`", "must be a"),
+            ("unknown variant `foo`, expected `a` or `b`", "must be a or b"),
+            ("unknown variant `foo`, expected one of `a`, `b`, `c`", "must be a, b or c"),
             ("unknown field `x`, expected `y`", "unknown field `x`, expected `y`"),
         ];
         for (text, expected) in words {
@@ -358,6 +420,18 @@ mod tests {
         let said = day.to_string();
         let said = said.split(" at line").next().unwrap();
         assert_eq!(in_words(said), "must be a time that exists, such as 2026-02-01T09:00:00Z");
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_told_which_are() {
+        let told = |before: &[&str]| {
+            let asked = [("colour".to_owned(), "red".into())].into_iter().collect();
+            format!("{:?}", read_beside::<Outer>(before, asked).unwrap_err())
+        };
+        assert!(told(&["limit", "cursor"]).contains("which takes limit, cursor and list"), "{}", told(&[]));
+        assert!(told(&[]).contains("parameter: Some(\"colour\")"), "{}", told(&[]));
+        let none: Vec<&str> = known_instead("unknown field `x`, there are no fields").unwrap().collect();
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod serve;
 mod strict;
 mod tasks;
 mod version;
+mod word;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Lists: `?limit=` and `?cursor=` in, `{data, next_cursor}` out.
 
-use std::str::FromStr;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use kernel::{Cursor, ListId, Page, PageRequest};
@@ -39,6 +37,9 @@ impl<'de> Deserialize<'de> for After {
     }
 }
 
+/// What a query says of the page.
+const OF_PAGE: [&str; 2] = ["limit", "cursor"];
+
 /// Which page of a list is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -55,7 +56,7 @@ impl PageQuery {
     /// What a query says of the page, and the rest of it.
     fn of(parts: &Parts) -> Result<(Self, Map<String, Value>), Problem> {
         let mut filters = extract::parameters(parts)?;
-        let of_page = ["limit", "cursor"].into_iter().filter_map(|name| filters.remove_entry(name)).collect();
+        let of_page = OF_PAGE.into_iter().filter_map(|name| filters.remove_entry(name)).collect();
         Ok((extract::read(of_page)?, filters))
     }
 
@@ -89,7 +90,7 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listing<F> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let (asked, filters) = PageQuery::of(parts)?;
         let list = list_at(parts.uri.path(), &filters);
-        let filter = extract::read(filters)?;
+        let filter = extract::read_beside(&OF_PAGE, filters)?;
         Ok(Self(asked.request(list, |cursor| cursor.list() == Some(list))?, filter))
     }
 }
@@ -110,16 +111,9 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Following<F> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let (asked, filters) = PageQuery::of(parts)?;
         let feed = list_at("/v1/events", &Map::new());
-        let filter = extract::read(filters)?;
+        let filter = extract::read_beside(&OF_PAGE, filters)?;
         Ok(Self(asked.request(feed, |cursor| cursor.list().is_none_or(|list| list == feed))?, filter))
     }
-}
-
-/// For a filter by one of some names.
-pub(crate) fn named<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// The one status that can be asked for.

@@ -209,9 +209,14 @@ impl Problem {
 
     /// A mistake in the body.
     pub(crate) fn field(pointer: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        let error = FieldError::new(pointer, detail);
-        let text = mistakes(std::slice::from_ref(&error));
-        Self { errors: vec![error.into()], ..Self::invalid(&text) }
+        Self::invalid("").at(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// With the mistakes that it is about, if there are any.
+    fn at(self, mistakes: Vec<FieldError>) -> Self {
+        let is_of_input = self.code == "invalid_request" && !mistakes.is_empty();
+        let detail = if is_of_input { told(&mistakes) } else { self.detail };
+        Self { detail, errors: mistakes.into_iter().map(FieldProblem::from).collect(), ..self }
     }
 
     fn invalid(detail: &str) -> Self {
@@ -353,6 +358,16 @@ pub(crate) fn render(mut response: Response, request_id: RequestId, form: Form) 
     response
 }
 
+/// What is wrong, for people: by pointers in words, of which `/amount/amount_minor` says one twice.
+fn told(errors: &[FieldError]) -> String {
+    let once = |error: &FieldError| {
+        let mut words: Vec<&str> = error.pointer.split(['/', '_']).filter(|word| !word.is_empty()).collect();
+        words.dedup();
+        FieldError::new(words.join(" "), &error.detail)
+    };
+    mistakes(&errors.iter().map(once).collect::<Vec<_>>())
+}
+
 impl From<tenancy::Error> for Problem {
     fn from(error: tenancy::Error) -> Self {
         let errors = fields(&error);
@@ -360,7 +375,7 @@ impl From<tenancy::Error> for Problem {
             tenancy::Error::Throttled { retry_after_secs } => Some(HeaderValue::from(*retry_after_secs)),
             _ => None,
         };
-        let problem = Self { errors, ..Self::of(error.kind(), error.code(), error) };
+        let problem = Self::of(error.kind(), error.code(), error).at(errors);
         match retry_after {
             Some(secs) => problem.with_header(RETRY_AFTER, secs),
             None => problem,
@@ -368,10 +383,10 @@ impl From<tenancy::Error> for Problem {
     }
 }
 
-fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
+fn fields(error: &tenancy::Error) -> Vec<FieldError> {
     match error {
-        tenancy::Error::Invalid(fields) => fields.iter().cloned().map(FieldProblem::from).collect(),
-        tenancy::Error::At { pointer, cause } => vec![FieldError::new(pointer.as_str(), cause).into()],
+        tenancy::Error::Invalid(fields) => fields.clone(),
+        tenancy::Error::At { pointer, cause } => vec![FieldError::new(pointer.as_str(), cause)],
         _ => Vec::new(),
     }
 }
@@ -391,7 +406,7 @@ impl From<mailstore::Error> for Problem {
             }
             mailstore::Error::Tenancy(cause) => {
                 let errors = fields(cause);
-                Self { errors, ..Self::of(error.kind(), error.code(), error) }
+                Self::of(error.kind(), error.code(), error).at(errors)
             }
             _ => Self::of(error.kind(), error.code(), error),
         }
@@ -409,7 +424,7 @@ impl From<submission::Error> for Problem {
 
 impl From<billing::Error> for Problem {
     fn from(error: billing::Error) -> Self {
-        let errors = error.field_errors().iter().cloned().map(FieldProblem::from).collect();
-        Self { errors, ..Self::of(error.kind(), error.code(), error) }
+        let errors = error.field_errors().to_vec();
+        Self::of(error.kind(), error.code(), error).at(errors)
     }
 }

@@ -40,13 +40,15 @@ impl<'de> Deserializer<'de> for Strict {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        members: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &"an object")),
-            _ => self.deserialize_any(visitor),
+        if self.0.is_object() {
+            return self.deserialize_any(visitor);
         }
+        // Prices are texts, and so an amount is often taken for one.
+        let wanted = if members.contains(&"amount_minor") { MONEY } else { "an object" };
+        Err(Error::invalid_type(unexpected(&self.0), &wanted))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -76,6 +78,25 @@ impl<'de> Deserializer<'de> for Strict {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map identifier ignored_any
+    }
+}
+
+/// An object that is an amount.
+const MONEY: &str = r#"an object such as {"amount_minor": 1250, "currency": "EUR"}"#;
+
+/// What a value is, in serde's words.
+fn unexpected(value: &Value) -> Unexpected<'_> {
+    match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(value) => Unexpected::Bool(*value),
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Unexpected::Unsigned(number),
+            (None, Some(number)) => Unexpected::Signed(number),
+            (None, None) => Unexpected::Float(number.as_f64().unwrap_or_default()),
+        },
     }
 }
 
@@ -140,6 +161,22 @@ mod tests {
         }
         assert_eq!(u64::deserialize(Strict(json!(1e19))).ok(), Some(10_000_000_000_000_000_000));
         assert!(u64::deserialize(Strict(json!(18_446_744_073_709_551_616.0))).is_err());
+    }
+
+    #[test]
+    fn an_amount_that_is_none_is_shown_one() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only whether it parses is of interest")]
+        struct Amount {
+            amount_minor: i64,
+        }
+        for (value, found) in
+            [(json!("60"), "string \"60\""), (json!(60), "integer `60`"), (json!(null), "null")]
+        {
+            let error = Amount::deserialize(Strict(value)).unwrap_err().to_string();
+            assert_eq!(error, format!("invalid type: {found}, expected {MONEY}"));
+        }
+        assert!(read(json!({"inner": 7})).unwrap_err().ends_with("expected an object"));
     }
 
     #[test]

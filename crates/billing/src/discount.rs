@@ -49,6 +49,11 @@ impl Discount {
         self.ends_on.is_some_and(|end| end <= self.starts_on)
     }
 
+    /// Whether a day is one of its.
+    pub(crate) fn is_on(&self, day: NaiveDate) -> bool {
+        self.starts_on <= day && self.ends_on.is_none_or(|end| day < end)
+    }
+
     /// Whether it is off what an item costs.
     pub(crate) fn is_of(&self, item: Item) -> bool {
         match (self.item, self.off) {
@@ -80,7 +85,7 @@ pub struct NewDiscount {
     pub percentage: Option<String>,
     /// In the subscription's currency, above 0.
     pub amount: Option<Money>,
-    /// What it is off alone; nothing for a percentage of whatever has cycles, or an amount off the seats.
+    /// What it is off alone, of what the subscription's prices sell; nothing for a percentage of whatever has cycles, or an amount off the seats.
     pub item: Option<String>,
     /// A day such as 2026-01-31 that has not been billed.
     pub starts_on: String,
@@ -95,8 +100,8 @@ const MAX_ENTRIES: usize = 1000;
 /// Gives a discount on days that have not been billed.
 ///
 /// # Errors
-/// [`Error::NotFound`] without a subscription; [`Error::Invalid`] for bad input and for days that have been billed;
-/// [`Error::Conflict`] `too_many_discounts`.
+/// [`Error::NotFound`] without a subscription; [`Error::Invalid`] for bad input, for days that have been billed and for an item
+/// that is not sold then, nor by what is to hold later; [`Error::Conflict`] `too_many_discounts`.
 pub async fn create(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let discount = check(ctx, new)?;
@@ -108,6 +113,13 @@ pub async fn create(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
     {
         let detail = format_args!("must be {currency}, which the tenant is billed in");
         return Err(Error::invalid("/amount/currency", detail));
+    }
+    if let Some(item) = discount.item
+        && !subscription.agreed.sells(item, discount.starts_on)
+    {
+        let detail =
+            format_args!("must be what the subscription's price book sells, which has no price for {item}");
+        return Err(Error::invalid("/item", detail));
     }
     let unbilled = unbilled_from(&mut tx, &subscription).await?;
     if discount.starts_on < unbilled {

@@ -118,8 +118,10 @@ pub struct Invoice {
     pub tax: Money,
     /// Net and tax.
     pub total: Money,
-    /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
+    /// What of it payments have settled, also such as were left over from others. Nothing of a credit note.
     pub paid: Money,
+    /// What credit notes have taken of it: all of it, of one that was voided. Nothing of a credit note.
+    pub credited: Money,
     /// What is left to pay of it; nothing of a draft.
     pub due: Money,
 }

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::Billing;
 use crate::invoice::store::unbilled;
+use crate::payment::MAX_AMOUNT_MINOR;
 use crate::rating::UnitPrice;
 use crate::subscription;
 
@@ -57,14 +58,13 @@ pub struct NewOneOffItem {
     pub description: String,
     /// 1 to 1,000,000.
     pub quantity: i64,
-    /// For one: not negative, and in the subscription's currency.
+    /// For one: not negative, and in the subscription's currency. With the quantity no more than one payment may be.
     pub unit_amount: Money,
     /// A day such as 2026-01-31, which may be past; if not given, the next document's.
     pub bill_on: Option<String>,
 }
 
 const MAX_QUANTITY: u32 = 1_000_000;
-/// With the largest quantity it is still far from what 64 bits can say.
 const MAX_UNIT_MINOR: i64 = 100_000_000_000;
 /// The most that may wait for a document, which bears them all.
 const MAX_WAITING: i64 = 1000;
@@ -182,6 +182,12 @@ fn check(new: &NewOneOffItem) -> Result<(u32, Option<NaiveDate>), Error> {
     let is_in_range = (0..=MAX_UNIT_MINOR).contains(&new.unit_amount.amount_minor);
     let detail = format_args!("must be 0 to {MAX_UNIT_MINOR}: what is given back is a discount");
     checks.require(is_in_range, "/unit_amount/amount_minor", detail);
+    let comes_to = quantity.map(|count| i128::from(count) * i128::from(new.unit_amount.amount_minor));
+    let is_payable = !is_in_range || comes_to.is_none_or(|minor| minor <= i128::from(MAX_AMOUNT_MINOR));
+    let detail = format_args!(
+        "must come to {MAX_AMOUNT_MINOR} at most, times the quantity: the most that one payment may be"
+    );
+    checks.require(is_payable, "/unit_amount/amount_minor", detail);
     let bill_on = new.bill_on.as_deref().map(date);
     checks.require(bill_on != Some(None), "/bill_on", NOT_A_DATE);
     checks.done().map_err(Error::Invalid)?;

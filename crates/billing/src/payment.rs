@@ -39,7 +39,10 @@ use crate::{Error, dunning, wholesale};
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
 /// The most that one transfer may be, so that no sum of what a ledger holds comes near 64 bits.
-const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
+pub(crate) const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
+
+/// Why no payment is for a draft.
+const DRAFT: &str = "is a draft, which cannot be paid yet: nobody owes it before it is final";
 
 /// What a customer paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +130,7 @@ pub struct NewTransfer {
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to record payments; [`Error::Invalid`] for bad input and for an invoice that is
-/// not there; [`Error::NotFound`] for one of a former reseller's that the caller does not see.
+/// not there, or a draft; [`Error::NotFound`] for one of a former reseller's that the caller does not see.
 pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     ctx.require(Action::PaymentWrite)?;
     let issuers = issuers(ctx).await?;
@@ -135,6 +138,11 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     let mut tx = ctx.begin().await?;
     let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
     let received_on = check(&new, of_the_tenant, today)?;
+    if let Some(id) = new.invoice_id
+        && store::is_draft(&mut tx, id).await?
+    {
+        return Err(Error::invalid("/invoice_id", DRAFT));
+    }
     let receivables = Receivables::read(&mut tx).await?;
     let invoice = meant_for(&new, &receivables, &issuers)?;
     let issuer_id = invoice.map_or(ctx.reseller_id(), |invoice| invoice.issuer);

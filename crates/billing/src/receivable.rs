@@ -83,6 +83,18 @@ pub(crate) struct Receivable {
     /// The last day on which it is paid in time.
     pub(crate) due_on: NaiveDate,
     pub(crate) due_minor: i64,
+    /// What credit notes have taken of it; never more than its total.
+    pub(crate) credited_minor: i64,
+}
+
+/// What settles invoices of an account.
+#[derive(Debug)]
+struct Settling {
+    issuer: ResellerId,
+    currency: Currency,
+    means: Means,
+    /// Whether it is a credit note's, and no money.
+    is_credit: bool,
 }
 
 /// All invoices of a customer, the oldest first.
@@ -103,10 +115,7 @@ impl Receivables {
     }
 
     /// Invoices with their totals, the oldest first, and what settles them.
-    fn settled(
-        invoices: Vec<(Receivable, i64)>,
-        means: Vec<(ResellerId, Currency, Means)>,
-    ) -> Result<Self, Error> {
+    fn settled(invoices: Vec<(Receivable, i64)>, means: Vec<Settling>) -> Result<Self, Error> {
         let mut accounts = BTreeMap::<(ResellerId, &'static str), (Vec<Owed>, Vec<Means>)>::new();
         let mut all = Self::default();
         for (receivable, total_minor) in invoices {
@@ -116,7 +125,12 @@ impl Receivables {
             all.1.push(invoice);
             all.0.insert(invoice, receivable);
         }
-        for (issuer, currency, means) in means {
+        for Settling { issuer, currency, means, is_credit } in means {
+            let credited = means.meant_for.filter(|_| is_credit).and_then(|invoice| all.0.get_mut(&invoice));
+            if let Some(receivable) = credited {
+                let sum = receivable.credited_minor.checked_add(means.amount_minor);
+                receivable.credited_minor = sum.ok_or(Error::Stored("amount"))?;
+            }
             accounts.entry((issuer, currency.code())).or_default().1.push(means);
         }
         for (invoices, means) in accounts.into_values() {
@@ -128,6 +142,12 @@ impl Receivables {
             }
         }
         Ok(all)
+    }
+
+    /// What was paid of an invoice, credited and is due: together its total. Money for what was credited has gone to others, or is credit.
+    pub(crate) fn parts_minor(&self, invoice: InvoiceId, total_minor: i64) -> [i64; 3] {
+        let (due, credited) = self.get(invoice).map_or((0, 0), |one| (one.due_minor, one.credited_minor));
+        [total_minor.saturating_sub(due).saturating_sub(credited), credited, due]
     }
 
     /// What is due of an invoice.

@@ -27,7 +27,7 @@ pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPr
 pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
 pub use owed::without_days;
-pub(crate) use owed::{OwedLine, in_words, storage_in_words};
+pub(crate) use owed::{OwedLine, in_words, is_anew, storage_in_words};
 pub(crate) use rate::{Cycles, RatedLine, Used};
 pub(crate) use standing::{look_ahead, take_account};
 pub(crate) use window::{Window, Windows};

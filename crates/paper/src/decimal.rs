@@ -28,6 +28,11 @@ impl Decimal {
         self.0
     }
 
+    /// The number with the other sign.
+    pub(crate) const fn turned(self) -> Self {
+        Self(-self.0)
+    }
+
     /// The number without its sign.
     pub(crate) const fn abs(self) -> Self {
         Self(self.0.abs())

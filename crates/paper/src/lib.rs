@@ -7,7 +7,8 @@
 //!
 //! A [`Document`] carries amounts as the ledger does: what the customer owes is positive, so the lines and totals of a
 //! credit note are negative. Paper and XML state a credit note the other way round, as both EN 16931 and readers expect
-//! of it: under the title "Credit note", a positive amount is an amount given back.
+//! of it: under the title "Credit note", a positive amount is an amount given back, and so is a positive quantity. Prices have
+//! no sign, so that quantity and price make the amount on both.
 //!
 //! # Text
 //!

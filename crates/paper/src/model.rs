@@ -15,6 +15,8 @@ pub struct Document {
     pub kind: Kind,
     /// Its number, unique for the issuer; `None`: it is a draft, and says so.
     pub number: Option<String>,
+    /// Whether it is an invoice that was voided: it says so, and asks for nothing.
+    pub is_void: bool,
     /// The day it bears; of a draft, the one that it is to bear.
     pub issued_on: NaiveDate,
     /// The last day to pay, if one is set; nobody pays a credit note.
@@ -46,6 +48,10 @@ pub struct Document {
     /// The documents that this one corrects.
     pub corrects: Vec<Corrected>,
 }
+
+/// What a document says that was voided.
+pub(crate) const VOID: &str =
+    "VOID: a credit note has taken this invoice back as a whole. Nothing is to be paid.";
 
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,9 +171,9 @@ pub struct Line {
     pub description: String,
     /// The days it is for.
     pub period: Option<Period>,
-    /// How many.
+    /// How many, signed as its charge; 0 if it counts none.
     pub quantity: Decimal,
-    /// What one costs, if the line has such a price.
+    /// What one costs, if the line has such a price: never negative.
     pub unit_price: Option<Decimal>,
     /// The charge in minor units, before tax.
     pub net: i64,

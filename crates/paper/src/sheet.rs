@@ -2,9 +2,9 @@
 
 mod statement;
 
-use crate::country;
-use crate::model::{Bank, Branding, Category, Document, Kind, Party, Rate, TaxGroup};
+use crate::model::{Bank, Branding, Category, Document, Kind, Line, Party, Rate, TaxGroup, VOID};
 use crate::text::{amount, clean, day, language, number, period, right_to_left};
+use crate::{Decimal, country};
 
 pub(crate) use statement::{AccountSheet, Entry, StatementSheet, statement_sheet};
 
@@ -77,13 +77,18 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
     let theirs = |text: &str| say(text, from);
     let ours = |text: &str| say(text, home);
     let (title, due) = match (document.kind, document.number.is_some()) {
+        (Kind::Invoice, true) if document.is_void => ("VOID invoice", "Amount due"),
         (Kind::Invoice, true) => ("Invoice", "Amount due"),
         (Kind::CreditNote, true) => ("Credit note", "Amount credited"),
-        (Kind::Invoice, false) => ("DRAFT invoice", "Amount, nothing due yet"),
-        (Kind::CreditNote, false) => ("DRAFT credit note", "Amount, not credited yet"),
+        (Kind::Invoice, false) => ("DRAFT invoice", "Draft: nothing due yet"),
+        (Kind::CreditNote, false) => ("DRAFT credit note", "Draft: nothing credited yet"),
     };
     let show = |minor: i64| amount(sign(document) * i128::from(minor), document.currency);
-    let mut paragraphs: Vec<_> = document.payment_terms.iter().filter_map(|terms| ours(terms)).collect();
+    let counts = document.number.is_some() && !document.is_void;
+    let mut paragraphs: Vec<_> = match document.is_void {
+        true => vec![english(VOID)],
+        false => document.payment_terms.iter().filter_map(|terms| ours(terms)).collect(),
+    };
     paragraphs.extend(document.notes.iter().filter_map(|note| ours(note)));
     Sheet {
         head: Head {
@@ -108,7 +113,7 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
             })
             .collect(),
         totals: totals(document, &show),
-        due: (due, show(document.totals.gross)),
+        due: (due, show(if counts { document.totals.gross } else { 0 })),
         payment: payment(document, &ours),
         paragraphs,
     }
@@ -172,7 +177,7 @@ fn facts(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
         Some(number) => {
             add(of, say(number));
             add(date, Some(english(day(document.issued_on))));
-            add("Due date", document.due_on.map(|due| english(day(due))));
+            add("Due date", document.due_on.filter(|_| !document.is_void).map(|due| english(day(due))));
         }
         None => add("Becomes final", Some(english(day(document.issued_on)))),
     }
@@ -188,22 +193,30 @@ fn facts(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
 fn rows(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Row> {
     let sign = sign(document);
     let mut sum = 0;
-    let row = |line: &crate::Line| {
+    let row = |line: &Line| {
         sum += sign * i128::from(line.net);
+        // Of a line that counts none, such as a discount's, there is nothing to multiply.
+        let priced = line.unit_price.filter(|_| line.quantity != Decimal::ZERO);
         Row {
             description: say(&line.description).unwrap_or_else(|| english("–")),
             period: line.period.map(period),
-            quantity: number(line.quantity, 0),
-            unit_price: line
-                .unit_price
-                .map(|price| number(price, document.currency.exponent()))
-                .unwrap_or_default(),
+            quantity: quantity(line, document.kind),
+            unit_price: priced.map(|price| number(price, document.currency.exponent())).unwrap_or_default(),
             rate: rate(line.tax),
             amount: amount(sign * i128::from(line.net), document.currency),
             sum: amount(sum, document.currency),
         }
     };
     document.lines.iter().map(row).collect()
+}
+
+/// How many, so that it and the price make the amount as it stands there.
+fn quantity(line: &Line, kind: Kind) -> String {
+    match kind {
+        _ if line.quantity == Decimal::ZERO => String::new(),
+        Kind::Invoice => number(line.quantity, 0),
+        Kind::CreditNote => number(line.quantity.turned(), 0),
+    }
 }
 
 /// A rate in the narrow column of the lines.
@@ -234,9 +247,9 @@ fn totals(document: &Document, show: &dyn Fn(i64) -> String) -> Vec<(&'static st
     ]
 }
 
-/// Nobody pays a credit note, a draft, nor what comes to nothing.
+/// Nobody pays a credit note, a draft, what was voided, nor what comes to nothing.
 fn payment(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
-    let asks = document.kind == Kind::Invoice && document.totals.gross > 0;
+    let asks = document.kind == Kind::Invoice && !document.is_void && document.totals.gross > 0;
     let (Some(bank), Some(number), true) = (&document.bank, &document.number, asks) else {
         return Vec::new();
     };

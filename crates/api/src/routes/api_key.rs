@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::{Extension, Json as Answer};
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use kernel::{ApiKeyId, UnknownName};
+use kernel::ApiKeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use tenancy::{Action, Role, api_key};
+use tenancy::{Action, Role, Scope, api_key};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -22,7 +22,7 @@ use crate::extract::{Bearer, Json, Path};
 use crate::idempotency::ShownOnce;
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -156,14 +156,16 @@ bodies! {
 }
 
 impl NewApiKey {
-    fn for_scope(self, scope: &str) -> Result<api_key::NewApiKey, Problem> {
-        if self.scope.is_some_and(|given| given != scope) {
+    fn for_scope(self, scope: Scope) -> Result<api_key::NewApiKey, Problem> {
+        if self.scope.is_some_and(|given| given != scope.to_string()) {
             return Err(Problem::field("/scope", format_args!("has to be {scope} here, or left out")));
         }
-        let role = self.role.parse::<Role>().map_err(|error| Problem::field("/role", error))?;
+        let role = self.role.parse::<Role>();
+        let fitting = Role::ALL.iter().filter(|role| role.fits(scope)).map(|role| role.as_str());
+        let role = role.map_err(|_| Problem::field("/role", word::must_be(fitting)))?;
         let actions = self.actions.iter().enumerate().map(|(at, name)| {
-            name.parse::<Action>()
-                .map_err(|error: UnknownName| Problem::field(format!("/actions/{at}"), error))
+            let detail = "must be an action: /openapi.json has them as Action";
+            name.parse::<Action>().map_err(|_| Problem::field(format!("/actions/{at}"), detail))
         });
         Ok(api_key::NewApiKey {
             role,
@@ -193,7 +195,7 @@ async fn create_of_reseller(
     Json(body): Json<NewApiKey>,
 ) -> Result<Created, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    let new = body.for_scope(&at.reseller_id.to_string())?;
+    let new = body.for_scope(Scope::Reseller(at.reseller_id))?;
     Ok(created(api_key::create_for_reseller(&ctx, new).await?))
 }
 
@@ -240,7 +242,7 @@ async fn create_of_tenant(
     Json(body): Json<NewApiKey>,
 ) -> Result<Created, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let new = body.for_scope(&at.tenant_id.to_string())?;
+    let new = body.for_scope(Scope::Tenant(at.tenant_id))?;
     Ok(created(api_key::create_for_tenant(&ctx, new).await?))
 }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::schema;
+use crate::word::Word as _;
 
 /// Which capabilities it is about.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,7 +27,7 @@ impl Capabilities {
 /// Capabilities by their names.
 pub(super) fn read(names: &[String], pointer: &str) -> Result<Vec<Capability>, Problem> {
     let each = names.iter().enumerate().map(|(at, name)| {
-        name.parse().map_err(|_| Problem::field(format!("{pointer}/{at}"), "is not the name of a capability"))
+        Capability::named(name).map_err(|detail| Problem::field(format!("{pointer}/{at}"), detail))
     });
     each.collect()
 }

@@ -6,7 +6,8 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::UserId;
 use serde::{Deserialize, Serialize};
-use tenancy::{Caller, delegate};
+use tenancy::Caller;
+use tenancy::delegate::{self, Right};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +17,7 @@ use super::paths::{DelegatePath, MailboxPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
+use crate::word::Word as _;
 use crate::{Api, schema};
 
 /// Somebody who may use a mailbox that is not their own.
@@ -80,7 +82,7 @@ async fn put(
     let put = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
         let rights = body.rights.iter().enumerate().map(|(place, name)| {
-            name.parse().map_err(|_| Problem::field(format!("/rights/{place}"), "is not the name of a right"))
+            Right::named(name).map_err(|detail| Problem::field(format!("/rights/{place}"), detail))
         });
         let rights: Vec<_> = rights.collect::<Result<_, _>>()?;
         Ok(Answer(Delegate::from(delegate::put(&ctx, at.mailbox_id, at.user_id, &rights).await?)))

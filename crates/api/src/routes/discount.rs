@@ -90,7 +90,8 @@ struct NewDiscount {
     /// For each whole interval of the price. Absent or null when there is a percentage.
     #[serde(default)]
     amount: Option<AmountOff>,
-    /// Of what alone. Absent or null: a percentage of whatever has cycles, an amount of mailboxes.
+    /// Of what alone: something that the subscription's price book sells, or the one that a planned change is by. Absent or null: a percentage
+    /// of whatever has cycles, an amount of mailboxes.
     #[serde(default)]
     #[schema(value_type = Option<schema::PriceItem>)]
     item: Option<String>,

@@ -20,7 +20,7 @@ use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A mail domain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,7 +117,7 @@ async fn create(
 #[serde(deny_unknown_fields)]
 struct DomainFilter {
     /// Only those that stand so.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::DomainStatus>)]
     status: Option<domain::Status>,
     /// Only the one with this name, internationalised or in ASCII form.

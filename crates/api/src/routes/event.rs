@@ -120,6 +120,9 @@ impl From<Chained> for AuditEntry {
     }
 }
 
+/// What is wrong with a kind that there is not: there are too many to name them.
+pub(super) const NO_KIND: &str = "must be a kind of event: /openapi.json has them as EventKind";
+
 /// Which events are asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -136,7 +139,7 @@ struct EventFilter {
 impl EventFilter {
     fn filter(&self) -> Result<event::Filter, Problem> {
         let kind = self.kind.as_deref().map(str::parse::<Kind>).transpose();
-        let kind = kind.map_err(|_| Problem::parameter("kind", "is not a kind of event"))?;
+        let kind = kind.map_err(|_| Problem::parameter("kind", NO_KIND))?;
         Ok(event::Filter { kinds: kind.into_iter().collect(), tenant_id: self.tenant_id })
     }
 }

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use billing::export::{self, Kind, Level, Window};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,7 +14,7 @@ use crate::day::Day;
 use crate::extract::{Bearer, Path, Query};
 use crate::file::{self, Downloads};
 use crate::problem::Problem;
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// Of which days, and whose documents.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,14 +28,9 @@ struct ExportQuery {
     #[param(value_type = schema::Day)]
     to: Day,
     /// `retail`, when absent: what the reseller issued to its tenants; `wholesale`: what the operator issued to the reseller, for these two alone.
-    #[serde(default, deserialize_with = "level")]
+    #[serde(default, deserialize_with = "word::word")]
     #[param(value_type = schema::ExportLevel, inline, required = false)]
     level: Level,
-}
-
-fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    name.parse().map_err(|_| serde::de::Error::custom("must be retail or wholesale"))
 }
 
 async fn send(

@@ -15,6 +15,7 @@ use crate::extract::{Bearer, Json, Path, not_null, nullable};
 use crate::page::{self, List};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
+use crate::word::Word as _;
 use crate::{Api, schema};
 
 /// A folder of a mailbox.
@@ -107,10 +108,7 @@ fn shown() -> bool {
 
 fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
     let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-    let found = Role::ALL.into_iter().find(|role| role.as_str() == name);
-    found
-        .map(Some)
-        .ok_or_else(|| serde::de::Error::custom("must be inbox, drafts, sent, junk, trash or archive"))
+    Role::named(&name).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// What of a folder is to change (RFC 7396). What lies below it comes along.

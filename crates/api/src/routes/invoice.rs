@@ -12,7 +12,7 @@ use billing::rating::PriceBasis;
 use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,7 +25,7 @@ use crate::day::Day;
 use crate::extract::{Bearer, Path};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// An amount in a currency.
 #[derive(Debug, Serialize, ToSchema)]
@@ -179,7 +179,8 @@ pub(super) struct InvoiceLine {
     /// subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
+    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer, and what is
+    /// billed anew of an earlier cycle), `credit` (units removed from one or paused, or cheaper),
     /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
@@ -275,7 +276,7 @@ impl From<invoice::InvoiceTax> for Tax {
     }
 }
 
-/// An invoice or credit note. Once it is final, of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
+/// An invoice or credit note. Once it is final, of what it says only `status`, `paid`, `credited` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
@@ -319,9 +320,12 @@ pub(super) struct Invoice {
     tax: Money,
     /// Net and tax.
     total: Money,
-    /// What of it is settled, by payments and by credit.
+    /// What of it payments have settled, less what was paid back: also what was left over from another invoice. The payments of a customer
+    /// come to all that is paid and the credit that is left over (in the statement's `open`).
     paid: Money,
-    /// What is left to pay of it; nothing of a draft.
+    /// What credit notes have taken of it: all of it, of a `void` one. Money that was there for it settles another, or is credit.
+    credited: Money,
+    /// What is left to pay of it: its total less both; nothing of a draft.
     due: Money,
 }
 
@@ -346,6 +350,7 @@ impl From<invoice::Invoice> for Invoice {
             tax: of.tax.into(),
             total: of.total.into(),
             paid: of.paid.into(),
+            credited: of.credited.into(),
             due: of.due.into(),
         }
     }
@@ -372,6 +377,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             tax: of.tax.into(),
             total: of.total.into(),
             paid: of.paid.into(),
+            credited: of.credited.into(),
             due: of.due.into(),
         }
     }
@@ -381,32 +387,31 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct InvoiceFilter {
+pub(super) struct InvoiceFilter {
     /// Only those that stand so.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::InvoiceStatus>)]
     status: Option<invoice::Status>,
     /// Only invoices, or only credit notes.
-    #[serde(default, deserialize_with = "kind")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::InvoiceKind>)]
     kind: Option<DocumentKind>,
     /// Only those whose `issued_on` is this day or a later one.
     #[param(value_type = Option<schema::Day>)]
     from: Option<Day>,
-    /// Only those whose `issued_on` is before this day.
+    /// Only those whose `issued_on` is before this day, which is later than `from`.
     #[param(value_type = Option<schema::Day>)]
     to: Option<Day>,
 }
 
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DocumentKind>, D::Error> {
-    let kind = DocumentKind::from_name(&String::deserialize(deserializer)?);
-    kind.map(Some).ok_or_else(|| serde::de::Error::custom("must be invoice or credit_note"))
-}
-
-impl From<InvoiceFilter> for invoice::Filter {
-    fn from(of: InvoiceFilter) -> Self {
-        let (from, until) = (of.from.map(|Day(day)| day), of.to.map(|Day(day)| day));
-        Self { status: of.status, kind: of.kind, from, until }
+impl InvoiceFilter {
+    /// Its days in their order.
+    pub(super) fn checked(self) -> Result<invoice::Filter, Problem> {
+        let (from, until) = (self.from.map(|Day(day)| day), self.to.map(|Day(day)| day));
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            return Err(Problem::parameter("to", "must be later than from"));
+        }
+        Ok(invoice::Filter { status: self.status, kind: self.kind, from, until })
     }
 }
 
@@ -423,14 +428,14 @@ async fn list(
     Listing(page, filter): Listing<InvoiceFilter>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(page::answer(invoice::list(&ctx, filter.into(), page).await?))
+    Ok(page::answer(invoice::list(&ctx, filter.checked()?, page).await?))
 }
 
 /// Get an invoice or credit note
 ///
 /// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
 /// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued and the first two in the
-/// issuer's present look. A draft says that it is one, and is no XML.
+/// issuer's present look. A void invoice says that it is one, and asks for nothing; so does a draft, which is no XML.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", content((Invoice = "application/json"), (String = "text/html"),

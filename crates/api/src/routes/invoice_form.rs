@@ -46,6 +46,9 @@ fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
     }
 }
 
+/// How one stands that was taken back.
+const VOID: &str = invoice::Status::Void.as_str();
+
 /// What becomes of a credit note's amount.
 const CREDITED: &str = "This amount is set off against what is due, or paid back.";
 
@@ -53,6 +56,7 @@ const CREDITED: &str = "This amount is set off against what is due, or paid back
 struct Said<Id> {
     kind: invoice::DocumentKind,
     number: Option<String>,
+    is_void: bool,
     issued_on: NaiveDate,
     due_on: NaiveDate,
     currency: Currency,
@@ -85,6 +89,7 @@ impl<Id> Said<Id> {
         let customer_reference = self.customer.profile.as_ref().and_then(|profile| profile.reference.clone());
         Ok(Document {
             kind: kind(self.kind),
+            is_void: self.is_void,
             issued_on: self.issued_on,
             due_on: due_on(self.kind, self.due_on),
             period: whole(&self.lines),
@@ -119,6 +124,7 @@ fn retail(of: Invoice, corrects: Vec<Corrected>, look: invoice::Look) -> Result<
     let said = Said {
         kind: of.kind,
         number: of.number,
+        is_void: of.status == VOID,
         issued_on: of.issued_on,
         due_on: of.due_on,
         currency: of.currency,
@@ -151,6 +157,7 @@ fn wholesale(
     let said = Said {
         kind: of.kind,
         number: Some(of.number),
+        is_void: of.status == VOID,
         issued_on: of.issued_on,
         due_on: of.due_on,
         currency: of.currency,
@@ -191,7 +198,7 @@ fn decimal(text: &str) -> Result<Decimal, Problem> {
     text.parse().map_err(Problem::internal)
 }
 
-/// As it was issued: what was paid since is no part of a document that never changes.
+/// As it was issued: what was paid since is no part of a document that never changes, unless it was taken back.
 fn totals(net: kernel::Money, tax: kernel::Money, total: kernel::Money) -> Totals {
     let (net, tax, gross) = (net.amount_minor, tax.amount_minor, total.amount_minor);
     Totals { net, tax, gross }

@@ -18,7 +18,7 @@ use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, Deleted, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A mailbox's bounds and what is used of them, in bytes of messages as stored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -196,7 +196,7 @@ struct MailboxFilter {
     #[param(inline)]
     status: Option<Deleted>,
     /// Only those of this kind.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::MailboxKind>)]
     kind: Option<Kind>,
 }

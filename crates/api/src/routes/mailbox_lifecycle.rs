@@ -16,7 +16,7 @@ use super::paths::{MailboxPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null};
 use crate::problem::Problem;
 use crate::version::IfMatch;
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A mailbox to create.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,7 +43,8 @@ struct NewMailbox {
 }
 
 fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    let kind = String::deserialize(deserializer)?.parse();
+    kind.map_err(|_| serde::de::Error::custom(word::must_be(["shared", "room", "equipment"])))
 }
 
 /// Create a mailbox that is nobody's own

@@ -22,7 +22,7 @@ use crate::instant::Instant;
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A sender or recipient as the message names it; unproven.
 #[derive(Debug, Serialize, ToSchema)]
@@ -313,7 +313,7 @@ struct MessageFilter {
     #[param(value_type = Option<schema::FolderId>)]
     folder_id: Option<FolderId>,
     /// `live`, or `recoverable` for deleted ones.
-    #[serde(default, deserialize_with = "state")]
+    #[serde(default, deserialize_with = "word::word")]
     #[param(value_type = Option<schema::MessageState>, default = "live")]
     state: message::State,
     /// Only those whose `internal_date` is this time or a later one. What was imported, copied or put here with a time of its own keeps that one, while the
@@ -334,14 +334,6 @@ impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         search::Query::words(&text).map(Self).map_err(|error| serde::de::Error::custom(error.detail))
-    }
-}
-
-fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D::Error> {
-    match String::deserialize(deserializer)?.as_str() {
-        "live" => Ok(message::State::Live),
-        "recoverable" => Ok(message::State::Recoverable),
-        _ => Err(serde::de::Error::custom("must be live or recoverable")),
     }
 }
 

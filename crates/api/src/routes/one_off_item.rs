@@ -76,7 +76,8 @@ struct NewOneOffItem {
     /// How many.
     #[schema(minimum = 1, maximum = 1_000_000, example = 3)]
     quantity: i64,
-    /// For one; it includes tax where the subscription's prices do.
+    /// For one; it includes tax where the subscription's prices do. Times the quantity it comes to 1,000,000,000,000,000 minor units at most,
+    /// as a payment does.
     unit_amount: UnitAmount,
     /// The first day whose document may have it. A day that is past or was billed, and none, stand for the present one, or the next when
     /// that was billed itself.

@@ -3,7 +3,7 @@
 use axum::Json as Answer;
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, OutgoingId, TenantId, UserId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use submission::outgoing::{self, Filter, State};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -14,7 +14,7 @@ use crate::extract::{Bearer, Json, Path};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A message on its way out. What it says is not shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -154,7 +154,7 @@ struct OutgoingFilter {
     #[param(value_type = Option<schema::MailboxId>)]
     mailbox_id: Option<MailboxId>,
     /// Those with a recipient in this state.
-    #[serde(default, deserialize_with = "state")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::OutgoingState>)]
     state: Option<State>,
     /// Those with a recipient in this domain, to which it goes out; what is no domain has none.
@@ -167,11 +167,6 @@ impl From<OutgoingFilter> for Filter {
     fn from(of: OutgoingFilter) -> Self {
         Self { mailbox_id: of.mailbox_id, state: of.state, domain: of.domain }
     }
-}
-
-fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    name.parse().map(Some).map_err(|_| serde::de::Error::custom("is not the state of a message"))
 }
 
 /// List mail on its way out

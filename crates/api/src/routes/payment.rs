@@ -18,7 +18,7 @@ use crate::extract::{Bearer, Json, Path};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// Why a payment failed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,7 +113,7 @@ pub(super) struct NewPayment {
     /// The day on which it arrived, not after the customer's present day.
     #[schema(value_type = schema::Day)]
     received_on: String,
-    /// The invoice that it is meant for; absent or null: as its reference and amount say.
+    /// The final invoice that it is meant for; absent or null: as its reference and amount say.
     #[serde(default)]
     #[schema(value_type = Option<schema::InvoiceId>)]
     invoice_id: Option<InvoiceId>,
@@ -134,14 +134,20 @@ impl From<NewPayment> for NewTransfer {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct PaymentFilter {
+pub(super) struct PaymentFilter {
     /// Only those that stand so.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::PaymentStatus>)]
     status: Option<PaymentStatus>,
     /// Only those that are meant for this invoice.
     #[param(value_type = Option<schema::InvoiceId>)]
     invoice_id: Option<InvoiceId>,
+}
+
+impl From<PaymentFilter> for payment::Filter {
+    fn from(of: PaymentFilter) -> Self {
+        Self { status: of.status, invoice_id: of.invoice_id }
+    }
 }
 
 /// List a tenant's payments
@@ -157,8 +163,7 @@ async fn list(
     Listing(page, filter): Listing<PaymentFilter>,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    let filter = payment::Filter { status: filter.status, invoice_id: filter.invoice_id };
-    Ok(page::answer(payment::list(&ctx, filter, page).await?))
+    Ok(page::answer(payment::list(&ctx, filter.into(), page).await?))
 }
 
 /// Record a bank transfer

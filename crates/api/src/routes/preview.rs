@@ -109,7 +109,8 @@ struct Preview {
 /// Preview a tenant's next invoices
 ///
 /// The documents that a billing run up to a day would make if seats, prices and taxes stayed as they are now: line by line what it then
-/// makes. With a `subscription`, as if that had been put (which needs the right to); nothing is changed by asking.
+/// makes. With a `subscription`, as if that had been put (which needs the right to); nothing is changed by asking. What is stored is known
+/// to the last hourly sample.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/subscription/preview", tag = "Subscriptions",
     operation_id = "preview_subscription", params(TenantPath),
     responses((status = 200, description = "What a run would make.", body = Preview),
@@ -144,7 +145,8 @@ struct WholesalePreviewRequest {
 /// Preview a reseller's next wholesale invoices
 ///
 /// The documents that a billing run up to a day would make if what its tenants use, its agreement and taxes stayed as they are now: line
-/// by line what it then makes. For the operator and the reseller itself; nothing is changed by asking.
+/// by line what it then makes. For the operator and the reseller itself; nothing is changed by asking. What is stored is known to the last
+/// hourly sample.
 #[utoipa::path(post, path = "/v1/resellers/{reseller_id}/wholesale-agreement/preview", tag = "Wholesale",
     operation_id = "preview_wholesale_agreement", params(ResellerPath),
     responses((status = 200, description = "What a run would make.", body = Preview)),

@@ -19,7 +19,7 @@ use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// How many users may hold a seat, and how many do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -403,7 +403,7 @@ async fn create(
 #[serde(deny_unknown_fields)]
 struct TenantFilter {
     /// Only those that stand so; all but the deleted when absent.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
     status: Option<tenant::Status>,
     /// Only those of this reseller itself, without those of resellers below it.

@@ -19,7 +19,7 @@ use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A person who signs in.
 #[derive(Debug, Serialize, ToSchema)]
@@ -151,7 +151,9 @@ fn role_user() -> Role {
 }
 
 fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    // One that no user has is refused with whatever else is wrong.
+    let role = String::deserialize(deserializer)?.parse();
+    role.map_err(|_| serde::de::Error::custom(word::must_be_one::<Role>()))
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
@@ -203,11 +205,11 @@ async fn create(
 #[serde(deny_unknown_fields)]
 struct UserFilter {
     /// Only those who stand so; all but the deleted, who can be restored, when absent.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::Status>)]
     status: Option<user::Status>,
     /// Only those with this role.
-    #[serde(default, deserialize_with = "page::named")]
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::UserRole>)]
     role: Option<Role>,
     /// Only the one with this id in the customer's directory.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json as Answer};
 use chrono::{DateTime, Utc};
-use kernel::{DeliveryId, EventId, UnknownName, WebhookEndpointId};
+use kernel::{DeliveryId, EventId, WebhookEndpointId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tenancy::event::Kind;
@@ -13,13 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::event::NO_KIND;
 use super::paths::{DeliveryPath, WebhookEndpointPath};
 use crate::extract::{Bearer, Json, Path, not_null, nullable};
 use crate::idempotency::ShownOnce;
 use crate::page::{self, List, Listing, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
+use crate::{Api, schema, word};
 
 /// A webhook endpoint, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -190,14 +191,16 @@ impl From<webhook_endpoint::Delivery> for WebhookDelivery {
 #[serde(deny_unknown_fields)]
 struct DeliveryFilter {
     /// Only `pending`, `delivered` or `failed` ones.
+    #[serde(default, deserialize_with = "word::maybe")]
     #[param(value_type = Option<schema::DeliveryStatus>)]
-    status: Option<String>,
+    status: Option<DeliveryStatus>,
 }
 
 fn kinds(names: &[String]) -> Result<std::collections::BTreeSet<Kind>, Problem> {
-    let kinds = names.iter().enumerate().map(|(at, name)| {
-        name.parse::<Kind>().map_err(|error: UnknownName| Problem::field(format!("/kinds/{at}"), error))
-    });
+    let kinds = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| name.parse::<Kind>().map_err(|_| Problem::field(format!("/kinds/{at}"), NO_KIND)));
     kinds.collect()
 }
 
@@ -330,9 +333,7 @@ async fn deliveries(
     Path(at): Path<WebhookEndpointPath>,
     Listing(page, filter): Listing<DeliveryFilter>,
 ) -> Result<Answer<List<WebhookDelivery>>, Problem> {
-    let status = filter.status.as_deref().map(str::parse::<DeliveryStatus>).transpose();
-    let status = status.map_err(|error| Problem::parameter("status", error))?;
-    Ok(page::answer(webhook_endpoint::deliveries(&caller, at.endpoint_id, status, page).await?))
+    Ok(page::answer(webhook_endpoint::deliveries(&caller, at.endpoint_id, filter.status, page).await?))
 }
 
 /// Replay a delivery

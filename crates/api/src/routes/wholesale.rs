@@ -4,6 +4,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use billing::export::Window;
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, payment, profile, reconciliation};
 use chrono::NaiveDate;
@@ -14,9 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::billing_profile::{self, CustomerBillingProfile, NewCustomerBillingProfile};
-use super::invoice::{Invoice, Money};
+use super::invoice::{Invoice, InvoiceFilter, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
-use super::payment::{NewPayment, Payment};
+use super::payment::{NewPayment, Payment, PaymentFilter};
 use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, Listing, PageQuery};
@@ -120,7 +121,8 @@ struct NewWholesaleAgreement {
     #[serde(default)]
     #[schema(example = "Europe/Berlin")]
     time_zone: Option<String>,
-    /// The first day that is charged. When absent: the present day for a new agreement, and no change of one.
+    /// The first day that is charged, two years from the present one at most. When absent: the present day for a new agreement, and no change
+    /// of one.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     starts_on: Option<String>,
@@ -256,16 +258,16 @@ async fn put_profile(
 /// What the operator has billed the reseller, credit notes included, in the order in which they were made. For the operator and
 /// the reseller itself.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices", tag = "Wholesale", operation_id = "list_wholesale_invoices",
-    params(ResellerPath, PageQuery),
+    params(ResellerPath, PageQuery, InvoiceFilter),
     responses((status = 200, description = "A page of documents.", body = List<Invoice>)),
     extensions(("x-required-action" = json!("wholesale:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Listing(page, _): Listing,
+    Listing(page, filter): Listing<InvoiceFilter>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(invoice::list(&ctx, page).await?))
+    Ok(page::answer(invoice::list(&ctx, filter.checked()?, page).await?))
 }
 
 /// Get the reconciliation file of a wholesale invoice
@@ -292,16 +294,16 @@ async fn reconciliation(
 ///
 /// What it has paid the operator, in the order in which it was recorded. For the operator and the reseller itself.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "list_wholesale_payments",
-    params(ResellerPath, PageQuery),
+    params(ResellerPath, PageQuery, PaymentFilter),
     responses((status = 200, description = "A page of payments.", body = List<Payment>)),
     extensions(("x-required-action" = json!("wholesale:read"))))]
 async fn list_payments(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
-    Listing(page, _): Listing,
+    Listing(page, filter): Listing<PaymentFilter>,
 ) -> Result<Answer<List<Payment>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    Ok(page::answer(payment::list(&ctx, page).await?))
+    Ok(page::answer(payment::list(&ctx, filter.into(), page).await?))
 }
 
 /// Record a reseller's bank transfer
@@ -330,7 +332,7 @@ struct DuringQuery {
     /// The first day on which documents were issued.
     #[param(value_type = schema::Day)]
     from: Day,
-    /// The last day.
+    /// The day after the last one; at most a year later.
     #[param(value_type = schema::Day)]
     to: Day,
 }
@@ -349,11 +351,9 @@ async fn margins(
     Query(query): Query<DuringQuery>,
 ) -> Result<Answer<List<Margin>>, Problem> {
     let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
-    let (from, to) = (query.from.0, query.to.0);
-    if to < from {
-        return Err(Problem::parameter("to", "must not be earlier than from"));
-    }
-    let items = margin::list(&ctx, from, to).await?;
+    let days = Window::new(query.from.0, query.to.0);
+    let days = days.ok_or_else(|| Problem::parameter("to", Window::RULE))?;
+    let items = margin::list(&ctx, days).await?;
     Ok(page::answer(Page { items, next: None }))
 }
 

@@ -62,7 +62,7 @@ async fn what_is_wrong_is_named() {
         body
     };
     let wrong = [
-        (&groups, json!({}), ""),
+        (&groups, json!({}), "/display_name"),
         (&groups, json!({"display_name": ""}), "/display_name"),
         (&groups, json!({"display_name": "x", "address": "sales"}), "/address"),
         (&groups, json!({"display_name": "x", "address": "sales@two.example"}), "/address"),

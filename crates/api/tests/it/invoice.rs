@@ -89,6 +89,11 @@ async fn a_document_bears_the_issuers_look_and_words() {
         assert!(xml.contains(part), "{part} is not in {xml}");
     }
     let note = app.post(&north, &format!("{path}/void"), json!({"reason": "misspelt"})).await.expect(201);
+    let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
+    assert!(html.contains("<h1>VOID invoice</h1>") && html.contains("<td>EUR 0.00</td>"), "{html}");
+    assert!(!html.contains("Payment by bank transfer"), "{html}");
+    let xml = String::from_utf8(paper(&app, &north, &path, "application/xml").await).unwrap();
+    assert!(xml.contains("<cbc:PayableAmount currencyID=\"EUR\">0.00<") && xml.contains("VOID"), "{xml}");
     let of_note = format!("/v1/invoices/{}", text(&note["id"]));
     let xml = String::from_utf8(paper(&app, &north, &of_note, "application/xml").await).unwrap();
     for part in
@@ -114,6 +119,7 @@ async fn a_draft_is_shown_as_one_and_has_no_xml() {
     let path = format!("/v1/invoices/{}", text(&draft["id"]));
     let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
     assert!(html.contains("<h1>DRAFT invoice</h1>") && !html.contains("Payment by bank transfer"), "{html}");
+    assert!(html.contains("Draft: nothing due yet"), "{html}");
     assert!(paper(&app, &north, &path, "application/pdf").await.starts_with(b"%PDF"));
     let xml = app.call(Method::GET, &path).token(&north).header("accept", "application/xml").send().await;
     xml.expect_problem(409, "no_such_form");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::billing::billed;
+use crate::billing::{billed, sold_wholesale};
 use crate::support::{App, text};
 
 /// A page's `next_cursor`.
@@ -89,11 +89,57 @@ async fn a_parameter_that_a_list_does_not_know_is_refused() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
     let tenant = app.tenant(&key, "one.example", json!({})).await;
-    for (list, parameter) in [("aliases", "colour"), ("holds", "limits"), ("users", "Status")] {
+    for (list, parameter, known) in [
+        ("aliases", "colour", "limit, cursor, address, mailbox_id and group_id"),
+        ("holds", "limits", "limit and cursor"),
+        ("users", "Status", "limit, cursor, status, role, external_id and address"),
+    ] {
         let refused = app.get(&key, &format!("{tenant}/{list}?{parameter}=x")).await;
         let refused = refused.expect_problem(422, "invalid_request");
-        assert_eq!(refused["errors"][0]["parameter"], parameter, "{refused}");
+        let detail = format!("is none of this operation's, which takes {known}");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]));
     }
+    let refused =
+        app.post(&key, &format!("{tenant}/users?dry=true"), json!({"address": "a@one.example"})).await;
+    let refused = refused.expect_problem(422, "invalid_request");
+    assert_eq!(refused["detail"], "dry: is none of this operation's, which takes dry_run");
+}
+
+#[tokio::test]
+async fn a_word_that_a_filter_does_not_know_is_told_which_it_does() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (_, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    for (path, parameter, words) in [
+        ("/v1/tenants".to_owned(), "status", "trial, active, suspended or deleted"),
+        ("/v1/resellers".to_owned(), "status", "deleted"),
+        (format!("{tenant}/users"), "status", "active, suspended or deleted"),
+        (format!("{tenant}/users"), "role", "tenant_admin, tenant_billing, helpdesk or user"),
+        (format!("{tenant}/mailboxes"), "kind", "personal, shared, room, equipment or archive"),
+        (format!("{tenant}/mailboxes"), "status", "deleted"),
+        (format!("{tenant}/domains"), "status", "pending or active"),
+        (format!("{tenant}/invoices"), "status", "draft, final, paid or void"),
+        (format!("{tenant}/invoices"), "kind", "invoice or credit_note"),
+        (
+            format!("{tenant}/payments"),
+            "status",
+            "pending, unknown, requires_action, processing, failed or succeeded",
+        ),
+        (format!("{tenant}/outgoing"), "state", "queued, delivering, held, delivered, failed or dropped"),
+        (format!("{mailbox}/messages"), "state", "live or recoverable"),
+    ] {
+        let refused = app.get(&key, &format!("{path}?{parameter}=foo")).await;
+        let refused = refused.expect_problem(422, "invalid_request");
+        let detail = format!("must be {words}");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]), "{path}");
+    }
+    // As in a body.
+    let user = json!({"address": "ben@one.example", "role": "king"});
+    let refused =
+        app.post(&key, &format!("{tenant}/users"), user).await.expect_problem(422, "invalid_request");
+    let detail = "must be tenant_admin, tenant_billing, helpdesk or user";
+    assert_eq!(refused["errors"], json!([{"pointer": "/role", "detail": detail}]));
 }
 
 /// What a list has, each item by one of its members.
@@ -229,6 +275,54 @@ async fn groups_and_aliases_are_narrowed_by_their_fields() {
 }
 
 #[tokio::test]
+async fn wholesale_documents_and_payments_are_narrowed_as_those_of_tenants() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let (_, id) = sold_wholesale(&app, &reseller).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let (invoices, payments) = (format!("{path}/invoices"), format!("{path}/payments"));
+    let there = async |path: &str| shown(&app, &north, path, "id").await;
+    let one = vec![text(&id)];
+    for (query, is_there) in [
+        ("status=final", true),
+        ("status=paid", false),
+        ("status=void", false),
+        ("status=draft", false),
+        ("kind=invoice&status=final", true),
+        ("kind=credit_note", false),
+        ("from=2026-03-02&to=2026-03-03", true),
+        ("from=2026-03-03", false),
+        ("to=2026-03-02", false),
+    ] {
+        let expected = if is_there { one.clone() } else { Vec::new() };
+        assert_eq!(there(&format!("{invoices}?{query}")).await, expected, "{query}");
+    }
+    let paid = json!({"amount": {"amount_minor": 22500, "currency": "EUR"}, "reference": "INV-000001",
+        "received_on": "2026-03-02"});
+    let paid = app.post(&app.operator, &payments, paid).await.expect(201);
+    assert_eq!(there(&format!("{invoices}?status=paid")).await, one);
+    assert!(there(&format!("{invoices}?status=final")).await.is_empty());
+    for (query, expected) in [
+        (format!("status=succeeded&invoice_id={}", one[0]), vec![text(&paid["id"])]),
+        ("status=failed".into(), Vec::new()),
+        ("invoice_id=inv_019a2f3c5d7e7abc8def0123456789ab".into(), Vec::new()),
+    ] {
+        assert_eq!(there(&format!("{payments}?{query}")).await, expected, "{query}");
+    }
+    let of_invoices = "is none of this operation's, which takes limit, cursor, status, kind, from and to";
+    let of_payments = "is none of this operation's, which takes limit, cursor, status and invoice_id";
+    for (path, parameter, detail) in [
+        (format!("{invoices}?colour=x"), "colour", of_invoices),
+        (format!("{payments}?colour=x"), "colour", of_payments),
+        (format!("{invoices}?status=foo"), "status", "must be draft, final, paid or void"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-02"), "to", "must be later than from"),
+    ] {
+        let refused = app.get(&north, &path).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn documents_and_payments_are_narrowed_by_their_fields() {
     let app = App::new().await;
     let (_, north) = app.reseller("North").await;
@@ -269,6 +363,8 @@ async fn documents_and_payments_are_narrowed_by_their_fields() {
         (format!("{invoices}?status=overdue"), "status"),
         (format!("{invoices}?kind=receipt"), "kind"),
         (format!("{invoices}?from=yesterday"), "from"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-02"), "to"),
+        (format!("{invoices}?from=2026-03-03&to=2026-03-03"), "to"),
         (format!("{payments}?status=lost"), "status"),
     ] {
         let refused = app.get(&north, &path).await.expect_problem(422, "invalid_request");

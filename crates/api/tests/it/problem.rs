@@ -127,6 +127,36 @@ async fn a_database_that_is_gone_is_a_503() {
 }
 
 #[tokio::test]
+async fn mistakes_are_told_in_the_words_of_json() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let paid = |amount: Value| json!({"amount": amount, "reference": "", "received_on": "2026-03-02"});
+    let money = r#"must be an object such as {"amount_minor": 1250, "currency": "EUR"}, and is "#;
+    for (path, body, pointer, detail) in [
+        (format!("{tenant}/payments"), paid(json!("60")), "/amount", format!("{money}\"60\"")),
+        (format!("{tenant}/payments"), paid(json!([60, "EUR"])), "/amount", format!("{money}an array")),
+        (format!("{tenant}/payments"), json!({"reference": ""}), "/amount", "is missing".into()),
+        (
+            format!("{tenant}/payments"),
+            paid(json!({"currency": "EUR"})),
+            "/amount/amount_minor",
+            "is missing".into(),
+        ),
+        ("/v1/tenants".into(), json!([]), "", "must be an object, and is an array".into()),
+        ("/v1/tenants".into(), json!({"name": {}}), "/name", "must be a string, and is an object".into()),
+    ] {
+        let refused = app.post(&north, &path, body.clone()).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"], json!([{"pointer": pointer, "detail": detail}]), "{body}");
+    }
+    let nothing = paid(json!({"amount_minor": 0, "currency": "EUR"}));
+    let refused = app.post(&north, &format!("{tenant}/payments"), nothing).await;
+    let refused = refused.expect_problem(422, "invalid_request");
+    assert_eq!(refused["detail"], "amount minor: must be 1 to 1000000000000000");
+    assert_eq!(refused["errors"][0]["pointer"], "/amount/amount_minor");
+}
+
+#[tokio::test]
 async fn an_array_is_no_object() {
     let app = App::new().await;
     let (reseller, north) = app.reseller("North").await;

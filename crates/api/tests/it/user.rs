@@ -86,7 +86,7 @@ async fn bad_input_is_pointed_at() {
         (json!({"address": "x@one.example", "role": "operator"}), "/role"),
         (json!({"address": "x@one.example", "role": "king"}), "/role"),
         (json!({"address": "x@one.example", "nickname": "x"}), "/nickname"),
-        (json!({}), ""),
+        (json!({}), "/address"),
     ];
     for (body, pointer) in cases {
         let problem = app.post(&key, &users, body.clone()).await.expect_problem(422, "invalid_request");

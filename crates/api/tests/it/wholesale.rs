@@ -56,10 +56,12 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
     let page = app.call(Method::GET, &document).token(&north).header("accept", "text/html").send().await;
     assert_eq!(page.status, 200);
 
-    let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
+    let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-03");
     let seen = app.get(&north, &margins).await.expect(200);
     for (query, parameter, detail) in [
-        ("from=2026-03-31&to=2026-03-01", "to", "must not be earlier than from"),
+        ("from=2026-03-31&to=2026-03-01", "to", "must be later than from, by a year at most"),
+        ("from=2026-03-01&to=2026-03-01", "to", "must be later than from, by a year at most"),
+        ("from=2026-03-01&to=2027-03-02", "to", "must be later than from, by a year at most"),
         ("from=2026-03-31", "to", "is missing"),
     ] {
         let refused = app.get(&north, &format!("{path}/margins?{query}")).await;
@@ -67,6 +69,9 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
         assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]));
     }
     assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
+    // The last day is not in it.
+    let before = app.get(&north, &format!("{path}/margins?from=2026-03-01&to=2026-03-02")).await.expect(200);
+    assert_eq!(before["data"], json!([]));
     app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
     let (_, south) = app.reseller("South").await;
     for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))]

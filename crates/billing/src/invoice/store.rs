@@ -347,8 +347,8 @@ fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<I
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
     let is_owed = kind == DocumentKind::Invoice && row.status == "final";
-    let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
-    let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
+    let [paid_minor, credited_minor, due_minor] =
+        if is_owed { receivables.parts_minor(id, row.total_minor) } else { [0; 3] };
     let status = match is_owed {
         true if row.is_unbilled => "void".to_owned(),
         true if due_minor == 0 => "paid".to_owned(),
@@ -386,6 +386,7 @@ fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<I
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
         paid: Money::new(paid_minor, currency),
+        credited: Money::new(credited_minor, currency),
         due: Money::new(due_minor, currency),
     })
 }

@@ -10,7 +10,7 @@ use super::autopay::Attempt;
 use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
-use super::{Payment, arrived, read, store};
+use super::{DRAFT, Payment, arrived, read, store};
 use crate::payment_provider::{self, Secrets};
 use crate::receivable::Receivables;
 use crate::{Error, payment_method};
@@ -81,8 +81,10 @@ async fn begin(
     let conflict = |code, detail| Error::Conflict { code, detail };
     let mut tx = ctx.begin().await?;
     let receivables = Receivables::read(&mut tx).await?;
-    let nothing_due = || conflict("nothing_due", "nothing of it is left to pay");
-    let owed = receivables.get(id).filter(|owed| owed.due_minor > 0).ok_or_else(nothing_due)?;
+    let Some(owed) = receivables.get(id).filter(|owed| owed.due_minor > 0) else {
+        let detail = if store::is_draft(&mut tx, id).await? { DRAFT } else { "nothing of it is left to pay" };
+        return Err(conflict("nothing_due", detail));
+    };
     let without = || conflict("no_payment_method", "it is not said by what the tenant pays the issuer");
     let method = payment_method::find(&mut tx, owed.issuer).await?.ok_or_else(without)?;
     if !has_provider {

@@ -45,6 +45,7 @@ mod tests {
             number: format!("INV-{n:06}"),
             due_on: chrono::NaiveDate::default(),
             due_minor,
+            credited_minor: 0,
         }
     }
 

@@ -123,6 +123,20 @@ pub(super) async fn place_of_invoice(
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
 }
 
+/// Whether it is a draft of the tenant's that is there.
+pub(super) async fn is_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let is_draft = sqlx::query_scalar!(
+        r#"select exists (select from invoices i where tenant_id = $1 and id = $2 and status = 'draft' and not exists (
+             select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_draft!" "#,
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_draft)
+}
+
 /// Who has issued invoices to the tenant.
 pub(super) async fn issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();

@@ -43,8 +43,9 @@ impl CycleState {
             (..0, _) | (0, ..0) => LineKind::Credit,
             (0.., _) => LineKind::Proration,
         };
+        let is_first = self.billed.is_empty();
         self.billed.push(charge.billed_at(rate.clone()));
-        Line { kind, cycle: self.cycle, rate: rate.clone(), charge }
+        Line { kind, cycle: self.cycle, rate: rate.clone(), charge, is_first }
     }
 }
 
@@ -73,6 +74,8 @@ pub struct Line {
     pub rate: Rate,
     /// What it charges.
     pub charge: Charge,
+    /// Whether nothing of the cycle was billed before it.
+    pub is_first: bool,
 }
 
 /// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles

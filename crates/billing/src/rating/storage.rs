@@ -291,7 +291,8 @@ fn bill(
     let quantity = less(quantity, billed(|line| line.quantity)?)?;
     let charge = Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
     state.billed.push(charge.billed_at(rate.clone()));
-    Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge }))
+    let is_first = kind == LineKind::Usage;
+    Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge, is_first }))
 }
 
 fn less(one: i64, other: i64) -> Result<i64, RatingError> {

@@ -1,12 +1,12 @@
 //! SQL of what is due: invoices, and what settles them.
 
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, ResellerId};
+use kernel::{InvoiceId, ResellerId};
 use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Means, Receivable};
+use super::{Means, Receivable, Settling};
 use crate::Error;
 use crate::invoice::DocumentKind;
 use crate::series::OPERATOR;
@@ -31,6 +31,7 @@ impl Row {
             number: DocumentKind::Invoice.number(self.number),
             due_on: self.due_on,
             due_minor: self.total_minor,
+            credited_minor: 0,
         };
         Ok((receivable, self.total_minor))
     }
@@ -52,10 +53,11 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
 }
 
 /// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
-pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
+pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<Settling>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select n.issuer_id as "issuer_id!", n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!"
+        r#"select n.issuer_id as "issuer_id!", n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!",
+             true as "is_credit!"
            from credit_note_references r
            join invoices n on n.tenant_id = r.tenant_id and n.id = r.credit_note_id
            where r.tenant_id = $1
@@ -64,7 +66,7 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency
              select sum(f.amount_minor) from refunds f
              where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0) - coalesce((
              select sum(d.amount_minor) from disputes d where d.tenant_id = p.tenant_id and d.payment_id = p.id
-               and d.withdrawn_on is not null and d.reinstated_on is null), 0))::bigint
+               and d.withdrawn_on is not null and d.reinstated_on is null), 0))::bigint, false
            from payments p where p.tenant_id = $1 and p.status = 'succeeded'"#,
         tenant_id
     )
@@ -76,7 +78,8 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency
             let means =
                 Means { meant_for: row.invoice_id.map(InvoiceId::from_uuid), amount_minor: row.amount_minor };
             let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-            Ok((ResellerId::from_uuid(row.issuer_id), currency, means))
+            let issuer = ResellerId::from_uuid(row.issuer_id);
+            Ok(Settling { issuer, currency, means, is_credit: row.is_credit })
         })
         .collect()
 }
@@ -103,16 +106,16 @@ pub(super) async fn wholesale_invoices(
 pub(super) async fn wholesale_means(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
+) -> Result<Vec<Settling>, Error> {
     let rows = sqlx::query!(
-        r#"select n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!"
+        r#"select n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!", true as "is_credit!"
            from wholesale_credit_note_references r
            join wholesale_invoices n on n.reseller_id = r.reseller_id and n.id = r.credit_note_id
            where r.reseller_id = $1
            union all
            select p.currency, p.invoice_id, (p.amount_minor - coalesce((
              select sum(f.amount_minor) from wholesale_refunds f
-             where f.reseller_id = p.reseller_id and f.payment_id = p.id), 0))::bigint
+             where f.reseller_id = p.reseller_id and f.payment_id = p.id), 0))::bigint, false
            from wholesale_payments p where p.reseller_id = $1"#,
         reseller_id.uuid()
     )
@@ -123,7 +126,8 @@ pub(super) async fn wholesale_means(
         .map(|row| {
             let meant_for = row.invoice_id.map(InvoiceId::from_uuid);
             let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-            Ok((OPERATOR, currency, Means { meant_for, amount_minor: row.amount_minor }))
+            let means = Means { meant_for, amount_minor: row.amount_minor };
+            Ok(Settling { issuer: OPERATOR, currency, means, is_credit: row.is_credit })
         })
         .collect()
 }

@@ -245,7 +245,7 @@ impl Agreements {
 
     /// The days on which the tenant is suspended: from the day after it was, as that one was begun in use, up to the day on
     /// which it is resumed.
-    fn suspensions(&self) -> Vec<Suspension> {
+    pub(super) fn suspensions(&self) -> Vec<Suspension> {
         let mut suspensions = Vec::<Suspension>::new();
         for change in &self.beside.standings {
             let open = suspensions.last_mut().filter(|last| last.until.is_none());
@@ -295,6 +295,16 @@ impl Agreements {
     pub(super) fn terms_on(&self, day: NaiveDate) -> Option<&AgreedTerms> {
         let has_ended = self.ends_on().is_some_and(|end| end <= day);
         self.seats.held.iter().rev().find(|(from, _)| *from <= day).filter(|_| !has_ended)?.1.as_ref()
+    }
+
+    /// Whether an item is sold on a day from this one on, as far as was agreed, or would be if what was agreed last went on.
+    pub(crate) fn sells(&self, item: Item, from: NaiveDate) -> bool {
+        let held = &self.seats.held;
+        let ends = held.iter().skip(1).map(|(day, _)| Some(*day)).chain([None]);
+        let to_come = held.iter().zip(ends).filter(|(_, end)| end.is_none_or(|end| from < end));
+        let mut to_come = to_come.filter_map(|((_, terms), _)| terms.as_ref());
+        let is_sold = |terms: &AgreedTerms| terms.price_of(item).is_some();
+        to_come.any(is_sold) || self.terms().is_ok_and(is_sold)
     }
 
     pub(crate) fn starts_on(&self) -> NaiveDate {

@@ -1,15 +1,18 @@
 //! What a document of a subscription has: the lines that were rated for its boundary, and what comes once.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use kernel::{Currency, OneOffItemId, PriceId};
 
-use super::{Agreements, RatedLine, Window};
+use super::{Agreements, RatedLine, SubscribedPrice, Window};
 use crate::Error;
-use crate::discount::{Discount, Off};
+use crate::discount::Off;
 use crate::invoice::InvoiceLineKind;
 use crate::price_book::{CycleLength, Item};
 use crate::rating::{
-    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Share, Span, Timeline, UnitPrice,
+    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Share, Span, Suspension,
+    SuspensionPolicy, Timeline, UnitPrice,
 };
 
 /// The item of what is charged once for a start.
@@ -74,7 +77,7 @@ impl Agreements {
         Ok(OwedLine {
             item: item.as_str(),
             kind: InvoiceLineKind::Rated(line.kind),
-            description: describe(rated, all, terms.interval),
+            description: describe(rated, all, terms.interval, self.by_suspension(price, line)),
             cycle: line.cycle,
             charge: line.charge,
             price_id: Some(price.id),
@@ -85,26 +88,73 @@ impl Agreements {
         })
     }
 
-    /// What the line of what is off another says: the discounts of its days that count.
+    /// What has become of units for days that a suspension takes out of what is charged, or after which they are charged again.
+    fn by_suspension(&self, price: &SubscribedPrice, line: &Line) -> Option<&'static str> {
+        if price.suspension != SuspensionPolicy::Pause {
+            return None;
+        }
+        let (days, suspensions) = (line.charge.period, self.suspensions());
+        let takes =
+            |of: &Suspension| of.from <= days.start() && of.until.is_none_or(|until| days.end() <= until);
+        match line.kind {
+            LineKind::Credit => suspensions.iter().any(takes).then_some("paused"),
+            LineKind::Proration => {
+                suspensions.iter().any(|of| of.until == Some(days.start())).then_some("resumed")
+            }
+            LineKind::Recurring | LineKind::Usage => None,
+        }
+    }
+
+    /// What the line of what is off another says: the discounts that are, and not those of its days that give nothing.
     fn discount_in_words(&self, item: Item, line: &Line) -> String {
         if line.charge.discount_minor == 0 {
             return String::new();
         }
-        let counts = |discount: &&Discount| {
-            let is_of_rate = match discount.off {
-                Off::Percentage(percentage) => percentage == line.rate.discount,
-                Off::Amount(_) => true,
+        let (days, percentage) = (line.charge.period, line.rate.discount);
+        let (mut left, mut reduced, mut names) = (by_amounts(line), BTreeSet::new(), Vec::<&str>::new());
+        for discount in self.discounts().filter(|discount| discount.is_of(item)) {
+            let its_days = days.each_day().filter(|day| discount.is_on(*day));
+            let counts = match discount.off {
+                // Of two that are as large the first does.
+                Off::Percentage(off) if off == percentage => {
+                    its_days.fold(false, |counts, day| reduced.insert(day) || counts)
+                }
+                Off::Percentage(_) => false,
+                Off::Amount(amount) => {
+                    let on = its_days.map(|_| 1_i64).sum::<i64>();
+                    let is_left = left > ROUNDED || (percentage == Percentage::ZERO && names.is_empty());
+                    // A line that charges all units of its days has all that amounts take, one after the other.
+                    if line.kind == LineKind::Recurring {
+                        left -= part(amount.amount_minor, on, &line.cycle);
+                    }
+                    is_left && on > 0
+                }
             };
-            let days = line.charge.period;
-            let is_of_days =
-                discount.starts_on < days.end() && discount.ends_on.is_none_or(|end| days.start() < end);
-            discount.is_of(item) && is_of_rate && is_of_days
-        };
-        let names: Vec<&str> =
-            self.discounts().filter(counts).map(|discount| discount.description.as_str()).collect();
+            if counts {
+                names.push(&discount.description);
+            }
+        }
         let what = if line.charge.quantity < 0 { "discount taken back" } else { "discount" };
-        format!("{what}: {}, {}", names.join(", "), in_words(line.charge.period))
+        format!("{what}: {}, {}", names.join(", "), in_words(days))
     }
+}
+
+/// How many minor units sums may differ by that were rounded apart.
+const ROUNDED: Share = Share::new_raw(2, 1);
+
+/// What amounts have taken off a line, without its sign: all that the percentage has not.
+fn by_amounts(line: &Line) -> Share {
+    let minor = |minor: i64| Share::from(i128::from(minor));
+    let off = minor(line.charge.discount_minor);
+    let by_percentage = (minor(line.charge.amount_minor) + off) * line.rate.discount.share();
+    let by_amounts = off - by_percentage;
+    if by_amounts < Share::from(0) { -by_amounts } else { by_amounts }
+}
+
+/// The part of an amount for a whole interval that some days of a cycle have.
+fn part(amount_minor: i64, days: i64, cycle: &Cycle) -> Share {
+    let whole = i128::from(cycle.whole.days()) * i128::from(cycle.instalment.count());
+    Share::new(i128::from(amount_minor) * i128::from(days), whole)
 }
 
 /// A setup; what a caller added is like it.
@@ -131,22 +181,43 @@ fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine
     })
 }
 
-fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> String {
+/// Whether a line charges some of a cycle that is over or under way from its first day on, since nothing that was billed of it counts any
+/// more: it adds nothing to it.
+pub(crate) fn is_anew<'a>(line: &Line, mut of_item: impl Iterator<Item = &'a Line>) -> bool {
+    let begins = |other: &Line| {
+        other.is_first
+            && (other.kind, other.cycle) == (LineKind::Proration, line.cycle)
+            && other.charge.period.start() == line.cycle.charged.start()
+    };
+    line.kind == LineKind::Proration && of_item.any(begins)
+}
+
+fn describe(
+    rated: &RatedLine,
+    all: &[RatedLine],
+    interval: CycleLength,
+    by_suspension: Option<&str>,
+) -> String {
     let RatedLine { item, line, gib } = rated;
     let (period, items) = (line.charge.period, item.in_words());
     if let Some(gib) = gib {
         return storage_in_words(line, *gib);
     }
     // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
-    let is_repriced = others.into_iter().any(|other| {
+    let mut others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
+    let is_anew = is_anew(line, others.clone());
+    let is_repriced = others.any(|other| {
         (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
             && (other.charge.quantity < 0) != (line.charge.quantity < 0)
             && other.charge.period.start() < period.end()
             && period.start() < other.charge.period.end()
     });
     let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring | LineKind::Usage, _) => {
+        (LineKind::Proration, true) => format!("{items} at the new price"),
+        (LineKind::Credit, true) => format!("{items} at the former price, unused"),
+        (LineKind::Proration, false) if !is_anew => format!("{items} {}", by_suspension.unwrap_or("added")),
+        (LineKind::Credit, false) => format!("{items} {}", by_suspension.unwrap_or("removed")),
+        (LineKind::Recurring | LineKind::Usage | LineKind::Proration, _) => {
             let of = line.cycle.instalment;
             let part = match of.count() {
                 1 => String::new(),
@@ -154,10 +225,6 @@ fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> Stri
             };
             format!("{items}, per {}{part}", interval.as_str())
         }
-        (LineKind::Proration, false) => format!("{items} added"),
-        (LineKind::Credit, false) => format!("{items} removed"),
-        (LineKind::Proration, true) => format!("{items} at the new price"),
-        (LineKind::Credit, true) => format!("{items} at the former price, unused"),
     };
     format!("{what}, {}", in_words(period))
 }

@@ -13,7 +13,7 @@ use super::difference::{Difference, LineFigures};
 use super::{Verified, system, tax, unbilled};
 use crate::Error;
 use crate::invoice::tax::{Past, Shown};
-use crate::invoice::{Billing, InvoiceLineKind};
+use crate::invoice::{Billing, Filter, InvoiceLineKind};
 use crate::price_book::Item;
 use crate::rating::{Billed, CycleState, PriceBasis, RatingError};
 use crate::series::OPERATOR;
@@ -105,7 +105,7 @@ async fn documents(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Documen
     let mut after = None;
     loop {
         let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
-        let rows = invoice::store::list(tx, reseller_id, &request).await?;
+        let rows = invoice::store::list(tx, reseller_id, Filter::default(), &request).await?;
         let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
         for document in page.items {
             match document.billing {

@@ -4,7 +4,7 @@ pub(crate) mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 use db::SystemTx;
 use kernel::{Checks, Currency, PriceBookId, ResellerId, WholesaleAgreementId};
@@ -171,7 +171,7 @@ pub struct PutAgreement {
     pub seats_committed: Option<i64>,
     /// Whose calendar days are counted; UTC if not given, for a new agreement.
     pub time_zone: Option<String>,
-    /// The first day that is charged; if not given, the present day for a new agreement.
+    /// The first day that is charged, two years from the present one at most; if not given, the present day for a new agreement.
     pub starts_on: Option<String>,
     /// Where cycles are counted from; if not given, the first day for a new agreement.
     pub anchor_date: Option<String>,
@@ -179,6 +179,8 @@ pub struct PutAgreement {
 
 const MAX_SEATS: i64 = 10_000_000;
 const MAX_TERM_MONTHS: i32 = 120;
+/// How far from the present day the first one may be.
+const MAX_AWAY: Months = Months::new(24);
 
 /// The agreement with a reseller.
 ///
@@ -214,6 +216,9 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
     let zone = asked.time_zone.or(old.as_ref().map(|old| old.time_zone)).unwrap_or_default();
     let today = local_day(ctx.db().env().now(), zone);
     let starts_on = asked.starts_on.or(old.as_ref().map(|old| old.starts_on)).unwrap_or(today);
+    if old.as_ref().is_none_or(|old| old.starts_on != starts_on) {
+        must_be_near(starts_on, today)?;
+    }
     let terms = AgreedTerms {
         starts_on,
         price_book_id: new.price_book_id,
@@ -250,6 +255,17 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
     event::record_on(&mut tx, ctx.caller(), trail, kind, agreement.id, data).await?;
     tx.commit().await?;
     Ok(agreement)
+}
+
+/// Every day from the first on is billed by the next run: a slip in the year shall not bill decades.
+fn must_be_near(starts_on: NaiveDate, today: NaiveDate) -> Result<(), Error> {
+    let (earliest, latest) = (today.checked_sub_months(MAX_AWAY), today.checked_add_months(MAX_AWAY));
+    let (earliest, latest) = earliest.zip(latest).ok_or(Error::Stored("day"))?;
+    if (earliest..=latest).contains(&starts_on) {
+        return Ok(());
+    }
+    let detail = format_args!("must be {earliest} to {latest}: two years from the present day at most");
+    Err(Error::invalid("/starts_on", detail))
 }
 
 /// What the operator sells by in one of its books.

@@ -11,7 +11,7 @@ use tenancy::{Action, Caller, ResellerCtx, Scope, event};
 
 use super::{must_be_party, system};
 use crate::Error;
-use crate::invoice::{Billing, Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, Filter, InvoiceTax, Issuer};
 use crate::ledger::{self, Posting};
 use crate::rating::{LineKind, Span, TaxGroup, UnitPrice};
 use crate::series::OPERATOR;
@@ -56,8 +56,10 @@ pub struct WholesaleInvoice {
     pub tax: Money,
     /// Net and tax.
     pub total: Money,
-    /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
+    /// What of it payments have settled, also such as were left over from others. Nothing of a credit note.
     pub paid: Money,
+    /// What credit notes have taken of it: all of it, of one that was voided. Nothing of a credit note.
+    pub credited: Money,
     /// What is left to pay of it.
     pub due: Money,
 }
@@ -145,16 +147,20 @@ pub(super) async fn complete(tx: &mut SystemTx, caller: &Caller, new: &NewInvoic
     Ok(())
 }
 
-/// A reseller's documents, in the order in which they were made.
+/// A reseller's documents that the filter leaves, in the order in which they were made. None is a draft.
 ///
 /// # Errors
 /// [`Error::NotFound`] for whoever is neither the operator nor the reseller itself; [`Error::Tenancy`] without the right to
 /// see them.
-pub async fn list(ctx: &ResellerCtx, page: PageRequest) -> Result<Page<WholesaleInvoice>, Error> {
+pub async fn list(
+    ctx: &ResellerCtx,
+    filter: Filter,
+    page: PageRequest,
+) -> Result<Page<WholesaleInvoice>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleRead)?;
     let mut tx = system(ctx.db()).await?;
-    let rows = store::list(&mut tx, ctx.reseller_id(), &page).await?;
+    let rows = store::list(&mut tx, ctx.reseller_id(), filter, &page).await?;
     Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
 }
 

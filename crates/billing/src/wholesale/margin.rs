@@ -4,12 +4,12 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
 use kernel::{Currency, Money, TenantId};
 use tenancy::{Action, ResellerCtx, Scope};
 
 use super::{must_be_party, system};
 use crate::Error;
+use crate::export::Window;
 
 /// What one item of one tenant brought in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +39,12 @@ struct Sums {
     wholesale_minor: i64,
 }
 
-/// The reseller's margins by tenant, item and currency, of the documents that were issued from one day up to and including
-/// another, in the calendars of their customers.
+/// The reseller's margins by tenant, item and currency, of the documents that were issued on some days, in the calendars of their
+/// customers.
 ///
 /// # Errors
 /// [`Error::NotFound`] for other resellers; [`Error::Tenancy`] forbidden for the operator, whose business they are not.
-pub async fn list(ctx: &ResellerCtx, from: NaiveDate, to: NaiveDate) -> Result<Vec<Margin>, Error> {
+pub async fn list(ctx: &ResellerCtx, days: Window) -> Result<Vec<Margin>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleRead)?;
     if ctx.caller().scope() == Scope::Operator {
@@ -52,12 +52,12 @@ pub async fn list(ctx: &ResellerCtx, from: NaiveDate, to: NaiveDate) -> Result<V
     }
     let mut tx = system(ctx.db()).await?;
     let mut sums = BTreeMap::<Key, Sums>::new();
-    for line in store::wholesale(&mut tx, ctx.reseller_id(), from, to).await? {
+    for line in store::wholesale(&mut tx, ctx.reseller_id(), days).await? {
         let of = sums.entry(line.key()?).or_default();
         of.wholesale_minor = line.amount_minor;
         of.tenant_name = line.tenant_name;
     }
-    for line in store::retail(&mut tx, ctx.reseller_id(), from, to).await? {
+    for line in store::retail(&mut tx, ctx.reseller_id(), days).await? {
         let of = sums.entry(line.key()?).or_default();
         of.retail_minor = line.amount_minor;
         of.tenant_name = line.tenant_name;

@@ -14,7 +14,7 @@ use super::agreement::{self, Agreement};
 use super::{must_be_party, system};
 use crate::Error;
 use crate::ledger::{self, Moved, Movement};
-use crate::payment::{self, NewTransfer, Payment, Refund, RefundStatus};
+use crate::payment::{self, Filter, NewTransfer, Payment, Refund, RefundStatus};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
 use crate::series::OPERATOR;
@@ -50,16 +50,16 @@ pub async fn record(ctx: &ResellerCtx, new: NewTransfer) -> Result<Payment, Erro
     Ok(payment)
 }
 
-/// A reseller's payments, in the order in which they were recorded.
+/// A reseller's payments that the filter leaves, in the order in which they were recorded. All of them have succeeded.
 ///
 /// # Errors
 /// [`Error::NotFound`] for whoever is neither the operator nor the reseller itself; [`Error::Tenancy`] without the right to
 /// see them.
-pub async fn list(ctx: &ResellerCtx, page: PageRequest) -> Result<Page<Payment>, Error> {
+pub async fn list(ctx: &ResellerCtx, filter: Filter, page: PageRequest) -> Result<Page<Payment>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleRead)?;
     let mut tx = system(ctx.db()).await?;
-    let rows = store::list(&mut tx, ctx.reseller_id(), &page).await?;
+    let rows = store::list(&mut tx, ctx.reseller_id(), filter, &page).await?;
     Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
 }
 

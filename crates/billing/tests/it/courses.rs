@@ -6,7 +6,7 @@ use kernel::ErrorKind;
 use testkit::World;
 
 use super::verify::assert_clean;
-use super::{all_shown, at, book, date, run, seat, subscribe, terms, world_on};
+use super::{all_shown, at, book, date, invoices, run, seat, subscribe, terms, world_on};
 
 pub(super) async fn run_and_verify(world: &World, day: &str) {
     at(world, &format!("{day}T10:00"));
@@ -261,6 +261,17 @@ async fn a_price_that_pauses_charges_no_suspended_day() {
         "invoice 2026-05-01 12.50 EUR; recurring 2026-05-01..2026-06-01 x1 = 31 seat-days, 12.50 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
+    // Nobody was removed.
+    let said = async |at: usize| invoices(&world.ctx).await[at].lines.last().unwrap().description.clone();
+    assert_eq!(said(2).await, "mailboxes paused, 2026-02-09 to 2026-02-28");
+    at(&world, "2026-05-10T12:00");
+    tenancy::tenant::suspend(&world.ctx, None, &[]).await.unwrap();
+    run_and_verify(&world, "2026-05-11").await;
+    at(&world, "2026-05-20T12:00");
+    tenancy::tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    run_and_verify(&world, "2026-06-01").await;
+    assert_eq!(said(5).await, "mailboxes paused, 2026-05-11 to 2026-05-31");
+    assert_eq!(said(6).await, "mailboxes resumed, 2026-05-20 to 2026-05-31");
 }
 
 #[tokio::test]

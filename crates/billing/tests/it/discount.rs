@@ -1,7 +1,7 @@
 //! Discounts: what is off, on which days, and what becomes of it when seats go.
 
 use billing::discount::{self, Discount, NewDiscount};
-use billing::price_book::{NewPriceBook, publish};
+use billing::price_book::{NewPrice, NewPriceBook, publish};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, put};
 use billing::verify::Difference;
@@ -134,6 +134,40 @@ async fn of_several_the_largest_percentage_counts_and_amounts_add_up() {
     assert_eq!(all_shown(&world.ctx).await, [expected]);
     let words = &invoices(&world.ctx).await[0].lines[1].description;
     assert_eq!(words, "discount: 33.3333 % off, A voucher, A voucher, 2026-01-01 to 2026-12-31");
+}
+
+/// What the discount line of the first document says, of one seat at 12.50 a month.
+async fn said_of(all: impl IntoIterator<Item = NewDiscount>) -> String {
+    let world = subscribed_on("2026-01-01", "month").await;
+    seat(&world.ctx, "ada").await;
+    for new in all {
+        give(&world.ctx, new).await;
+    }
+    run_and_verify(&world, "2026-01-01").await;
+    let [of] = &invoices(&world.ctx).await[..] else { panic!("one document") };
+    let off: Vec<_> = of.lines.iter().filter(|line| line.kind.as_str() == "discount").collect();
+    let [line] = off[..] else { panic!("one line: {of:?}") };
+    let days = ", 2026-01-01 to 2026-01-31";
+    line.description.strip_prefix("discount: ").unwrap().strip_suffix(days).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_line_names_the_discounts_that_gave_something_and_no_others() {
+    let named = |minor: i64, description: &str| NewDiscount {
+        description: description.into(),
+        ..amount(minor, "2026-01-01")
+    };
+    let off = |percentage: &str| percent(percentage, "2026-01-01", None);
+    assert_eq!(said_of([off("10"), off("20"), off("5")]).await, "20 % off");
+    let twice = NewDiscount { description: "A second one".into(), ..off("20") };
+    assert_eq!(said_of([off("20"), twice]).await, "20 % off");
+    // Nothing is left of the price for an amount.
+    assert_eq!(said_of([named(500, "A voucher"), off("100")]).await, "100 % off");
+    assert_eq!(said_of([off("50"), named(625, "One"), named(100, "Two")]).await, "50 % off, One");
+    assert_eq!(said_of([named(1000, "One"), named(250, "Two"), named(1, "Three")]).await, "One, Two");
+    assert_eq!(said_of([named(1, "A cent")]).await, "A cent");
+    // The larger one is of other days.
+    assert_eq!(said_of([percent("40", "2026-02-01", None), off("10")]).await, "10 % off");
 }
 
 #[tokio::test]
@@ -272,6 +306,7 @@ async fn bad_discounts_are_refused() {
         (amount(i64::MAX, "2026-01-01"), "/amount/amount_minor"),
         (NewDiscount { amount: Some(dollars), ..amount(1, "2026-01-01") }, "/amount/currency"),
         (NewDiscount { item: Some("coffee".into()), ..fine() }, "/item"),
+        (NewDiscount { item: Some("archive".into()), ..fine() }, "/item"),
         (percent("10", "2025-12-31", None), "/starts_on"),
         (percent("10", "2026-02-30", None), "/starts_on"),
         (percent("10", "2026-01-01", Some("2026-01-01")), "/ends_on"),
@@ -285,6 +320,30 @@ async fn bad_discounts_are_refused() {
         );
     }
     assert_eq!(list(&world.ctx).await, []);
+}
+
+#[tokio::test]
+async fn what_is_not_sold_yet_has_a_discount_once_a_change_that_sells_it_is_planned() {
+    let world = subscribed_on("2026-01-01", "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    let archives =
+        |starts_on: &str| NewDiscount { item: Some("archive".into()), ..percent("10", starts_on, None) };
+    let refused = discount::create(&world.ctx, archives("2026-02-01")).await.unwrap_err();
+    let [error] = refused.field_errors() else { panic!("{refused:?}") };
+    let detail = "must be what the subscription's price book sells, which has no price for archive";
+    assert_eq!((error.pointer.as_str(), error.detail.as_str()), ("/item", detail));
+    // Cheaper, so from February on.
+    let of = |item: &str, unit_price: &str| NewPrice {
+        item: item.into(),
+        ..price("month", unit_price, RemovalPolicy::CreditToBalance)
+    };
+    let prices = vec![of("mailbox", "10"), of("archive", "1")];
+    let cheaper = publish(&world.operator, Some(world.reseller.id), prices).await.unwrap();
+    let changed = put(&world.ctx, terms(&cheaper, "month"), None).await.unwrap();
+    assert_eq!(changed.terms.starts_on, date("2026-02-01"));
+    give(&world.ctx, archives("2026-02-01")).await;
+    run_and_verify(&world, "2026-02-01").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Drafts: they count as billed, become final in time or at once, and are made anew when they are discarded.
 
 use billing::invoice::{self, Found, Invoice};
+use billing::payment::{self, NewTransfer};
 use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
 use kernel::ErrorKind;
@@ -37,6 +38,32 @@ async fn standing(ctx: &Ctx) -> Vec<String> {
         format!("{} {number} {} {}", invoice.status, invoice.issued_on, invoice.due_on)
     };
     invoices(ctx).await.iter().map(shown).collect()
+}
+
+#[tokio::test]
+async fn a_draft_cannot_be_paid_yet_and_says_so() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    drafting(&world, 3, 0).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    let draft = invoices(&world.ctx).await[0].id;
+    let transfer = NewTransfer {
+        amount: super::payment::euro(1250),
+        reference: String::new(),
+        received_on: "2026-01-01".into(),
+        invoice_id: Some(draft),
+    };
+    let refused = payment::record(&world.ctx, transfer.clone()).await.unwrap_err();
+    let [error] = refused.field_errors() else { panic!("{refused:?}") };
+    assert_eq!(error.pointer, "/invoice_id");
+    assert!(error.detail.starts_with("is a draft, which cannot be paid yet"), "{error:?}");
+    let refused = payment::pay(&world.operator, &super::payment::nobody(), draft).await.unwrap_err();
+    assert_eq!((refused.code(), refused.to_string()), ("nothing_due", error.detail.clone()));
+    invoice::finalize(&world.operator, draft).await.unwrap();
+    let paid = payment::record(&world.ctx, transfer).await.unwrap();
+    assert_eq!((paid.invoice_id, invoices(&world.ctx).await[0].status.as_str()), (Some(draft), "paid"));
 }
 
 #[tokio::test]
@@ -167,7 +194,7 @@ async fn what_comes_once_and_what_is_off_is_on_the_draft_that_is_made_anew() {
 
 #[tokio::test]
 async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
-    use billing::export::{Kind, Level};
+    use billing::export::{Kind, Level, Window};
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
     drafting(&world, 28, 0).await;
@@ -184,8 +211,8 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     billing::dunning::put(&reseller, &policy, None).await.unwrap();
     let own = super::admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     let margins = || async {
-        let list =
-            billing::wholesale::margin::list(&own, super::date("2026-01-01"), super::date("2026-12-31"));
+        let year = Window::new(super::date("2026-01-01"), super::date("2027-01-01")).unwrap();
+        let list = billing::wholesale::margin::list(&own, year);
         list.await.unwrap().iter().map(|of| of.retail.amount_minor).collect::<Vec<_>>()
     };
     let counts = || async {
@@ -198,13 +225,13 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     assert_eq!((counts().await, dunned.steps), ((0, 0), 0));
     assert_eq!(margins().await, [0; 0]);
     let draft = invoices(&world.ctx).await[0].id;
-    let pay = billing::payment::NewTransfer {
+    let pay = NewTransfer {
         amount: kernel::Money::new(100, "EUR".parse().unwrap()),
         invoice_id: Some(draft),
         reference: String::new(),
         received_on: "2026-02-20".into(),
     };
-    let error = billing::payment::record(&world.ctx, pay).await.unwrap_err();
+    let error = payment::record(&world.ctx, pay).await.unwrap_err();
     assert_eq!(error.field_errors()[0].pointer, "/invoice_id");
     invoice::finalize(&world.operator, draft).await.unwrap();
     assert_eq!((counts().await, margins().await), ((1, 1), vec![1250]));

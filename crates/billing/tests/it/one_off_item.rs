@@ -140,6 +140,14 @@ async fn bad_items_are_refused() {
         (NewOneOffItem { unit_amount: eur(-1), ..work(None) }, "/unit_amount/amount_minor"),
         (NewOneOffItem { unit_amount: eur(i64::MAX), ..work(None) }, "/unit_amount/amount_minor"),
         (
+            NewOneOffItem { quantity: 10_001, unit_amount: eur(100_000_000_000), ..work(None) },
+            "/unit_amount/amount_minor",
+        ),
+        (
+            NewOneOffItem { quantity: 1_000_000, unit_amount: eur(1_000_000_001), ..work(None) },
+            "/unit_amount/amount_minor",
+        ),
+        (
             NewOneOffItem { unit_amount: Money::new(1, "USD".parse().unwrap()), ..work(None) },
             "/unit_amount/currency",
         ),
@@ -148,12 +156,16 @@ async fn bad_items_are_refused() {
         let error = one_off_item::create(&world.ctx, wrong).await.unwrap_err();
         assert_eq!(error.field_errors()[0].pointer, pointer);
     }
-    // The largest can be billed, with others.
-    let most = NewOneOffItem { quantity: 1_000_000, unit_amount: eur(100_000_000_000), ..work(None) };
+    // The largest can be billed, with others, and paid.
+    let most = NewOneOffItem { quantity: 1_000_000, unit_amount: eur(1_000_000_000), ..work(None) };
     one_off_item::create(&world.ctx, most).await.unwrap();
     add(&world.ctx, None).await;
     run_and_verify(&world, "2026-01-01").await;
-    assert_eq!(invoices(&world.ctx).await[0].net, eur(100_000_000_000_027_150));
+    assert_eq!(invoices(&world.ctx).await[0].net, eur(1_000_000_000_027_150));
+    for minor in [1_000_000_000_000_000, 27_150] {
+        super::payment::paid(&world.ctx, minor, "INV-000001").await;
+    }
+    assert_eq!(invoices(&world.ctx).await[0].status, "paid");
 }
 
 #[tokio::test]

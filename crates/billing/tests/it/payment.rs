@@ -142,8 +142,23 @@ async fn a_credit_note_is_money_for_what_is_unpaid() {
     at(&world, "2026-02-01T12:00");
     run(&world, "2026-02-01").await;
     // 364 of 365 days of one seat's 120.00 are credited, on an invoice that is paid: the customer's credit.
-    assert_eq!(states(&world.ctx).await, ["paid 24000/0", "final 0/0"]);
-    assert_eq!(balance(&world, Account::Receivable).await, -11967);
+    assert_eq!(states(&world.ctx).await, ["paid 12033/0", "final 0/0"]);
+    let credited: Vec<_> = invoices(&world.ctx).await.iter().map(|one| one.credited).collect();
+    assert_eq!(credited, [euro(11967), euro(0)]);
+    // The money is there for the next, and is then paid of that.
+    seat(&world.ctx, "cem").await;
+    run(&world, "2026-02-01").await;
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let all = invoices(&world.ctx).await;
+    assert!(all.len() == 3 && all[2].kind == billing::invoice::DocumentKind::Invoice, "{all:?}");
+    for one in all.iter().filter(|one| one.total.amount_minor > 0) {
+        let parts = [one.paid, one.credited, one.due].map(|part| part.amount_minor);
+        assert_eq!(parts.iter().sum::<i64>(), one.total.amount_minor, "{one:?}");
+    }
+    let paid: i64 = all.iter().map(|one| one.paid.amount_minor).sum();
+    let left = -balance(&world, Account::Receivable).await;
+    assert_eq!((paid + left, all[2].paid), (24000, all[2].total), "all of the money is somewhere");
     assert_clean(&world).await;
 }
 

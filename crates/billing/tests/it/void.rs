@@ -57,6 +57,9 @@ async fn what_comes_once_and_what_is_off_is_billed_anew_once() {
     assert_eq!(amounts(&first), expected);
     at(&world, "2026-01-05T09:00");
     let note = invoice::void(&world.operator, first.id, "x").await.unwrap();
+    let voided = invoices(&world.ctx).await[0].clone();
+    assert_eq!([voided.paid.amount_minor, voided.due.amount_minor], [0, 0], "nothing was paid");
+    assert_eq!((voided.credited, voided.status.as_str()), (voided.total, "void"));
     let opposite = expected.clone().map(|(item, kind, quantity, amount)| {
         (item, if kind == "recurring" { "credit" } else { kind }, -quantity, -amount)
     });
@@ -78,6 +81,7 @@ async fn what_comes_once_and_what_is_off_is_billed_anew_once() {
     let mut later = expected.clone();
     later[0].1 = "proration";
     assert_eq!(amounts(&all[5]), later);
+    assert_eq!(all[5].lines[0].description, first.lines[0].description);
     assert_eq!(list(&world.ctx).await[0].invoice_id, Some(all[5].id));
     let total: i64 = all.iter().map(|document| document.total.amount_minor).sum();
     assert_eq!(total, 1250 - 125 + 5000 + 27150 + 1250 - 125);

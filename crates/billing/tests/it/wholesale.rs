@@ -9,6 +9,7 @@ mod tiers;
 mod verify;
 mod void;
 
+use billing::export::Window;
 use billing::price_book::{get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};
 use billing::table::Format;
@@ -90,7 +91,11 @@ pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, us
 
 pub(super) async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
-    invoice::list(&ctx, PageRequest::new(Some(200), None)).await.unwrap().items
+    invoice::list(&ctx, Default::default(), PageRequest::new(Some(200), None)).await.unwrap().items
+}
+
+fn during(from: &str, until: &str) -> Window {
+    Window::new(date(from), date(until)).unwrap()
 }
 
 /// Sorted, as one looks for them.
@@ -267,7 +272,10 @@ async fn tenants_below_count_for_the_nearest_reseller_with_an_agreement() {
     let parent = admin_of(&world, &world.reseller).await.enter_reseller(below.id).await.unwrap();
     assert_eq!(agreement::get(&parent).await.unwrap_err().kind(), ErrorKind::NotFound);
     let page = PageRequest::new(None, None);
-    assert_eq!(invoice::list(&parent, page).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        invoice::list(&parent, Default::default(), page).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
 }
 
 /// Two months of a reseller with two tenants, billed on each of the days.
@@ -379,7 +387,7 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
     run(&world, "2026-02-01").await;
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     let shown = async |from: &str, to: &str| {
-        let margins = margin::list(&own, date(from), date(to)).await.unwrap();
+        let margins = margin::list(&own, during(from, to)).await.unwrap();
         let row = |row: &margin::Margin| {
             let whose = row.tenant_name.as_deref().unwrap_or("nobody");
             format!("{whose} {}: {} - {} = {}", row.item, row.retail, row.wholesale, row.margin)
@@ -391,12 +399,11 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
         "Sold mailbox: 12.50 EUR - 4.00 EUR = 8.50 EUR",
         "nobody mailbox: 0.00 EUR - 4.00 EUR = -4.00 EUR",
     ];
-    assert_eq!(shown("2026-01-01", "2026-01-31").await, expected);
-    assert_eq!(shown("2026-01-01", "2026-02-01").await[1], "Sold mailbox: 25.00 EUR - 8.00 EUR = 17.00 EUR");
-    assert_eq!(shown("2026-01-02", "2026-01-31").await, [""; 0]);
-    assert_eq!(shown("2026-02-01", "2026-01-31").await, [""; 0]);
+    assert_eq!(shown("2026-01-01", "2026-02-01").await, expected, "up to the day, and without it");
+    assert_eq!(shown("2026-01-01", "2026-02-02").await[1], "Sold mailbox: 25.00 EUR - 8.00 EUR = 17.00 EUR");
+    assert_eq!(shown("2026-01-02", "2026-02-01").await, [""; 0]);
     let operator = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let error = margin::list(&operator, date("2026-01-01"), date("2026-01-31")).await.unwrap_err();
+    let error = margin::list(&operator, during("2026-01-01", "2026-02-01")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     // The operator's documents are in no ledger of the reseller's, and the other way round.
     let as_of = ledger::AsOf::Day(date("2026-02-01"));
@@ -469,6 +476,13 @@ async fn an_agreement_is_the_operator_s_to_make_and_the_reseller_s_to_see() {
     assert_eq!(get(own.caller(), dearer.id).await.unwrap_err().kind(), ErrorKind::NotFound);
     let seen = list_books(own.caller(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(seen.iter().map(|book| book.id).collect::<Vec<_>>(), [book.id]);
+    for far in ["2023-12-31", "2028-01-02", "2000-01-01"] {
+        let far = PutAgreement { starts_on: Some(far.into()), ..agreed(&book, 0) };
+        let refused = agreement::put(&operator, far, None).await.unwrap_err();
+        let [error] = refused.field_errors() else { panic!("{refused:?}") };
+        let detail = "must be 2024-01-01 to 2028-01-01: two years from the present day at most";
+        assert_eq!((error.pointer.as_str(), error.detail.as_str()), ("/starts_on", detail));
+    }
     // Nothing was billed: all of it may change, from the first day on.
     let day = Some("2026-01-05".to_owned());
     let later = PutAgreement { starts_on: day.clone(), anchor_date: day, ..agreed(&dearer, 1) };

@@ -2,7 +2,7 @@
 
 use paper::{Document, Logo, PdfError, pdf, statement_pdf};
 
-use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge, statement};
+use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge, statement, voided};
 
 fn set(name: &str, document: &Document) -> Vec<u8> {
     keep(name, pdf(document).unwrap())
@@ -31,6 +31,7 @@ fn every_sample_is_for_the_archive_and_for_screen_readers() {
         ("one", invoice("EUR", vec![line("Mailbox, plan Business", 450)])),
         ("many", invoice("EUR", many(80))),
         ("credit", credit_note()),
+        ("void", voided()),
         ("reverse", reverse_charge()),
         ("japanese", japanese()),
         ("arabic", arabic()),

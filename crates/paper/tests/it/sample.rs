@@ -37,6 +37,7 @@ pub(crate) fn invoice(currency: &str, lines: Vec<Line>) -> Document {
     Document {
         kind: Kind::Invoice,
         number: some("PB-2026-000042"),
+        is_void: false,
         issued_on: date("2026-02-01"),
         due_on: Some(date("2026-02-15")),
         period: Some(january()),
@@ -113,13 +114,22 @@ pub(crate) fn credit_note() -> Document {
     document.payment_terms = Some("Set off against what is due.".to_owned());
     document.corrects =
         vec![Corrected { number: "PB-2026-000041".to_owned(), issued_on: date("2026-01-31") }];
-    document.lines.iter_mut().for_each(|line| line.net = -line.net);
+    for line in &mut document.lines {
+        (line.net, line.quantity) = (-line.net, format!("-{}", line.quantity).parse().unwrap());
+    }
     for group in &mut document.taxes {
         (group.taxable, group.tax) = (-group.taxable, -group.tax);
     }
     let totals = &mut document.totals;
     (totals.net, totals.tax, totals.gross) = (-totals.net, -totals.tax, -totals.gross);
     document
+}
+
+/// An invoice that was taken back, with a line of a discount.
+pub(crate) fn voided() -> Document {
+    let mut lines = many(2);
+    lines.push(Line { quantity: Decimal::ZERO, ..line("discount: A voucher", -100) });
+    Document { is_void: true, ..invoice("EUR", lines) }
 }
 
 /// An invoice to another member state, on which the customer accounts for the tax.

@@ -7,7 +7,7 @@ use num_rational::BigRational;
 use paper::{Category, Decimal, Document, Kind, Line, Rate, TaxGroup, Totals, ubl};
 use proptest::prelude::*;
 
-use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge};
+use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge, voided};
 
 /// An element: its name without a prefix, its text, its children.
 #[derive(Debug, Default)]
@@ -98,7 +98,9 @@ fn judge(root: &Element) {
     assert_eq!(total("TaxExclusiveAmount"), net, "BR-CO-13");
     assert_eq!(root.number("TaxTotal/TaxAmount"), tax, "BR-CO-14");
     assert_eq!(total("TaxInclusiveAmount"), net + tax, "BR-CO-15");
-    assert_eq!(total("PayableAmount"), total("TaxInclusiveAmount"), "BR-CO-16");
+    let settled =
+        root.find("LegalMonetaryTotal/PrepaidAmount").map_or_else(zero, |settled| exact(&settled.text));
+    assert_eq!(total("PayableAmount"), total("TaxInclusiveAmount") - settled, "BR-CO-16");
     assert!(!groups.is_empty(), "BR-CO-18");
     for group in &groups {
         let category = group.text("TaxCategory/ID");
@@ -154,6 +156,19 @@ fn a_credit_note_states_positive_what_it_gives_back() {
     assert_eq!(root.text("PaymentTerms/Note"), "Set off against what is due.");
     let silent = Document { payment_terms: None, ..credit_note() };
     assert_eq!(ubl(&silent).unwrap_err().rule, "BR-CO-25");
+}
+
+#[test]
+fn what_was_voided_is_settled_and_asks_for_nothing() {
+    let root = read(&ubl(&voided()).unwrap());
+    judge(&root);
+    let said = "VOID: a credit note has taken this invoice back as a whole. Nothing is to be paid.";
+    assert_eq!(root.text("Note"), said);
+    let total = |name: &str| root.text(&format!("LegalMonetaryTotal/{name}")).to_owned();
+    assert_eq!([total("PrepaidAmount"), total("PayableAmount")], ["14.88", "0.00"]);
+    for part in ["DueDate", "PaymentMeans", "PaymentTerms"] {
+        assert!(root.find(part).is_none(), "{part}");
+    }
 }
 
 #[test]

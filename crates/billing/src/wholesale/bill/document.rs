@@ -17,7 +17,7 @@ use crate::invoice::{Billing, Customer, DocumentKind, Issuer};
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, TaxedPart, Totals};
 use crate::series::{self, OPERATOR};
-use crate::subscription::{RatedLine, in_words, storage_in_words};
+use crate::subscription::{RatedLine, in_words, is_anew, storage_in_words};
 use crate::tax_rate::{self, TaxRate};
 
 /// Who documents are from and for, and by which rates they are taxed.
@@ -249,6 +249,8 @@ fn describe(of: &PartyLine, all: &[PartyLine], agreement: &Agreement) -> String 
         let whose = if tenant_id.is_some() { "" } else { " committed and not used" };
         return format!("{items}{whose}, at the price of the new total, {days}");
     }
+    let others = all.iter().filter(|other| (other.tenant_id, other.rated.item) == (*tenant_id, *item));
+    let is_anew = is_anew(line, others.map(|other| &other.rated.line));
     // A change of the price takes the days off at the old one and puts them on at the new one.
     let is_repriced = line.kind != LineKind::Recurring
         && all.iter().any(|PartyLine { tenant_id: whose, rated }| {
@@ -262,13 +264,16 @@ fn describe(of: &PartyLine, all: &[PartyLine], agreement: &Agreement) -> String 
         });
     let each = || format!(", per {}", agreement.interval.as_str());
     let what = match (tenant_id, line.kind, is_repriced) {
-        (Some(_), LineKind::Recurring | LineKind::Usage, _) => each(),
-        (Some(_), LineKind::Proration, false) => " added".to_owned(),
-        (Some(_), LineKind::Credit, false) => " removed".to_owned(),
         (Some(_), LineKind::Proration, true) => " at the new price".to_owned(),
         (Some(_), LineKind::Credit, true) => " at the former price, unused".to_owned(),
-        (None, LineKind::Recurring | LineKind::Usage, _) => format!(" committed and not used{}", each()),
-        (None, LineKind::Proration, _) => " committed and not used any more".to_owned(),
+        (Some(_), LineKind::Proration, false) if !is_anew => " added".to_owned(),
+        (Some(_), LineKind::Credit, false) => " removed".to_owned(),
+        (Some(_), LineKind::Recurring | LineKind::Usage | LineKind::Proration, _) => each(),
+        // As many as somebody uses less; of what is billed anew, all of them.
+        (None, LineKind::Proration, _) if !is_anew => " committed and not used".to_owned(),
+        (None, LineKind::Recurring | LineKind::Usage | LineKind::Proration, _) => {
+            format!(" committed and not used{}", each())
+        }
         (None, LineKind::Credit, _) => " committed and used after all".to_owned(),
     };
     format!("{items}{what}, {days}")

@@ -12,7 +12,7 @@ use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
 use crate::invoice::store::group;
 use crate::invoice::tax::{OfCycle, Past};
-use crate::invoice::{Billing, Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::invoice::{Billing, Customer, DocumentKind, Filter, InvoiceTax, Issuer, Status};
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, Span, TaxLine, UnitPrice};
 use crate::receivable::Receivables;
@@ -284,21 +284,46 @@ pub(in crate::wholesale) async fn find(
     Ok(with_lines(tx, reseller_id, vec![row]).await?.pop())
 }
 
+/// The reseller's documents that the filter leaves.
 pub(crate) async fn list(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<WholesaleInvoice>, Error> {
+    // Which invoices are paid no row says.
+    let settled: Vec<Uuid> = match filter.status {
+        Some(Status::Final | Status::Paid) => {
+            let receivables = Receivables::of_reseller(tx, reseller_id).await?;
+            receivables.iter().filter(|one| one.due_minor == 0).map(|one| one.invoice.uuid()).collect()
+        }
+        _ => Vec::new(),
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
              total_minor, issuer_profile, customer_profile, tax_rates_known, boundary, revision, reason,
-             exists (select from wholesale_unbilled_documents u
-               where u.reseller_id = i.reseller_id and u.invoice_id = i.id) as "is_unbilled!"
-           from wholesale_invoices i where reseller_id = $1 and id > $2 order by id limit $3"#,
+             u.is_unbilled as "is_unbilled!"
+           from wholesale_invoices i cross join lateral (
+             select exists (select from wholesale_unbilled_documents o
+               where o.reseller_id = i.reseller_id and o.invoice_id = i.id) as is_unbilled) u
+           where reseller_id = $1 and id > $2
+             and case $4::text
+               when 'draft' then false
+               when 'void' then kind = 'invoice' and u.is_unbilled
+               when 'paid' then kind = 'invoice' and not u.is_unbilled and id = any ($5)
+               when 'final' then kind <> 'invoice' or (not u.is_unbilled and id <> all ($5))
+               else true end
+             and ($6::text is null or kind = $6) and ($7::date is null or issued_on >= $7) and ($8::date is null or issued_on < $8)
+           order by id limit $3"#,
         reseller_id.uuid(),
         page.after(),
-        page.fetch()
+        page.fetch(),
+        filter.status.map(Status::as_str),
+        &settled,
+        filter.kind.map(DocumentKind::as_str),
+        filter.from,
+        filter.until
     )
     .fetch_all(tx.conn())
     .await
@@ -390,8 +415,8 @@ fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Resu
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
     let is_owed = kind == DocumentKind::Invoice;
-    let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
-    let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
+    let [paid_minor, credited_minor, due_minor] =
+        if is_owed { receivables.parts_minor(id, row.total_minor) } else { [0; 3] };
     let status = match is_owed {
         true if row.is_unbilled => "void".to_owned(),
         true if due_minor == 0 => "paid".to_owned(),
@@ -426,6 +451,7 @@ fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Resu
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
         paid: Money::new(paid_minor, currency),
+        credited: Money::new(credited_minor, currency),
         due: Money::new(due_minor, currency),
     })
 }

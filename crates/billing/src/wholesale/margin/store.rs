@@ -2,16 +2,15 @@
 
 use db::SystemTx;
 use kernel::ResellerId;
-use sqlx::types::chrono::NaiveDate;
 
 use super::LineSum;
+use crate::export::Window;
 
 /// What the operator has charged the reseller, by tenant.
 pub(super) async fn wholesale(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    from: NaiveDate,
-    to: NaiveDate,
+    days: Window,
 ) -> Result<Vec<LineSum>, db::Error> {
     let sums = sqlx::query_as!(
         LineSum,
@@ -19,11 +18,11 @@ pub(super) async fn wholesale(
              sum(l.amount_minor)::bigint as "amount_minor!"
            from wholesale_invoices i
            join wholesale_invoice_lines l on l.reseller_id = i.reseller_id and l.invoice_id = i.id
-           where i.reseller_id = $1 and i.issued_on between $2 and $3
+           where i.reseller_id = $1 and i.issued_on >= $2 and i.issued_on < $3
            group by l.tenant_id, l.item, i.currency"#,
         reseller_id.uuid(),
-        from,
-        to
+        days.from(),
+        days.until()
     )
     .fetch_all(tx.conn())
     .await?;
@@ -34,8 +33,7 @@ pub(super) async fn wholesale(
 pub(super) async fn retail(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    from: NaiveDate,
-    to: NaiveDate,
+    days: Window,
 ) -> Result<Vec<LineSum>, db::Error> {
     let sums = sqlx::query_as!(
         LineSum,
@@ -43,11 +41,11 @@ pub(super) async fn retail(
              (array_agg(i.customer_name order by i.issued_on desc))[1] as tenant_name, l.item, i.currency,
              sum(l.amount_minor)::bigint as "amount_minor!"
            from invoices i join invoice_lines l on l.tenant_id = i.tenant_id and l.invoice_id = i.id
-           where i.issuer_id = $1 and i.status = 'final' and i.issued_on between $2 and $3
+           where i.issuer_id = $1 and i.status = 'final' and i.issued_on >= $2 and i.issued_on < $3
            group by i.tenant_id, l.item, i.currency"#,
         reseller_id.uuid(),
-        from,
-        to
+        days.from(),
+        days.until()
     )
     .fetch_all(tx.conn())
     .await?;

@@ -8,7 +8,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::payment::{Payment, Refund, RefundStatus};
+use crate::payment::{Filter, Payment, PaymentStatus, Refund, RefundStatus};
 use crate::series::OPERATOR;
 
 pub(super) async fn insert(
@@ -94,15 +94,20 @@ pub(super) async fn find(
 pub(super) async fn list(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<Payment>, Error> {
     let rows = sqlx::query_as!(
         Row,
         "select id, invoice_id, currency, amount_minor, reference, received_on, created_at
-         from wholesale_payments where reseller_id = $1 and id > $2 order by id limit $3",
+         from wholesale_payments
+         where reseller_id = $1 and id > $2 and ($4::text is null or $4 = 'succeeded') and ($5::uuid is null or invoice_id = $5)
+         order by id limit $3",
         reseller_id.uuid(),
         page.after(),
-        page.fetch()
+        page.fetch(),
+        filter.status.map(PaymentStatus::as_str),
+        filter.invoice_id.map(InvoiceId::uuid)
     )
     .fetch_all(tx.conn())
     .await

@@ -60,7 +60,7 @@ async fn it_goes_when_what_was_used_below_it_is_billed_and_is_billed_no_more() {
         invoice_id: Some(first.id),
     };
     payment::record(&gone, transfer).await.unwrap();
-    let after = invoice::list(&gone, PageRequest::new(None, None)).await.unwrap().items;
+    let after = invoice::list(&gone, Default::default(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!((after[0].due, after[1].due), (euro(0), before[1].due));
     assert_eq!(invoice::find(&world.operator, first.id).await.unwrap().number, first.number);
     assert_clean(&world, 2).await;

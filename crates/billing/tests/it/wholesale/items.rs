@@ -182,7 +182,7 @@ async fn each_item_is_counted_over_all_tenants_and_what_they_store_pools_over_al
     assert_eq!((rows.len(), sum), (13, second.net.amount_minor));
     let stored = rows.iter().find(|row| row["item"] == "storage").unwrap();
     assert_eq!([&stored["quantity"], &stored["seat_days"]], [31, 0]);
-    let margins = margin::list(&own, date("2026-02-01"), date("2026-02-01")).await.unwrap();
+    let margins = margin::list(&own, during("2026-02-01", "2026-02-02")).await.unwrap();
     let shown = |row: &margin::Margin| {
         format!("{} {} {}", row.tenant_name.as_deref().unwrap_or("nobody"), row.item, row.wholesale)
     };

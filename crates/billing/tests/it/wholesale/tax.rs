@@ -192,7 +192,7 @@ async fn a_credit_of_what_was_taxed_in_two_groups_is_a_line_in_each() {
     let rows: Vec<serde_json::Value> = file.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     let sum = |name: &str| rows.iter().map(|row| row[name].as_i64().unwrap()).sum::<i64>();
     assert_eq!((rows.len(), sum("amount_minor"), sum("quantity"), sum("seat_days")), (2, -64_800, -2, -648));
-    let margins = margin::list(&own, date("2026-03-01"), date("2026-03-01")).await.unwrap();
+    let margins = margin::list(&own, during("2026-03-01", "2026-03-02")).await.unwrap();
     assert_eq!(margins.iter().map(|row| row.wholesale.amount_minor).collect::<Vec<_>>(), [-64_800]);
     // What is moved from one group to the other is found, though the line as it was rated is the same.
     let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();

@@ -83,7 +83,7 @@ async fn a_tenant_that_moves_to_another_reseller_takes_the_tier_with_it() {
     assert_eq!(reconciled(&world, &south).await, [581 + 1200]);
     verified(&world).await;
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
-    let margins = margin::list(&own, date("2026-01-01"), date("2026-02-01")).await.unwrap();
+    let margins = margin::list(&own, during("2026-01-01", "2026-02-02")).await.unwrap();
     let of = |name: &str| {
         let margin = margins.iter().find(|margin| margin.tenant_name.as_deref() == Some(name)).unwrap();
         margin.wholesale.amount_minor

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use billing::invoice::{DocumentKind, Found, void_either};
+use billing::invoice::{DocumentKind, Filter, Found, Status, void_either};
 use billing::payment::{NewTransfer, Payment, refund};
 use billing::verify::Difference;
 use billing::wholesale::{closing, payment};
@@ -80,7 +80,7 @@ async fn a_voided_one_is_billed_anew_once_by_what_is_true_now() {
     };
     assert_eq!(of(&note, -1), of(&wrong, 1));
     assert!(note.lines.iter().all(|line| line.kind.as_str() == "credit"));
-    assert_eq!(states(&world).await, ["void 2380/0", "final 0/0"]);
+    assert_eq!(states(&world).await, ["void 0/0", "final 0/0"]);
     assert_eq!(refused(&world, wrong.id).await, "not_voidable");
     assert_eq!(refused(&world, note.id).await, "not_voidable");
     verified(&world).await;
@@ -103,17 +103,66 @@ async fn a_voided_one_is_billed_anew_once_by_what_is_true_now() {
     // The seat was on it: there is nothing to add to January.
     run_at(&world, "2026-02-01T10:00").await;
     assert_eq!(kinds(&documents(&world, &world.reseller).await[3]), kinds(&anew));
-    assert_eq!(states(&world).await, ["void 2380/0", "final 0/0", "final 0/2000", "final 0/2000"]);
+    assert_eq!(states(&world).await, ["void 0/0", "final 0/0", "final 0/2000", "final 0/2000"]);
 
     // What the reseller reconciles, and what its tenants cost it: once.
     assert_eq!(tiers::reconciled(&world, &world.reseller).await, [2000, -2000, 2000, 2000]);
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
-    let margins = margin::list(&own, date("2026-01-01"), date("2026-01-31")).await.unwrap();
+    let margins = margin::list(&own, during("2026-01-01", "2026-02-01")).await.unwrap();
     assert_eq!(margins.iter().map(|row| row.wholesale.amount_minor).sum::<i64>(), 2000);
     let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::Day(date("2026-02-01")));
     let balances = balances.await.unwrap();
     let receivable = balances.iter().find(|row| row.account == ledger::Account::Receivable).unwrap();
     assert_eq!((receivable.balance.amount_minor, total(&world).await), (4000, 4000));
+}
+
+#[tokio::test]
+async fn documents_are_narrowed_by_how_they_stand_and_when_they_were_issued() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "4", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 3).await;
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let all = documents(&world, &world.reseller).await;
+    let transfer = NewTransfer {
+        amount: euro(1200),
+        reference: "INV-000002".into(),
+        received_on: "2026-03-01".into(),
+        invoice_id: None,
+    };
+    payment::record(&ctx, transfer).await.unwrap();
+    void(&world, all[2].id).await.unwrap();
+    let all = documents(&world, &world.reseller).await;
+    let statuses: Vec<_> = all.iter().map(|one| one.status.as_str()).collect();
+    assert_eq!(statuses, ["final", "paid", "void", "final"]);
+    let of = async |filter: Filter, limit: u16| {
+        let mut page = invoice::list(&ctx, filter, PageRequest::new(Some(limit), None)).await.unwrap();
+        let mut ids: Vec<_> = page.items.iter().map(|one| one.id).collect();
+        while page.next.is_some() {
+            page = invoice::list(&ctx, filter, PageRequest::new(Some(limit), page.next)).await.unwrap();
+            ids.extend(page.items.iter().map(|one| one.id));
+        }
+        ids
+    };
+    for &status in Status::ALL {
+        let such = all.iter().filter(|one| one.status == status.as_str());
+        let expected: Vec<_> = such.map(|one| one.id).collect();
+        let filter = Filter { status: Some(status), ..Filter::default() };
+        assert_eq!(of(filter, 200).await, expected, "{status}");
+        assert_eq!(of(filter, 1).await, expected, "{status}");
+    }
+    let notes = Filter { kind: Some(DocumentKind::CreditNote), ..Filter::default() };
+    assert_eq!(of(notes, 200).await, [all[3].id]);
+    let issued = |from: &str, until: &str| Filter {
+        from: Some(date(from)),
+        until: Some(date(until)),
+        ..Filter::default()
+    };
+    assert_eq!(of(issued("2026-01-02", "2026-03-01"), 200).await, [all[1].id]);
+    // The credit note is of the day of the void.
+    assert_eq!(of(issued("2026-03-01", "2026-03-02"), 200).await, [all[2].id, all[3].id]);
 }
 
 #[tokio::test]
@@ -152,7 +201,67 @@ async fn what_a_later_one_credits_to_a_tenant_goes_first_though_another_was_char
     let all = all_lines(&world, &world.reseller).await;
     assert_eq!((all.len(), all[4].0.as_str()), (5, "invoice 2026-02-01"));
     assert_eq!(all[4].1, expected);
+    // Nothing was added to the month that is over: it is charged again, as it came to be.
+    assert_eq!(
+        said(&world, 4, "Two").await,
+        [
+            "mailboxes, per month, 2026-01-01 to 2026-01-10",
+            "mailboxes, per month, 2026-01-11 to 2026-01-31",
+            "mailboxes, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
     assert_eq!(run_at(&world, "2026-02-02T11:00").await, RunSummary::default());
+}
+
+/// What the lines of a document say of a tenant, or of nobody.
+async fn said(world: &World, document: usize, name: &str) -> Vec<String> {
+    let whose = |line: &invoice::WholesaleLine| {
+        line.tenant.as_ref().map_or_else(|| "nobody".to_owned(), |tenant| tenant.name.clone())
+    };
+    let lines = documents(world, &world.reseller).await.remove(document).lines;
+    sorted(lines.into_iter().filter(|line| whose(line) == name).map(|line| line.description))
+}
+
+#[tokio::test]
+async fn what_is_committed_to_says_what_is_true_of_it() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 5)).await;
+    let one = tenant_of(&world, &world.reseller, "One", 2).await;
+    run_at(&world, "2026-01-01T10:00").await;
+    at(&world, "2026-01-11T12:00");
+    crate::verify::remove_first(&one).await;
+    run_at(&world, "2026-02-01T10:00").await;
+    // One that is used less is not used from then on, though it was.
+    assert_eq!(
+        said(&world, 1, "nobody").await,
+        [
+            "mailboxes committed and not used, 2026-01-12 to 2026-01-31",
+            "mailboxes committed and not used, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
+    assert_eq!(said(&world, 1, "One").await[1], "mailboxes, per month, 2026-02-01 to 2026-02-28");
+    let bills = documents(&world, &world.reseller).await;
+    for bill in [&bills[1], &bills[0]] {
+        void(&world, bill.id).await.unwrap();
+    }
+    run_at(&world, "2026-02-01T11:00").await;
+    assert_eq!(
+        said(&world, 4, "nobody").await,
+        [
+            "mailboxes committed and not used, per month, 2026-01-01 to 2026-01-11",
+            "mailboxes committed and not used, per month, 2026-01-12 to 2026-01-31",
+            "mailboxes committed and not used, per month, 2026-02-01 to 2026-02-28",
+        ]
+    );
+    at(&world, "2026-02-10T12:00");
+    seat(&one, "late").await;
+    run_at(&world, "2026-03-01T10:00").await;
+    assert_eq!(
+        said(&world, 5, "nobody").await[1],
+        "mailboxes committed and used after all, 2026-02-10 to 2026-02-28"
+    );
+    assert_eq!(said(&world, 5, "One").await[0], "mailboxes added, 2026-02-10 to 2026-02-28");
 }
 
 /// What each tenant has come to, in the order of their names.
@@ -314,7 +423,7 @@ async fn what_is_paid_of_it_is_paid_back_first() {
     assert_eq!(refused(&world, first).await, "paid");
     // The other one is not paid: what was meant for the first is no more than that.
     void(&world, second).await.unwrap();
-    assert_eq!(states(&world).await, ["final 500/700", "void 1200/0", "final 0/0"]);
+    assert_eq!(states(&world).await, ["final 500/700", "void 0/0", "final 0/0"]);
     let back = async |payment: &Payment| {
         refund(&world.operator, &nobody(), payment.id, None, String::new()).await.unwrap();
         verified(&world).await;
@@ -418,7 +527,7 @@ async fn a_reseller_goes_when_what_was_voided_is_billed_anew_and_then_nothing_is
     run(&world, "2026-01-02").await;
     closing::delete(&ctx, None).await.unwrap();
     let gone = world.operator.enter_reseller_deleted_too(goes.id).await.unwrap();
-    let all = invoice::list(&gone, PageRequest::new(None, None)).await.unwrap().items;
+    let all = invoice::list(&gone, Default::default(), PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(refused(&world, all[2].id).await, "not_voidable");
     verified(&world).await;
 }
@@ -440,7 +549,7 @@ async fn a_void_has_a_parked_agreement_tried_again() {
     assert_eq!(run_at(&world, "2026-02-01T11:00").await.accounts_parked, 1);
     tax::is(&world, &world.reseller, crate::tax::customer("DE", None)).await;
     assert_eq!(run_at(&world, "2026-02-01T12:00").await.wholesale_invoices, 2);
-    assert_eq!(states(&world).await, ["void 1200/0", "final 0/0", "final 0/1428", "final 0/1428"]);
+    assert_eq!(states(&world).await, ["void 0/0", "final 0/0", "final 0/1428", "final 0/1428"]);
 }
 
 /// What is found after the owner's hand has done something to an agreement with a void in it.
