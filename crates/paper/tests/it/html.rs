@@ -16,8 +16,12 @@ fn an_invoice_a_credit_note_and_a_reverse_charge() {
 /// The cells of the lines after their descriptions: quantity, price, rate and amount.
 fn cells(page: &str) -> Vec<String> {
     let lines = page.split("<table class=\"lines\">").nth(1).unwrap().split("</table>").next().unwrap();
-    let of_row = |row: &str| row.split("<td>").skip(1).map(|cell| cell.split('<').next().unwrap().to_owned());
-    lines.split("<tr>").skip(2).map(|row| of_row(row).collect::<Vec<_>>().join("|")).collect()
+    lines.split("<tr>").skip(2).map(of_row).collect()
+}
+
+/// The cells of one row, parted by `|`.
+fn of_row(row: &str) -> String {
+    row.split("<td>").skip(1).map(|cell| cell.split('<').next().unwrap()).collect::<Vec<_>>().join("|")
 }
 
 #[test]
