@@ -376,6 +376,9 @@ async fn who_leaves_may_leave_a_mailbox_on_hold() {
     let done = app.post(&key, &path, json!({"hold": {"reason": "Case 17/2026"}})).await.expect(202);
     assert_eq!((&done["steps"][4]["name"], &done["total"]), (&json!("hold"), &json!(5)));
     let hold = format!("{tenant}/holds/{}", text(&done["steps"][4]["outcome"]));
+    let result = json!({"mailbox": "kept", "mailbox_id": ada["mailbox_id"], "seat_released": true, "app_passwords_revoked": 0,
+        "hold_id": done["steps"][4]["outcome"]});
+    assert_eq!((&done["result"], &done["problem"]), (&result, &json!(null)));
     let hold = app.get(&key, &hold).await.expect(200);
     assert_eq!((&hold["mailbox_id"], &hold["reason"]), (&ada["mailbox_id"], &json!("Case 17/2026")));
     assert_eq!(hold["released_at"], json!(null));
