@@ -429,7 +429,9 @@ fn if_match() -> Parameter {
         .name("If-Match")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("The `ETag` of the version that is to be changed: another is left alone."))
+        .description(Some(
+            "The `ETag` of the version that is to be changed, or up to 16 with commas between them: another is left alone.",
+        ))
         .schema(Some(tag.examples(["\"1\""]).build()))
         .build()
 }

@@ -3,7 +3,7 @@
 //! A handler translates: it takes a request apart (`extract`), calls one function of a domain and wraps what comes
 //! back. What all requests have in common is in layers, from outside in: `around` (id, span, measures, deadline, form
 //! of errors), `rate` (requests per credential), the limits on bodies, `bare` (no parameter where there is none),
-//! and `idempotency`.
+//! `idempotency`, and `version` (any version of several).
 
 mod accept;
 mod around;
