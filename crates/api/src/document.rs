@@ -1,5 +1,6 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
+mod bodies;
 mod tagged;
 
 use std::fmt::Write as _;
@@ -258,6 +259,9 @@ fn document() -> OpenApi {
         for (method, operation) in operations {
             if let Some(operation) = operation.as_mut() {
                 complete(operation, &method, form);
+                if method == Method::POST && form == Form::Problem {
+                    bodies::declare(operation, &*components);
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use axum::http::Method;
 use serde_json::json;
 
 use crate::billing;
@@ -106,7 +107,7 @@ async fn is_changed_in_any_of_the_versions_that_are_listed() {
     let (user, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
     let path = format!("{tenant}/users/{}", text(&user["id"]));
     let call = |tags: &[&str]| {
-        let call = app.call(axum::http::Method::PATCH, &path).token(&key);
+        let call = app.call(Method::PATCH, &path).token(&key);
         tags.iter().fold(call, |call, tag| call.header("if-match", tag))
     };
     let patch = async |tags: &[&str], name: &str| call(tags).json(json!({"display_name": name})).send().await;
@@ -132,7 +133,7 @@ async fn is_changed_in_any_of_the_versions_that_are_listed() {
     assert_eq!(shown().await, "D");
     // Its answer is kept as one of the list's, and the key is not used up by the versions that are not the present one.
     let suspend = async || {
-        let call = app.call(axum::http::Method::POST, &format!("{path}/suspend")).token(&key);
+        let call = app.call(Method::POST, &format!("{path}/suspend")).token(&key);
         let call = call.header("idempotency-key", "once").header("if-match", "\"1\", \"5\"");
         call.json(json!({})).send().await
     };
@@ -152,7 +153,7 @@ async fn is_changed_in_the_version_that_was_seen() {
     let seen = app.get(&key, &path).await;
     assert_eq!(seen.header("etag"), Some("\"1\""));
     let patch = async |tag: &str, body: serde_json::Value| {
-        let call = app.call(axum::http::Method::PATCH, &path).token(&key).header("if-match", tag);
+        let call = app.call(Method::PATCH, &path).token(&key).header("if-match", tag);
         call.bytes("application/merge-patch+json", body.to_string()).send().await
     };
     let changed =
@@ -197,7 +198,7 @@ async fn is_suspended_deleted_and_restored() {
     let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
     assert_eq!(deleted["data"][0]["id"], user["id"]);
     let restore = format!("{path}/restore");
-    let empty = app.call(axum::http::Method::POST, &restore).token(&key).bytes("application/json", "").send();
+    let empty = app.call(Method::POST, &restore).token(&key).bytes("application/json", "").send();
     let empty = empty.await.expect_problem(400, "malformed_body");
     assert!(text(&empty["detail"]).contains("if only {}"), "{empty}");
     let restored = app.post(&key, &restore, json!({})).await.expect(200);
@@ -402,6 +403,35 @@ async fn the_price_difference_is_what_the_next_invoice_shows() {
     }
     assert_eq!(told["amount"]["amount_minor"], totals[0] - totals[1]);
     assert!(totals[0] > totals[1]);
+}
+
+#[tokio::test]
+async fn a_post_that_needs_no_member_needs_no_body() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (user, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("{tenant}/users/{}", text(&user["id"]));
+    let bodiless = async |method: Method, path: &str| app.call(method, path).token(&key).send().await;
+    for at in [&path, &tenant] {
+        for (verb, status) in [("suspend", "suspended"), ("resume", "active")] {
+            let done = bodiless(Method::POST, &format!("{at}/{verb}")).await;
+            assert_eq!(done.expect(200)["status"], status, "{at}");
+        }
+    }
+    bodiless(Method::DELETE, &path).await.expect(204);
+    assert_eq!(bodiless(Method::POST, &format!("{path}/restore")).await.expect(200)["status"], "active");
+    // What needs a member, what changes what is there, and what is of no known type.
+    let password = format!("{path}/reset-password");
+    for (method, path) in [(Method::POST, &password), (Method::PATCH, &path), (Method::PATCH, &tenant)] {
+        bodiless(method, path).await.expect_problem(415, "unsupported_media_type");
+    }
+    let suspend = format!("{path}/suspend");
+    let untyped = app.call(Method::POST, &suspend).token(&key).untyped("{\"capabilities\": [\"send\"]}");
+    untyped.send().await.expect_problem(415, "unsupported_media_type");
+    let typed = app.call(Method::POST, &suspend).token(&key).bytes("text/plain", "");
+    typed.send().await.expect_problem(415, "unsupported_media_type");
+    assert_eq!(app.get(&key, &path).await.expect(200)["status"], "active");
 }
 
 #[tokio::test]
