@@ -14,6 +14,8 @@ mod document;
 mod extract;
 mod file;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod idempotency;
 mod instant;
 mod limits;
@@ -23,6 +25,9 @@ mod rate;
 mod routes;
 mod schema;
 mod scim;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod serve;
 mod strict;
 mod tasks;
