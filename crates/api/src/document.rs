@@ -260,7 +260,7 @@ fn document() -> OpenApi {
             if let Some(operation) = operation.as_mut() {
                 complete(operation, &method, form);
                 if method == Method::POST && form == Form::Problem {
-                    bodies::declare(operation, &*components);
+                    bodies::declare(operation, components);
                 }
             }
         }

@@ -127,7 +127,7 @@ async fn is_changed_in_any_of_the_versions_that_are_listed() {
         patch(&[stale], "Eve").await.expect_problem(412, "version_mismatch");
     }
     let many = (1..=17).map(|version| format!("\"{version}\"")).collect::<Vec<_>>().join(", ");
-    patch(&[&many], "Eve").await.expect_problem(422, "invalid_request");
+    patch(&[many.as_str()], "Eve").await.expect_problem(422, "invalid_request");
     let wrong = call(&["\"1\", \"5\""]).json(json!({"role": "operator"})).send().await;
     wrong.expect_problem(422, "invalid_request");
     assert_eq!(shown().await, "D");
@@ -423,7 +423,9 @@ async fn a_post_that_needs_no_member_needs_no_body() {
     assert_eq!(bodiless(Method::POST, &format!("{path}/restore")).await.expect(200)["status"], "active");
     // What needs a member, what changes what is there, and what is of no known type.
     let password = format!("{path}/reset-password");
-    for (method, path) in [(Method::POST, &password), (Method::PATCH, &path), (Method::PATCH, &tenant)] {
+    for (method, path) in
+        [(Method::POST, password.as_str()), (Method::PATCH, path.as_str()), (Method::PATCH, tenant.as_str())]
+    {
         bodiless(method, path).await.expect_problem(415, "unsupported_media_type");
     }
     let suspend = format!("{path}/suspend");
