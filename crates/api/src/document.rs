@@ -1,5 +1,6 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
+mod bodies;
 mod tagged;
 
 use std::fmt::Write as _;
@@ -258,6 +259,9 @@ fn document() -> OpenApi {
         for (method, operation) in operations {
             if let Some(operation) = operation.as_mut() {
                 complete(operation, &method, form);
+                if method == Method::POST && form == Form::Problem {
+                    bodies::declare(operation, components);
+                }
             }
         }
     }
@@ -429,7 +433,9 @@ fn if_match() -> Parameter {
         .name("If-Match")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("The `ETag` of the version that is to be changed: another is left alone."))
+        .description(Some(
+            "The `ETag` of the version that is to be changed, or up to 16 with commas between them: another is left alone.",
+        ))
         .schema(Some(tag.examples(["\"1\""]).build()))
         .build()
 }

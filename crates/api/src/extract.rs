@@ -6,14 +6,14 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use kernel::TenantId;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use tenancy::{Caller, Origin};
 
 use crate::Api;
-use crate::problem::Problem;
+use crate::problem::{Form, Problem};
 use crate::strict::Strict;
 use crate::word::{listed, must_be};
 
@@ -153,7 +153,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// What JSON bodies may be said to be; a merge patch (RFC 7396) and what SCIM says (RFC 7644 §8.1) besides.
 const JSON: [&str; 3] = ["application/json", "application/merge-patch+json", "application/scim+json"];
 
-/// A JSON body.
+/// A JSON body. A POST that has none, and does not say of what type it is, is taken to have `{}` where no member has to be there; a change
+/// by PUT or PATCH is not, since a body that was lost on the way would undo or pass over what it said.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -161,9 +162,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let wanted = || unsupported("application/json, and be there, if only as {}");
+        let may_be_left_out =
+            request.method() == Method::POST && Form::of(request.uri().path()) == Form::Problem;
+        if may_be_left_out && !request.headers().contains_key(CONTENT_TYPE) {
+            let whole = body(request).await?;
+            let taken = whole.is_empty().then(|| parse(b"{}").ok()).flatten();
+            return taken.map(Self).ok_or_else(wanted);
+        }
         let media_type = media_type(request.headers());
         if !media_type.as_deref().is_some_and(|text| JSON.contains(&text)) {
-            return Err(unsupported("application/json, and be there, if only as {}"));
+            return Err(wanted());
         }
         let bytes = body(request).await?;
         if bytes.trim_ascii().is_empty() {

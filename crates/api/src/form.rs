@@ -107,7 +107,7 @@ fn malformed(error: multer::Error) -> Problem {
 }
 
 /// The metadata and the message, of a form that has these two.
-async fn told_and_sent(
+pub(crate) async fn told_and_sent(
     mut form: Multipart<'static>,
     metadata_limit: usize,
 ) -> Result<(Bytes, Bytes), Problem> {

@@ -32,6 +32,9 @@ use crate::{Api, form, limits};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// From how long a body on it is hashed apart from the async threads, where it would hold up other requests.
+const LONG_BYTES: usize = 256 << 10;
+
 /// The first of the pauses between tries to settle a key while the database is away; each is twice the one before,
 /// up to the longest. Together they last about as long as a key counts as under way.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -59,8 +62,8 @@ pub(crate) async fn replay(
     let (mut parts, body) = request.into_parts();
     let Bearer(caller) = Bearer::from_request_parts(&mut parts, &api).await?;
     let bytes = extract::body(Request::from_parts(parts.clone(), body)).await?;
-    let hash = key.hash(&parts, &bytes);
     let claimed = Claimed { tasks: tasks.clone(), caller, key: key.name() };
+    let hash = hashed(key, &parts, &bytes).await?;
     let request = Request::from_parts(parts, Body::from(bytes));
     // On its own task: a client that goes away must not leave the work half done and the key claimed.
     match tasks.spawn(once(claimed, hash, request, next).in_current_span()).await {
@@ -108,6 +111,16 @@ impl Key {
             None => digest(head.chain([&body[..]])),
         }
     }
+}
+
+/// [`Key::hash`], of a long body on a thread that may be busy for a while.
+async fn hashed(key: Key, parts: &Parts, body: &Bytes) -> Result<[u8; 32], Problem> {
+    if body.len() < LONG_BYTES {
+        return Ok(key.hash(parts, body));
+    }
+    // With the place in memory that is among the extensions: whoever waits for it may go away before it is done.
+    let (parts, body) = (parts.clone(), body.clone());
+    tokio::task::spawn_blocking(move || key.hash(&parts, &body)).await.map_err(Problem::internal)
 }
 
 /// Each part with its length before it: no two lists of parts have one digest.
@@ -288,6 +301,18 @@ mod tests {
         let plain = [Sha256::digest(&body).into(), digest([&b"POST"[..], &b"/v1/x?y"[..], &body[..]])];
         assert!(!plain.contains(&hash));
         assert!(!key("a-key-of-some-length").name().contains("a-key"));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_hashed_elsewhere_and_to_the_same() {
+        use futures::FutureExt as _;
+        let (parts, ()) = axum::http::Request::post("/v1/x?y").body(()).unwrap().into_parts();
+        let body = |size: usize| Bytes::from(vec![b'x'; size]);
+        let (short, long) = (body(LONG_BYTES - 1), body(64 * LONG_BYTES));
+        let of_short = hashed(key("k"), &parts, &short).now_or_never().unwrap().unwrap();
+        assert_eq!(of_short, key("k").hash(&parts, &short));
+        assert!(hashed(key("k"), &parts, &long).now_or_never().is_none(), "it held up the thread");
+        assert_eq!(hashed(key("k"), &parts, &long).await.unwrap(), key("k").hash(&parts, &long));
     }
 
     #[test]

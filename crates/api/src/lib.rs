@@ -3,7 +3,7 @@
 //! A handler translates: it takes a request apart (`extract`), calls one function of a domain and wraps what comes
 //! back. What all requests have in common is in layers, from outside in: `around` (id, span, measures, deadline, form
 //! of errors), `rate` (requests per credential), the limits on bodies, `bare` (no parameter where there is none),
-//! and `idempotency`.
+//! `idempotency`, and `version` (any version of several).
 
 mod accept;
 mod around;
@@ -14,6 +14,8 @@ mod document;
 mod extract;
 mod file;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod idempotency;
 mod instant;
 mod limits;
@@ -23,6 +25,9 @@ mod rate;
 mod routes;
 mod schema;
 mod scim;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod serve;
 mod strict;
 mod tasks;

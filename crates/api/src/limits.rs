@@ -15,6 +15,8 @@ const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("is not zer
 pub struct Limits {
     /// The longest body of a request other than a message.
     pub body_bytes: usize,
+    /// The longest header of a request; a longer one is refused with 431. 8 KiB at least, whatever it says.
+    pub header_bytes: usize,
     /// The longest message that can be posted.
     pub message_bytes: usize,
     /// Messages being taken in at a time, each held in memory; further ones wait for their turn.
@@ -43,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 1 << 20,
+            header_bytes: 64 << 10,
             message_bytes: 50 << 20,
             message_uploads: 32,
             downloads: 4,

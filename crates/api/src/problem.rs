@@ -115,6 +115,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("rate_limited", 429, "The credential has made too many requests"),
     ("too_many_sign_ins", 429, "Too many sign-ins failed"),
     ("internal", 500, "An internal fault"),
+    ("journal_unreadable", 500, "What the journal has of that time cannot be read"),
     ("unavailable", 503, "Temporarily unavailable"),
 ];
 
@@ -171,6 +172,39 @@ pub(crate) struct Body {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldProblem>,
+}
+
+/// Why work that was begun has failed (RFC 9457). What was done of it before stays; `steps` tell how much that is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OperationProblem {
+    /// A name of the kind of problem: `urn:pillarbox:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:pillarbox:problem:not_found")]
+    kind: String,
+    /// What kind of problem it is, the same for all of a code.
+    #[schema(example = "There is no such object")]
+    title: &'static str,
+    /// The HTTP status that a request would be answered with.
+    #[schema(example = 404)]
+    status: u16,
+    /// The stable name of the kind of problem; for programs.
+    #[schema(value_type = schema::ProblemCode)]
+    code: &'static str,
+}
+
+impl OperationProblem {
+    /// By the code that the domain noted. One that no request is answered with is a fault of ours.
+    pub(crate) fn of(noted: &str) -> Self {
+        // As requests are answered, which tell no missing thing from another.
+        let code = if matches!(noted, "mailbox_gone" | "folder_not_found") { "not_found" } else { noted };
+        let known = CODES.iter().copied().find(|(known, ..)| *known == code);
+        let (code, status, title) = known.unwrap_or(("internal", 500, "An internal fault"));
+        Self { kind: urn(code), title, status, code }
+    }
+}
+
+fn urn(code: &str) -> String {
+    format!("urn:pillarbox:problem:{code}")
 }
 
 /// A refusal or a failure on its way out.
@@ -335,7 +369,7 @@ pub(crate) fn render(mut response: Response, request_id: RequestId, form: Form) 
     let mut response = match form {
         Form::Problem => {
             let body = Body {
-                kind: format!("urn:pillarbox:problem:{}", problem.code),
+                kind: urn(problem.code),
                 title: problem.title(),
                 status: problem.status.as_u16(),
                 detail: problem.detail,

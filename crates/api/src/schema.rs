@@ -181,6 +181,7 @@ closed! {
     OperationStatus: "How far an operation is.", ["succeeded", "queued", "running", "failed"];
     RestoreMode: "Where what was there goes.", mailstore::restore::Place::ALL.map(mailstore::restore::Place::as_str);
     MailboxFate: "What becomes of the mailbox of somebody who leaves.", ["keep", "shared", "archive"];
+    LeftMailbox: "What became of the mailbox of somebody who left.", ["kept", "shared", "archive"];
     QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
     QuotaLevel: "Which level bounds a mailbox.", ["mailbox", "tenant", "reseller"];
     EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];

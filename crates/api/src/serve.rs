@@ -18,8 +18,8 @@ use crate::client::Peer;
 use crate::tasks::Tasks;
 use crate::{Limits, Means};
 
-/// How much of a request's header is buffered; a longer one is refused with 431.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// What hyper buffers at least, and refuses to go below.
+const LEAST_HEADER_BYTES: usize = 8 * 1024;
 /// How long to wait when the machine has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -98,7 +98,7 @@ async fn connection(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(MAX_HEADER_BYTES);
+        .max_buf_size(limits.header_bytes.max(LEAST_HEADER_BYTES));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

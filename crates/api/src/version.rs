@@ -2,15 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::FromRequestParts;
-use axum::http::HeaderValue;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::problem::Problem;
+use crate::extract;
+use crate::problem::{Form, Problem};
 
-/// The version that `If-Match` wants; `None` when there is no such header, or it wants any.
+/// How many versions a list may name: each is tried.
+const MAX_VERSIONS: usize = 16;
+
+/// What no object's version is.
+const NEVER: i64 = -1;
+
+/// The version that `If-Match` wants; `None` when there is no such header, or it wants any. Of a list a handler sees one after the other
+/// ([`any_of`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IfMatch(pub(crate) Option<i64>);
 
@@ -18,38 +28,98 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" {
-            return Ok(Self(None));
-        }
-        let wrong = || Problem::parameter("If-Match", "must be * or one ETag as an answer gave it");
-        // RFC 9110 §13.1.1: a weak tag never matches, and no more does one that was never given. Two that may would be of one object.
-        let tags = text.split(',').map(str::trim).filter(|one| !one.is_empty());
-        let tags = tags.map(|one| version(one).ok_or_else(wrong)).collect::<Result<BTreeSet<_>, _>>()?;
-        let given: Vec<i64> = tags.iter().copied().flatten().collect();
-        match given.as_slice() {
-            [] if tags.is_empty() => Err(wrong()),
-            [] => Ok(Self(Some(NEVER))),
-            [version] => Ok(Self(Some(*version))),
-            _ => Err(wrong()),
-        }
+        wanted(&parts.headers, Form::Problem).map(Self)
     }
 }
 
-/// What no object's version is.
-const NEVER: i64 = -1;
-
-/// The version that a tag names, if it may be one's; `None` for what is no tag.
-fn version(tag: &str) -> Option<Option<i64>> {
-    let opaque = |tag: &str| {
-        tag.strip_prefix('"')?.strip_suffix('"').filter(|tag| !tag.contains('"')).map(str::to_owned)
-    };
-    if let Some(weak) = tag.strip_prefix("W/") {
-        return opaque(weak).map(|_| None);
+/// The one version that `If-Match` wants, with the tags of this form of the API; `None` when there is no such header, or it wants any.
+pub(crate) fn wanted(headers: &HeaderMap, form: Form) -> Result<Option<i64>, Problem> {
+    let Some(versions) = named(headers, form)? else { return Ok(None) };
+    let mut versions = versions.into_iter();
+    match (versions.next(), versions.next()) {
+        (None, _) => Ok(Some(NEVER)),
+        (one, None) => Ok(one),
+        // `any_of` has made one of them, unless there are too many.
+        _ => Err(wrong()),
     }
-    let tag = opaque(tag)?;
-    Some(tag.bytes().all(|byte| byte.is_ascii_digit()).then(|| tag.parse().ok()).flatten())
+}
+
+fn wrong() -> Problem {
+    let detail = format_args!("must be * or up to {MAX_VERSIONS} ETags as answers gave them");
+    Problem::parameter("If-Match", detail)
+}
+
+/// The layer that has a request with a list of versions carried out if the object is in any of them (RFC 9110 §13.1.1).
+///
+/// Handlers know one version, so it tries them, the lowest first: what is refused for its version changed nothing. Versions only grow, so when
+/// all of them are refused there was a moment at which the object was in none. It needs the body limit to be set outside of it.
+pub(crate) async fn any_of(request: Request, next: Next) -> Result<Response, Problem> {
+    let named = named(request.headers(), Form::of(request.uri().path()));
+    let versions = named.ok().flatten().filter(|versions| (2..=MAX_VERSIONS).contains(&versions.len()));
+    let Some(versions) = versions else { return Ok(next.run(request).await) };
+    let (mut parts, body) = request.into_parts();
+    let bytes = extract::body(Request::from_parts(parts.clone(), body)).await?;
+    let mut refused = None;
+    for version in versions {
+        let tag = HeaderValue::from_str(&format!("\"{version}\"")).map_err(Problem::internal)?;
+        parts.headers.insert(IF_MATCH, tag);
+        let request = Request::from_parts(parts.clone(), Body::from(bytes.clone()));
+        let response = next.clone().run(request).await;
+        let problem = response.extensions().get::<Problem>();
+        if problem.is_none_or(|problem| problem.code != "version_mismatch") {
+            return Ok(response);
+        }
+        refused = Some(response);
+    }
+    refused.ok_or_else(wrong)
+}
+
+/// The versions that `If-Match` names, of which any will do; `None` when there is no such header, or it wants any. A tag that was never
+/// given names none, and no more does a weak one (RFC 9110 §13.1.1), but SCIM's (RFC 7644 §3.14).
+fn named(headers: &HeaderMap, form: Form) -> Result<Option<BTreeSet<i64>>, Problem> {
+    // Several lines are one list (RFC 9110 §5.3).
+    let lines = headers.get_all(IF_MATCH).iter().map(|line| line.to_str().map_err(|_| wrong()));
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let list = lines.join(",");
+    if lines.is_empty() || list.trim() == "*" {
+        return Ok(None);
+    }
+    let tags = tags(&list).filter(|tags| !tags.is_empty()).ok_or_else(wrong)?;
+    let named = tags.into_iter().filter(|tag| !tag.is_weak || form == Form::Scim);
+    Ok(Some(named.filter_map(Tag::version).collect()))
+}
+
+/// An entity tag (RFC 9110 §8.8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tag<'a> {
+    is_weak: bool,
+    /// What is in its quotes.
+    text: &'a str,
+}
+
+impl Tag<'_> {
+    /// The version that it is one of, if it may be.
+    fn version(self) -> Option<i64> {
+        self.text.bytes().all(|byte| byte.is_ascii_digit()).then(|| self.text.parse().ok()).flatten()
+    }
+}
+
+/// The tags of a list, in which commas are between tags and may be in them; `None` for what is no such list.
+fn tags(list: &str) -> Option<Vec<Tag<'_>>> {
+    let (mut tags, mut rest) = (Vec::new(), list);
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        let weak = rest.strip_prefix("W/");
+        let (text, after) = weak.unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
+        tags.push(Tag { is_weak: weak.is_some(), text });
+        rest = after.trim_start_matches([' ', '\t']);
+        if !rest.is_empty() && !rest.starts_with(',') {
+            return None;
+        }
+    }
 }
 
 /// An answer with its resource's version as `ETag`.
@@ -70,23 +140,50 @@ impl<T: IntoResponse> IntoResponse for Tagged<T> {
 mod tests {
     use super::*;
 
-    async fn read(value: &str) -> Result<Option<i64>, Problem> {
-        let request = axum::http::Request::get("/").header(IF_MATCH, value).body(()).unwrap();
-        IfMatch::from_request_parts(&mut request.into_parts().0, &()).await.map(|wanted| wanted.0)
+    fn read(lines: &[&str], form: Form) -> Result<Option<BTreeSet<i64>>, Problem> {
+        let line = |line: &&str| (IF_MATCH, HeaderValue::from_str(line).unwrap());
+        named(&lines.iter().map(line).collect(), form)
     }
 
-    #[tokio::test]
-    async fn one_strong_tag_or_a_star() {
-        assert_eq!(read("\"7\"").await.unwrap(), Some(7));
-        assert_eq!(read("*").await.unwrap(), None);
-        for other in ["W/\"7\"", "\"\"", "\"-1\"", "\"x\"", "\"99999999999999999999\"", "W/\"7\", \"x\""] {
-            assert_eq!(read(other).await.unwrap(), Some(NEVER), "{other}");
+    fn versions(list: &str) -> Vec<i64> {
+        read(&[list], Form::Problem).unwrap().unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn strong_tags_that_were_given_or_a_star() {
+        assert_eq!(read(&[], Form::Problem).unwrap(), None);
+        assert_eq!(read(&["*"], Form::Problem).unwrap(), None);
+        assert_eq!(versions("\"7\""), [7_i64]);
+        assert_eq!(versions("\"9\", \"x\",\"7\" , W/\"8\""), [7_i64, 9]);
+        for none in
+            ["W/\"7\"", "\"\"", "\"-1\"", "\"x\"", "\"99999999999999999999\"", "\"7,8\"", "\"a, \", \"b\""]
+        {
+            assert!(versions(none).is_empty(), "{none}");
         }
-        for list in ["W/\"7\", \"8\"", "\"8\", \"8\"", "\"8\",, "] {
-            assert_eq!(read(list).await.unwrap(), Some(8), "{list}");
+        for one in ["W/\"7\", \"8\"", "\"8\", \"8\"", "\"8\",, "] {
+            assert_eq!(versions(one), [8_i64], "{one}");
         }
-        for wrong in ["7", "", ",", "\"7\", \"8\"", "\"7", "\"7\" \"8\"", "W/7", "\"7\", *"] {
-            assert!(read(wrong).await.is_err(), "{wrong}");
+        for wrong in ["7", "", ",", "\"7", "\"7\" \"8\"", "W/7", "w/\"7\"", "\"7\", *", "\"7\"x"] {
+            assert!(read(&[wrong], Form::Problem).is_err(), "{wrong}");
         }
+        assert_eq!(read(&["\"7\"", "\"8\""], Form::Problem).unwrap().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn scim_s_weak_tags_are_versions() {
+        assert_eq!(read(&["W/\"7\", \"8\""], Form::Scim).unwrap().unwrap(), BTreeSet::from([7, 8]));
+        assert!(read(&["4"], Form::Scim).is_err());
+    }
+
+    #[test]
+    fn a_handler_is_given_one_version_or_none() {
+        let wanted = |list: &str| {
+            let headers = [(IF_MATCH, HeaderValue::from_str(list).unwrap())].into_iter().collect();
+            wanted(&headers, Form::Problem)
+        };
+        assert_eq!(wanted("\"7\"").unwrap(), Some(7));
+        assert_eq!(wanted("W/\"7\"").unwrap(), Some(NEVER));
+        assert_eq!(wanted("*").unwrap(), None);
+        assert!(wanted("\"7\", \"8\"").is_err());
     }
 }

@@ -15,12 +15,15 @@ use secrecy::SecretString;
 use smtp::codec::mark::SpamMark;
 
 use parse::{
-    parse_addresses, parse_count, parse_database_url, parse_hostname, parse_hosts, parse_key_encryption_keys,
-    parse_log, parse_networks, parse_path, parse_provider, parse_register, parse_spam_header, parse_up_to,
+    parse_addresses, parse_between, parse_count, parse_database_url, parse_hostname, parse_hosts,
+    parse_key_encryption_keys, parse_log, parse_networks, parse_path, parse_provider, parse_register,
+    parse_spam_header, parse_up_to,
 };
 use settings::{
-    BACKUP_DAYS, BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER,
-    DEFAULT_STRIPE_URL, MAX_BACKUP_DAYS, MAX_COMPACTION_LAG_HOURS, OTHER_VARIABLES, SETTINGS, variable,
+    API_BODY_KIB, API_HEADER_KIB, BACKUP_DAYS, BODY_CACHE_MIB, COMPACTION_LAG_HOURS,
+    COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER, DEFAULT_STRIPE_URL, LEAST_API_HEADER_KIB,
+    MAX_API_BODY_KIB, MAX_API_HEADER_KIB, MAX_BACKUP_DAYS, MAX_COMPACTION_LAG_HOURS, OTHER_VARIABLES,
+    SETTINGS, variable,
 };
 
 pub(crate) use settings::describe;
@@ -68,6 +71,10 @@ pub(crate) struct Config {
     pub(crate) tls_directory: Option<PathBuf>,
     /// How many requests each credential may make of the REST API in a minute.
     pub(crate) api_requests_per_minute: NonZeroU32,
+    /// How long a body of a request to it may be that is no message, in KiB.
+    pub(crate) api_body_kib: NonZeroU32,
+    /// How long the header of a request to it may be, in KiB.
+    pub(crate) api_header_kib: NonZeroU32,
     /// Proxies whose word on a client's address is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Networks that are not public and that webhooks may be sent to all the same.
@@ -222,6 +229,10 @@ impl Config {
             api_requests_per_minute: reader
                 .value("api_requests_per_minute", parse_count)
                 .unwrap_or(api::Limits::default().requests_per_minute),
+            api_body_kib: reader.value("api_body_kib", parse_up_to(MAX_API_BODY_KIB)).unwrap_or(API_BODY_KIB),
+            api_header_kib: reader
+                .value("api_header_kib", parse_between(LEAST_API_HEADER_KIB, MAX_API_HEADER_KIB))
+                .unwrap_or(API_HEADER_KIB),
             trusted_proxies: reader.value("trusted_proxies", parse_networks).unwrap_or_default(),
             webhook_allowed_networks: reader
                 .value("webhook_allowed_networks", parse_networks)
@@ -404,6 +415,27 @@ mod tests {
         for value in ["0", "-1", "many", "4294967296"] {
             let mistake = format!("{name}: {value:?} is not a whole number from 1 to 4294967295");
             assert_eq!(requests(value), Err(vec![mistake]));
+        }
+    }
+
+    #[test]
+    fn the_api_s_limits_of_body_and_header_have_bounds() {
+        let both = |body, header| {
+            let named = [("PILLARBOX_API_BODY_KIB", body), ("PILLARBOX_API_HEADER_KIB", header)];
+            read("", &named).map(|config| (config.api_body_kib.get(), config.api_header_kib.get()))
+        };
+        assert_eq!(
+            [both("", ""), both("1", "8"), both("65536", "256")],
+            [Ok((1024, 64)), Ok((1, 8)), Ok((65536, 256))]
+        );
+        let limits = api::Limits::default();
+        assert_eq!((limits.body_bytes, limits.header_bytes), (1024 << 10, 64 << 10));
+        for (body, header) in [("0", "7"), ("65537", "257"), ("a lot", "64 KiB")] {
+            let mistakes = [
+                format!("PILLARBOX_API_BODY_KIB: {body:?} is not a whole number from 1 to 65536"),
+                format!("PILLARBOX_API_HEADER_KIB: {header:?} is not a whole number from 8 to 256"),
+            ];
+            assert_eq!(both(body, header), Err(mistakes.to_vec()));
         }
     }
 

@@ -199,6 +199,16 @@ struct Services {
     metrics: PrometheusHandle,
 }
 
+fn api_limits(config: &Config) -> api::Limits {
+    let bytes = |kib: std::num::NonZeroU32| kib.get() as usize * 1024;
+    api::Limits {
+        requests_per_minute: config.api_requests_per_minute,
+        body_bytes: bytes(config.api_body_kib),
+        header_bytes: bytes(config.api_header_kib),
+        ..api::Limits::default()
+    }
+}
+
 /// Starts every part; each ends when `shutdown` is cancelled, and answers its name.
 fn start(
     platform: &Platform,
@@ -216,7 +226,7 @@ fn start(
         auth: auth.clone(),
         store: store.clone(),
         metrics,
-        limits: api::Limits { requests_per_minute: config.api_requests_per_minute, ..api::Limits::default() },
+        limits: api_limits(config),
         trusted_proxies: config.trusted_proxies.clone(),
         dns: dns.clone(),
         expected_dns: expected_dns(config),

@@ -53,6 +53,8 @@ named! {
         TenantSendingLimited = "tenant.sending_limited",
         /// A tenant was given a new key for what is stored from now on.
         TenantKeyRotated = "tenant.key_rotated",
+        /// All tenants' keys are to be wrapped with the present key-encryption key; on the operator's trail.
+        KeysRewrapRequested = "keys.rewrap_requested",
         /// A tenant went to another reseller.
         TenantTransferred = "tenant.transferred",
         /// A sandbox tenant's time was moved forward.
@@ -141,6 +143,8 @@ named! {
         MessageDelivered = "message.delivered",
         /// The operator wrote a mailbox's mail into files at the machine's own command line, for a reason.
         MailboxExported = "mailbox.exported",
+        /// The operator took mail out of files into a mailbox at the machine's own command line.
+        MailboxImported = "mailbox.imported",
         /// A legal hold was placed.
         HoldPlaced = "hold.placed",
         /// A legal hold was released.
@@ -314,6 +318,20 @@ pub async fn record_on(
     data: Value,
 ) -> Result<(), db::Error> {
     store::insert(tx.conn(), &[new(caller, trail, kind, subject, data)]).await
+}
+
+/// Notes on the operator's trail that all tenants' keys are about to be wrapped with the present key-encryption key.
+///
+/// # Errors
+/// [`Error::Forbidden`] for anybody but the operator.
+pub async fn note_rewrap(caller: &Caller) -> Result<(), Error> {
+    if caller.scope() != Scope::Operator {
+        return Err(Error::Forbidden("wrapping tenants' keys"));
+    }
+    let mut tx = system(caller.db()).await?;
+    let data = serde_json::json!({});
+    record_on(&mut tx, caller, Scope::Operator, Kind::KeysRewrapRequested, "operator", data).await?;
+    Ok(tx.commit().await?)
 }
 
 fn new(caller: &Caller, trail: Scope, kind: Kind, subject: impl std::fmt::Display, data: Value) -> Event {

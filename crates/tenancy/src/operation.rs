@@ -36,10 +36,24 @@ pub struct Operation {
     pub done: i32,
     /// How many there are, as far as is known yet.
     pub total: i32,
+    /// What came of it, by its kind, once it has succeeded: of `user.offboard` what became of the mailbox, the seat and the ways in; of
+    /// another how many of its parts each thing was done to. `None` too for one that a version without results finished.
+    pub result: Option<Value>,
     /// When it was begun.
     pub created_at: DateTime<Utc>,
     /// When it was finished.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The step that has the code of what stopped an operation.
+const PROBLEM: &str = "problem";
+
+impl Operation {
+    /// The code of what stopped it, if it has failed.
+    pub fn problem(&self) -> Option<&str> {
+        let problem = self.steps.iter().find(|step| step.name == PROBLEM);
+        problem.filter(|_| self.status == "failed").map(|step| step.outcome.as_str())
+    }
 }
 
 /// Notes an operation that is yet to be done, in the transaction that has it done; of how much it is will be known.
@@ -60,6 +74,7 @@ pub async fn begin(
         steps: Vec::new(),
         done: 0,
         total: 0,
+        result: None,
         created_at: ctx.env().now(),
         finished_at: None,
     };
@@ -83,7 +98,8 @@ pub async fn advance(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), 
     store::advance(tx, id, by, 0).await
 }
 
-/// Notes that an operation is over, and what came of it.
+/// Notes that an operation is over, and what came of it: of one that succeeded, the counts among its steps are the result. One that failed
+/// has the code of what stopped it in a step `problem`.
 ///
 /// # Errors
 /// [`db::Error`] when the database fails.
@@ -95,16 +111,23 @@ pub async fn finish(
     steps: Vec<Step>,
 ) -> Result<(), db::Error> {
     let status = if has_succeeded { "succeeded" } else { "failed" };
-    store::finish(tx, id, status, &steps, ctx.env().now()).await
+    let result = has_succeeded.then(|| counts(&steps));
+    store::finish(tx, id, (status, result.as_ref()), &steps, ctx.env().now()).await
 }
 
-/// Notes an operation whose steps are all done in this transaction.
+/// The outcomes that are numbers, by their steps' names.
+fn counts(steps: &[Step]) -> Value {
+    steps.iter().filter_map(|step| Some((step.name.clone(), step.outcome.parse::<i64>().ok()?))).collect()
+}
+
+/// Notes an operation whose steps are all done in this transaction, with what came of them.
 pub(crate) async fn succeeded(
     tx: &mut TenantTx,
     ctx: &Ctx,
     kind: &str,
     subject: impl std::fmt::Display,
     steps: Vec<Step>,
+    result: Value,
 ) -> Result<Operation, Error> {
     let total = i32::try_from(steps.len()).map_err(Error::internal)?;
     let now = ctx.env().now();
@@ -116,6 +139,7 @@ pub(crate) async fn succeeded(
         steps,
         done: total,
         total,
+        result: Some(result),
         created_at: now,
         finished_at: Some(now),
     };
@@ -151,4 +175,17 @@ fn from_json(steps: &Value) -> Vec<Step> {
 #[expect(clippy::disallowed_methods, reason = "an id alone does not tell its tenant")]
 async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_a_result_and_words_are_none() {
+        let step = |name: &str, outcome: &str| Step { name: name.into(), outcome: outcome.into() };
+        let steps = [step("messages_returned", "12"), step("messages_lost", "0"), step("mailbox", "shared")];
+        assert_eq!(counts(&steps), json!({"messages_returned": 12, "messages_lost": 0}));
+        assert_eq!(counts(&[]), json!({}));
+    }
 }

@@ -141,6 +141,21 @@ pub async fn note_export(
     Ok(())
 }
 
+/// Notes on the tenant's trail that mail out of files is about to be put into a mailbox at the machine's own command line: `with_folders`, into
+/// those that it was in.
+///
+/// # Errors
+/// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox.
+pub async fn note_import(ctx: &Ctx, mailbox_id: MailboxId, with_folders: bool) -> Result<(), Error> {
+    ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    mailbox::require_exists(&mut tx, mailbox_id).await?;
+    let data = json!({"with_folders": with_folders});
+    event::record(&mut tx, ctx, event::Kind::MailboxImported, mailbox_id, data).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Whose accesses count, for a caller who needs one: a key whose scope is wider than a tenant. The tenant's own callers
 /// need none, and neither does the operator's hand on the machine, which holds the database.
 fn from_above(ctx: &Ctx) -> Option<String> {

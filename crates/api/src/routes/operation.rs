@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use kernel::OperationId;
+use kernel::{HoldId, MailboxId, OperationId};
 use serde::{Deserialize, Serialize};
 use tenancy::user::{self, Fate, Leaving};
 use tenancy::{Caller, operation};
@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::dry_run::{DryRun, Effect};
 use super::paths::{OperationPath, UserPath};
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::problem::Problem;
+use crate::problem::{OperationProblem, Problem};
 use crate::version::IfMatch;
 use crate::{Api, schema};
 
@@ -29,6 +29,58 @@ struct Step {
     /// What came of it.
     #[schema(example = "shared")]
     outcome: String,
+}
+
+/// What came of a user's offboarding.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct OffboardResult {
+    #[schema(value_type = schema::LeftMailbox)]
+    mailbox: String,
+    /// The mailbox, which keeps its id whatever became of it.
+    #[schema(value_type = schema::MailboxId)]
+    mailbox_id: MailboxId,
+    /// Whether the seat is free for somebody else.
+    #[schema(example = true)]
+    seat_released: bool,
+    /// How many app passwords were revoked.
+    #[schema(example = 2)]
+    app_passwords_revoked: u64,
+    /// The hold that was placed on the mailbox; null if none was asked for.
+    #[schema(value_type = Option<schema::HoldId>, required)]
+    hold_id: Option<HoldId>,
+}
+
+/// What came of a restore: how many messages each thing was done to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct RestoreResult {
+    /// Back from being deleted.
+    #[schema(example = 12)]
+    messages_returned: i64,
+    /// Back from another folder.
+    #[schema(example = 3)]
+    messages_moved: i64,
+    /// Marked as they were, where they are.
+    #[schema(example = 5)]
+    messages_flagged: i64,
+    /// Copied into a folder of their own.
+    #[schema(example = 0)]
+    messages_copied: i64,
+    /// Destroyed since.
+    #[schema(example = 0)]
+    messages_lost: i64,
+    /// Left, because there was no room.
+    #[schema(example = 0)]
+    messages_over_quota: i64,
+}
+
+/// What came of an operation that has succeeded, by its kind.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum OperationResult {
+    /// Of `user.offboard`.
+    Offboarded(OffboardResult),
+    /// Of `mailbox.restore` and `tenant.restore`.
+    Restored(RestoreResult),
 }
 
 /// Work of several steps or of many parts, and how far it is.
@@ -53,6 +105,12 @@ pub(super) struct Operation {
     total: i32,
     /// What was done, in its order. Of a restore, in the end, how many messages each thing was done to; `problem` has the code of what stopped it.
     steps: Vec<Step>,
+    /// What came of it; null unless it has succeeded, and of one that was done before there were results.
+    #[schema(required)]
+    result: Option<OperationResult>,
+    /// What stopped it; null unless it has failed.
+    #[schema(required)]
+    problem: Option<OperationProblem>,
     created_at: DateTime<Utc>,
     /// When it was finished; null while it is under way.
     #[schema(required, example = "2026-12-01T09:00:00Z")]
@@ -61,6 +119,7 @@ pub(super) struct Operation {
 
 impl From<operation::Operation> for Operation {
     fn from(of: operation::Operation) -> Self {
+        let problem = of.problem().map(OperationProblem::of);
         let step = |step: operation::Step| Step { name: step.name, outcome: step.outcome };
         Self {
             id: of.id,
@@ -70,6 +129,8 @@ impl From<operation::Operation> for Operation {
             done: of.done,
             total: of.total,
             steps: of.steps.into_iter().map(step).collect(),
+            result: of.result.and_then(|result| serde_json::from_value(result).ok()),
+            problem,
             created_at: of.created_at,
             finished_at: of.finished_at,
         }

@@ -58,37 +58,27 @@ struct PreviewedInvoice {
     total: Money,
 }
 
-impl From<invoice::Invoice> for PreviewedInvoice {
-    fn from(of: invoice::Invoice) -> Self {
-        Self {
-            kind: of.kind.as_str(),
-            currency: of.currency,
-            issued_on: of.issued_on,
-            due_on: of.due_on,
-            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
-            taxes: of.taxes.into_iter().map(Tax::from).collect(),
-            net: of.net.into(),
-            tax: of.tax.into(),
-            total: of.total.into(),
+/// The two levels' documents are two types with the same fields, and lines of two types.
+macro_rules! previewed {
+    ($($document:ty),*) => {$(
+        impl From<$document> for PreviewedInvoice {
+            fn from(of: $document) -> Self {
+                Self {
+                    kind: of.kind.as_str(),
+                    currency: of.currency,
+                    issued_on: of.issued_on,
+                    due_on: of.due_on,
+                    lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
+                    taxes: of.taxes.into_iter().map(Tax::from).collect(),
+                    net: of.net.into(),
+                    tax: of.tax.into(),
+                    total: of.total.into(),
+                }
+            }
         }
-    }
+    )*};
 }
-
-impl From<wholesale::Previewed> for PreviewedInvoice {
-    fn from(of: wholesale::Previewed) -> Self {
-        Self {
-            kind: of.kind.as_str(),
-            currency: of.currency,
-            issued_on: of.issued_on,
-            due_on: of.due_on,
-            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
-            taxes: of.taxes.into_iter().map(Tax::from).collect(),
-            net: of.net.into(),
-            tax: of.tax.into(),
-            total: of.total.into(),
-        }
-    }
-}
+previewed!(invoice::Invoice, wholesale::Previewed);
 
 /// What a run would make.
 #[derive(Debug, Serialize, ToSchema)]

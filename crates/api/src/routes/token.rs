@@ -148,13 +148,32 @@ async fn create(
         return Err(refusal("invalid_request", "the body has to be a form that names each parameter once"));
     };
     let origin = extract::origin(&extensions, &api);
-    let (form, by_basic) = with_basic(form, &headers)?;
-    let grants = grants(form)?;
+    let (grants, by_basic) = offered(form, &headers)?;
     let mut answer = Err(refusal("invalid_request", "there is no grant"));
     for grant in grants {
         answer = Ok(issue(&api, grant, origin, by_basic).await?);
     }
     answer.map(|token| (NOT_STORED, Answer(token)).into_response())
+}
+
+/// What a request offers, and whether its client authenticates by HTTP Basic.
+fn offered(form: TokenRequest, headers: &HeaderMap) -> Result<(Vec<Grant>, bool), Refusal> {
+    let (form, by_basic) = with_basic(form, headers)?;
+    Ok((grants(form)?, by_basic))
+}
+
+/// What a request offers that has these header fields and this form, as [`create`] reads it; `None` when it is refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read(headers: HeaderMap, body: axum::body::Bytes) -> Option<(Vec<Grant>, bool)> {
+    use axum::extract::FromRequest as _;
+    use futures::FutureExt as _;
+    let mut request = axum::extract::Request::new(body.into());
+    *request.method_mut() = axum::http::Method::POST;
+    let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+    request.headers_mut().insert(axum::http::header::CONTENT_TYPE, media_type);
+    // All of it is there, so it waits for nothing.
+    let Form(form) = Form::<TokenRequest>::from_request(request, &()).now_or_never()?.ok()?;
+    offered(form, &headers).ok()
 }
 
 /// What is to be proven, in order; the last one's is the token. RFC 6749 §4.3.2: a client that authenticates itself

@@ -1,14 +1,15 @@
 //! What SCIM's handlers answer with, and the entity tags of their resources.
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use scim::message::MEDIA_TYPE;
 use serde_json::Value;
 
-use crate::problem::Problem;
+use crate::problem::{Form, Problem};
+use crate::version::wanted;
 
 /// A document.
 #[derive(Debug)]
@@ -69,13 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
-        let text = value.to_str().unwrap_or_default().trim();
-        match version(text) {
-            _ if text == "*" => Ok(Self(None)),
-            Some(version) => Ok(Self(Some(version))),
-            None => Err(Problem::parameter("If-Match", "must be * or one ETag as an answer gave it")),
-        }
+        wanted(&parts.headers, Form::Scim).map(Self)
     }
 }
 

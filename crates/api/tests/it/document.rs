@@ -150,3 +150,27 @@ fn what_asks_for_a_version_is_about_something_that_shows_one() {
     }
     assert!(asking > 50, "{asking}");
 }
+
+#[test]
+fn a_body_may_be_left_out_of_a_post_that_needs_no_member() {
+    let operations = operations();
+    let optional =
+        operations.iter().filter(|(_, _, operation)| operation["requestBody"]["required"] == false);
+    let optional: BTreeSet<_> =
+        optional.map(|(method, _, operation)| (method.as_str(), id(operation))).collect();
+    let posts = [
+        "cancel_subscription",
+        "copy_message",
+        "offboard_user",
+        "preview_subscription",
+        "preview_wholesale_agreement",
+        "restore_mailbox",
+        "restore_user",
+        "resume_tenant",
+        "resume_user",
+        "suspend_tenant",
+        "suspend_user",
+        "verify_domain",
+    ];
+    assert_eq!(optional, BTreeSet::from(posts.map(|id| ("POST", id))));
+}

@@ -109,6 +109,12 @@ impl Call<'_> {
         self
     }
 
+    /// A body of which it is not said what it is.
+    pub(crate) fn untyped(mut self, body: &'static str) -> Self {
+        self.body = Body::from(body);
+        self
+    }
+
     /// The answer with its body still to come.
     pub(crate) async fn response(self) -> Response<Body> {
         let request: Request<Body> = self.builder.body(self.body).unwrap();

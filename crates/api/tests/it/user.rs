@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use axum::http::Method;
 use serde_json::json;
 
 use crate::billing;
@@ -99,6 +100,50 @@ async fn bad_input_is_pointed_at() {
 }
 
 #[tokio::test]
+async fn is_changed_in_any_of_the_versions_that_are_listed() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (user, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("{tenant}/users/{}", text(&user["id"]));
+    let call = |tags: &[&str]| {
+        let call = app.call(Method::PATCH, &path).token(&key);
+        tags.iter().fold(call, |call, tag| call.header("if-match", tag))
+    };
+    let patch = async |tags: &[&str], name: &str| call(tags).json(json!({"display_name": name})).send().await;
+    let shown = async || app.get(&key, &path).await.expect(200)["display_name"].clone();
+    // The lowest, the highest, one between, and in a second line: each is the present one.
+    for (tags, name) in [
+        (&["\"1\", \"9\""][..], "A"),
+        (&["\"x\",\"1\",\"2\""][..], "B"),
+        (&["\"4\" , \"3\", W/\"9\", \"2\""][..], "C"),
+        (&["\"1\"", "\"4\""][..], "D"),
+    ] {
+        let changed = patch(tags, name).await;
+        assert_eq!(changed.expect(200)["display_name"], name, "{tags:?}");
+    }
+    assert_eq!(app.get(&key, &path).await.header("etag"), Some("\"5\""));
+    for stale in ["\"1\", \"4\"", "\"1\", W/\"5\"", "\"4\", \"6\""] {
+        patch(&[stale], "Eve").await.expect_problem(412, "version_mismatch");
+    }
+    let many = (1..=17).map(|version| format!("\"{version}\"")).collect::<Vec<_>>().join(", ");
+    patch(&[many.as_str()], "Eve").await.expect_problem(422, "invalid_request");
+    let wrong = call(&["\"1\", \"5\""]).json(json!({"role": "operator"})).send().await;
+    wrong.expect_problem(422, "invalid_request");
+    assert_eq!(shown().await, "D");
+    // Its answer is kept as one of the list's, and the key is not used up by the versions that are not the present one.
+    let suspend = async || {
+        let call = app.call(Method::POST, &format!("{path}/suspend")).token(&key);
+        let call = call.header("idempotency-key", "once").header("if-match", "\"1\", \"5\"");
+        call.json(json!({})).send().await
+    };
+    let first = suspend().await;
+    assert_eq!(first.expect(200)["status"], "suspended");
+    let again = suspend().await;
+    assert_eq!((again.expect(200), again.header("idempotency-replayed")), (first.json(), Some("true")));
+}
+
+#[tokio::test]
 async fn is_changed_in_the_version_that_was_seen() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
@@ -108,7 +153,7 @@ async fn is_changed_in_the_version_that_was_seen() {
     let seen = app.get(&key, &path).await;
     assert_eq!(seen.header("etag"), Some("\"1\""));
     let patch = async |tag: &str, body: serde_json::Value| {
-        let call = app.call(axum::http::Method::PATCH, &path).token(&key).header("if-match", tag);
+        let call = app.call(Method::PATCH, &path).token(&key).header("if-match", tag);
         call.bytes("application/merge-patch+json", body.to_string()).send().await
     };
     let changed =
@@ -153,7 +198,7 @@ async fn is_suspended_deleted_and_restored() {
     let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
     assert_eq!(deleted["data"][0]["id"], user["id"]);
     let restore = format!("{path}/restore");
-    let empty = app.call(axum::http::Method::POST, &restore).token(&key).bytes("application/json", "").send();
+    let empty = app.call(Method::POST, &restore).token(&key).bytes("application/json", "").send();
     let empty = empty.await.expect_problem(400, "malformed_body");
     assert!(text(&empty["detail"]).contains("if only {}"), "{empty}");
     let restored = app.post(&key, &restore, json!({})).await.expect(200);
@@ -361,6 +406,37 @@ async fn the_price_difference_is_what_the_next_invoice_shows() {
 }
 
 #[tokio::test]
+async fn a_post_that_needs_no_member_needs_no_body() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (user, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("{tenant}/users/{}", text(&user["id"]));
+    let bodiless = async |method: Method, path: &str| app.call(method, path).token(&key).send().await;
+    for at in [&path, &tenant] {
+        for (verb, status) in [("suspend", "suspended"), ("resume", "active")] {
+            let done = bodiless(Method::POST, &format!("{at}/{verb}")).await;
+            assert_eq!(done.expect(200)["status"], status, "{at}");
+        }
+    }
+    bodiless(Method::DELETE, &path).await.expect(204);
+    assert_eq!(bodiless(Method::POST, &format!("{path}/restore")).await.expect(200)["status"], "active");
+    // What needs a member, what changes what is there, and what is of no known type.
+    let password = format!("{path}/reset-password");
+    for (method, path) in
+        [(Method::POST, password.as_str()), (Method::PATCH, path.as_str()), (Method::PATCH, tenant.as_str())]
+    {
+        bodiless(method, path).await.expect_problem(415, "unsupported_media_type");
+    }
+    let suspend = format!("{path}/suspend");
+    let untyped = app.call(Method::POST, &suspend).token(&key).untyped("{\"capabilities\": [\"send\"]}");
+    untyped.send().await.expect_problem(415, "unsupported_media_type");
+    let typed = app.call(Method::POST, &suspend).token(&key).bytes("text/plain", "");
+    typed.send().await.expect_problem(415, "unsupported_media_type");
+    assert_eq!(app.get(&key, &path).await.expect(200)["status"], "active");
+}
+
+#[tokio::test]
 async fn who_leaves_may_leave_a_mailbox_on_hold() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
@@ -376,6 +452,9 @@ async fn who_leaves_may_leave_a_mailbox_on_hold() {
     let done = app.post(&key, &path, json!({"hold": {"reason": "Case 17/2026"}})).await.expect(202);
     assert_eq!((&done["steps"][4]["name"], &done["total"]), (&json!("hold"), &json!(5)));
     let hold = format!("{tenant}/holds/{}", text(&done["steps"][4]["outcome"]));
+    let result = json!({"mailbox": "kept", "mailbox_id": ada["mailbox_id"], "seat_released": true, "app_passwords_revoked": 0,
+        "hold_id": done["steps"][4]["outcome"]});
+    assert_eq!((&done["result"], &done["problem"]), (&result, &json!(null)));
     let hold = app.get(&key, &hold).await.expect(200);
     assert_eq!((&hold["mailbox_id"], &hold["reason"]), (&ada["mailbox_id"], &json!("Case 17/2026")));
     assert_eq!(hold["released_at"], json!(null));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::EmailAddress;
 use mailstore::import::{self, Event, Filing, Progress};
-use tenancy::recipient;
+use tenancy::{recipient, support_access};
 
 use super::with_platform;
 use crate::config::Config;
@@ -24,6 +24,9 @@ pub(crate) async fn run(
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
         let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        // Before the first message is taken, so that none is there that the tenant does not read of.
+        let noted = support_access::note_import(&ctx, mailbox_id, folders).await;
+        noted.context("noting the import on the tenant's trail")?;
         let tell = |event: Event<'_>| tell(told, event);
         let imported = import::run(&platform.store, &ctx, mailbox_id, filing, paths, tell).await;
         imported.context("importing; what was taken so far stays, and the same command goes on from there")

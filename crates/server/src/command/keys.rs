@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use kernel::{Env, TenantId};
 use pack::LocalKeys;
 use secrecy::ExposeSecret as _;
+use tenancy::event;
 
 use super::with_platform;
 use crate::config::Config;
@@ -16,8 +17,12 @@ pub(crate) fn new_key_encryption_key() -> ExitCode {
 }
 
 pub(crate) async fn rewrap(config: &Config) -> Result<ExitCode> {
-    let done = with_platform(config, async |platform, _| Ok(platform.store.keys().rewrap().await?)).await;
-    let done = done.context("wrapping keys")?;
+    let done = with_platform(config, async |platform, operator| {
+        // Before the first of them is, so that a run that is cut short is on the trail as well.
+        event::note_rewrap(&operator).await?;
+        Ok(platform.store.keys().rewrap().await?)
+    });
+    let done = done.await.context("wrapping keys")?;
     println!("{} keys were wrapped anew, {} failed", done.keys, done.failed);
     Ok(if done.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

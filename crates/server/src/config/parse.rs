@@ -57,9 +57,14 @@ pub(super) fn parse_count(text: &str) -> Result<NonZeroU32, String> {
 
 /// A whole number from 1 on, and not above the limit of its setting.
 pub(super) fn parse_up_to(most: u32) -> impl Fn(&str) -> Result<NonZeroU32, String> {
+    parse_between(1, most)
+}
+
+/// A whole number within the limits of its setting, of which the lower is not below 1.
+pub(super) fn parse_between(least: u32, most: u32) -> impl Fn(&str) -> Result<NonZeroU32, String> {
     move |text: &str| {
-        let number = text.parse::<NonZeroU32>().ok().filter(|number| number.get() <= most);
-        number.ok_or_else(|| format!("{text:?} is not a whole number from 1 to {most}"))
+        let number = text.parse::<NonZeroU32>().ok().filter(|number| (least..=most).contains(&number.get()));
+        number.ok_or_else(|| format!("{text:?} is not a whole number from {least} to {most}"))
     }
 }
 

@@ -12,6 +12,15 @@ pub(super) const BACKUP_DAYS: NonZeroU32 = NonZeroU32::new(30).expect("is not ze
 /// Ten years.
 pub(super) const MAX_BACKUP_DAYS: u32 = 3650;
 pub(super) const BODY_CACHE_MIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
+/// What `api::Limits` has, in KiB, as a test sees to.
+pub(super) const API_BODY_KIB: NonZeroU32 = NonZeroU32::new(1024).expect("is not zero");
+pub(super) const API_HEADER_KIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
+/// Bodies are in memory while they are read.
+pub(super) const MAX_API_BODY_KIB: u32 = 65_536;
+/// What hyper buffers at least.
+pub(super) const LEAST_API_HEADER_KIB: u32 = 8;
+/// Each connection may have so much in memory before anybody is proven to be calling.
+pub(super) const MAX_API_HEADER_KIB: u32 = 256;
 /// As rspamd marks it by default.
 pub(super) const DEFAULT_SPAM_HEADER: &str = "X-Spam: Yes";
 pub(super) const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
@@ -93,6 +102,12 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
         "6000",
         "requests that one credential may make of the REST API in a minute; 1 at least",
     ),
+    (
+        "api_body_kib",
+        "1024",
+        "how many KiB a body of a request to the REST API may have, other than a message; 1 to 65536",
+    ),
+    ("api_header_kib", "64", "how many KiB the header of a request to the REST API may have; 8 to 256"),
     (
         "trusted_proxies",
         "none",

@@ -29,6 +29,18 @@ async fn taken_once_however_often_it_is_run_and_without_a_bar_when_piped() {
     assert_eq!(second, (Some(0), "taken 0, skipped 12 taken before, failed 0".into(), String::new()));
     let quota = tenancy::mailbox::get(&world.ctx, ada.mailbox_id).await.unwrap().quota;
     assert!(quota.used_bytes > 16_000, "{quota:?}");
+    // The second, which took nothing, as well; and no address that nobody has.
+    let (code, _, err) = import(&world, dir.path(), "nobody@acme.example", &["--folders", SHIPPED]);
+    assert!(code == Some(1) && err.contains("nobody@acme.example"), "{err}");
+    import(&world, dir.path(), &ada.address, &["--folders", SHIPPED]);
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter =
+        event::Filter { kinds: [event::Kind::MailboxImported].into(), tenant_id: Some(world.tenant.id) };
+    let page = PageRequest::new(None, None);
+    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let data: Vec<_> = noted.iter().map(|one| one.event.data["with_folders"].as_bool()).collect();
+    assert_eq!(data, [Some(false), Some(false), Some(true)]);
+    assert!(noted.iter().all(|one| one.event.subject == ada.mailbox_id.to_string()));
 }
 
 #[tokio::test]

@@ -64,18 +64,37 @@ fn from_net(net: IpNet) -> Result<IpNetwork, Error> {
     IpNetwork::new(net.addr(), net.prefix_len()).map_err(Error::internal)
 }
 
-/// Notes when a key was used last, and from where.
-pub(crate) async fn set_last_used(
+/// Notes a key's use if it is the first of a day (UTC), or from another address than the last one; whether it is. Of those that come at once,
+/// each waits for the one before and sees what that noted.
+pub(crate) async fn note_first_use(
     tx: &mut SystemTx,
     id: ApiKeyId,
     now: DateTime<Utc>,
     from: Option<IpAddr>,
-) -> Result<(), db::Error> {
-    sqlx::query!(
-        "update api_keys set last_used_at = $2, last_used_from = $3 where id = $1",
+) -> Result<bool, db::Error> {
+    let done = sqlx::query!(
+        "update api_keys set last_used_at = greatest(last_used_at, $2), last_used_from = $3
+         where id = $1 and (last_used_at is null or last_used_from is distinct from $3
+           or (last_used_at at time zone 'UTC')::date < ($2::timestamptz at time zone 'UTC')::date)",
         id.uuid(),
         now,
         from.map(IpNetwork::from)
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes when a key was used last, from where it was used before.
+pub(crate) async fn set_last_used(
+    tx: &mut SystemTx,
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update api_keys set last_used_at = greatest(last_used_at, $2) where id = $1",
+        id.uuid(),
+        now
     )
     .execute(tx.conn())
     .await?;

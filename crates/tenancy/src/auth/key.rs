@@ -60,15 +60,19 @@ pub(super) async fn caller(
     let caller =
         Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin).until(key.expires_at);
     // By the calendar: the last use moves on with each, so that the time since then says nothing of when one was noted.
-    let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() != now.date_naive());
-    let is_noted = is_first_of_day || key.last_used_from != origin.network;
-    if is_noted || key.last_used_at.is_none_or(|at| now - at >= SEEN_EVERY) {
+    let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() < now.date_naive());
+    let may_be_noted = is_first_of_day || key.last_used_from != origin.network;
+    if may_be_noted {
         let mut tx = api_key::system(db).await?;
-        api_key::store::set_last_used(&mut tx, id, now, origin.network).await?;
-        if is_noted {
+        // What was read of the key may be old: another request of this moment may have noted it.
+        if api_key::store::note_first_use(&mut tx, id, now, origin.network).await? {
             let data = json!({"network": origin.network});
             event::record_on(&mut tx, &caller, key.scope, event::Kind::ApiKeyUsed, id, data).await?;
+            tx.commit().await?;
         }
+    } else if key.last_used_at.is_none_or(|at| now - at >= SEEN_EVERY) {
+        let mut tx = api_key::system(db).await?;
+        api_key::store::set_last_used(&mut tx, id, now).await?;
         tx.commit().await?;
     }
     let caller = match question.tenant_id {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{OperationId, TenantId};
+use serde_json::Value;
 
 use super::{Operation, Step, from_json, to_json};
 use crate::TenantTx;
@@ -10,8 +11,8 @@ use crate::TenantTx;
 pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into operations (tenant_id, id, kind, subject, status, steps, done, total, created_at, finished_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "insert into operations (tenant_id, id, kind, subject, status, steps, done, total, created_at, finished_at, result)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         tenant_id,
         operation.id.uuid(),
         operation.kind,
@@ -21,7 +22,8 @@ pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(
         operation.done,
         operation.total,
         operation.created_at,
-        operation.finished_at
+        operation.finished_at,
+        operation.result,
     )
     .execute(tx.conn())
     .await?;
@@ -46,18 +48,19 @@ pub(super) async fn advance(tx: &mut TenantTx, id: OperationId, done: i32, total
 pub(super) async fn finish(
     tx: &mut TenantTx,
     id: OperationId,
-    status: &str,
+    (status, result): (&str, Option<&Value>),
     steps: &[Step],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update operations set status = $3, steps = $4, finished_at = $5 where tenant_id = $1 and id = $2",
+        "update operations set status = $3, steps = $4, finished_at = $5, result = $6 where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid(),
         status,
         to_json(steps),
         now,
+        result,
     )
     .execute(tx.conn())
     .await?;
@@ -74,7 +77,7 @@ pub(super) async fn tenant_of(tx: &mut SystemTx, id: OperationId) -> Result<Opti
 pub(super) async fn find(tx: &mut TenantTx, id: OperationId) -> Result<Option<Operation>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        "select id, kind, subject, status, steps, done, total, created_at, finished_at from operations
+        "select id, kind, subject, status, steps, done, total, created_at, finished_at, result from operations
          where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid()
@@ -89,6 +92,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: OperationId) -> Result<Option<Op
         steps: from_json(&row.steps),
         done: row.done,
         total: row.total,
+        result: row.result,
         created_at: row.created_at,
         finished_at: row.finished_at,
     }))

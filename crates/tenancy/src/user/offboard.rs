@@ -20,6 +20,17 @@ pub enum Fate {
     Archive,
 }
 
+impl Fate {
+    /// What became of a mailbox that has met it, as events and operations tell.
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Keep => "kept",
+            Self::Shared => Kind::Shared.as_str(),
+            Self::Archive => Kind::Archive.as_str(),
+        }
+    }
+}
+
 /// How a user leaves.
 #[derive(Debug, Clone)]
 pub struct Leaving {
@@ -34,7 +45,8 @@ pub struct Leaving {
 /// Offboards a user: ends their sessions, revokes their app passwords, and takes every way in. With their mailbox kept
 /// they stay suspended, or, when the seat is released, are deleted and can be restored for 30 days. A mailbox that becomes
 /// shared or an archive keeps its id, mail and addresses, and its user is gone for good. Where it is put on hold, the last step has
-/// the hold's id.
+/// the hold's id. The operation's result is what became of the mailbox, with its id, whether the seat is free, how many app passwords were
+/// revoked, and the hold's id.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
@@ -51,13 +63,17 @@ pub async fn offboard(
     let mut tx = ctx.begin().await?;
     let user = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, user.version)?;
-    let mut steps = leave(&mut tx, ctx, &user, &leaving).await?;
+    let (mut steps, revoked) = leave(&mut tx, ctx, &user, &leaving).await?;
+    let mut hold_id = None;
     if let Some(reason) = leaving.hold {
         // Last, since it locks the tenant; with the leaving it is there at one moment all the same.
         let hold = hold::place_in(&mut tx, ctx, Some(user.mailbox_id), reason).await?;
         steps.push(step("hold", hold.id.to_string()));
+        hold_id = Some(hold.id);
     }
-    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
+    let result = json!({"mailbox": leaving.mailbox.outcome(), "mailbox_id": user.mailbox_id,
+        "seat_released": leaving.release_seat, "app_passwords_revoked": revoked, "hold_id": hold_id});
+    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps, result).await?;
     tx.commit().await?;
     Ok(operation)
 }
@@ -78,19 +94,21 @@ fn step(name: &str, outcome: String) -> Step {
     Step { name: name.into(), outcome }
 }
 
-/// Takes every way in from a locked user, and has mailbox and seat go where they are to go.
-async fn leave(tx: &mut TenantTx, ctx: &Ctx, user: &User, leaving: &Leaving) -> Result<Vec<Step>, Error> {
+/// Takes every way in from a locked user, and has mailbox and seat go where they are to go; how many app passwords were
+/// revoked is told besides the steps.
+async fn leave(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    user: &User,
+    leaving: &Leaving,
+) -> Result<(Vec<Step>, u64), Error> {
     let id = user.id;
     auth::end_sessions(tx, id, ctx.env().now()).await?;
     let revoked = app_password::store::delete_all(tx, id).await?;
     let mut steps =
         vec![step("sessions", "ended".into()), step("app_passwords", format!("{revoked} revoked"))];
     // Before the changes that follow, whose events tell the rest.
-    let fate = match leaving.mailbox {
-        Fate::Keep => "kept",
-        Fate::Shared => Kind::Shared.as_str(),
-        Fate::Archive => Kind::Archive.as_str(),
-    };
+    let fate = leaving.mailbox.outcome();
     let data = json!({"address": user.address, "mailbox_id": user.mailbox_id, "mailbox": fate,
         "seat_released": leaving.release_seat});
     event::record(tx, ctx, event::Kind::UserOffboarded, id, data).await?;
@@ -102,7 +120,7 @@ async fn leave(tx: &mut TenantTx, ctx: &Ctx, user: &User, leaving: &Leaving) -> 
     }
     steps.push(step("mailbox", fate.into()));
     steps.push(step("seat", if leaving.release_seat { "released" } else { "kept" }.into()));
-    Ok(steps)
+    Ok((steps, revoked))
 }
 
 async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {

@@ -184,7 +184,7 @@ pub async fn expire(db: &Db) -> Result<u64, Error> {
 }
 
 /// Ends the events that are on their way to an endpoint. The endpoint is locked by the caller. Of mail there may be far more than one
-/// transaction should touch: it is not claimed any more, and [`expire`] forgets it.
+/// transaction should touch: it is not claimed any more, shows as failed, and [`expire`] forgets it.
 pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> Result<(), Error> {
     store::end(tx, id, why).await?;
     Ok(())
@@ -292,7 +292,7 @@ pub async fn deliveries(
     let owner = owner(caller, Action::WebhookRead).await?;
     let mut tx = system(caller.db()).await?;
     super::store::find(&mut tx, owner, endpoint_id).await?.ok_or(Error::NotFound)?;
-    let rows = store::list(&mut tx, endpoint_id, status, &page).await?;
+    let rows = store::list(&mut tx, endpoint_id, status, &page, caller.db().env().now()).await?;
     Ok(Page::cut(rows, &page, |delivery| delivery.id.uuid()))
 }
 
@@ -308,7 +308,7 @@ pub async fn delivery(
     let owner = owner(caller, Action::WebhookRead).await?;
     let mut tx = system(caller.db()).await?;
     super::store::find(&mut tx, owner, endpoint_id).await?.ok_or(Error::NotFound)?;
-    store::find(&mut tx, endpoint_id, id).await?.ok_or(Error::NotFound)
+    store::find(&mut tx, endpoint_id, id, caller.db().env().now()).await?.ok_or(Error::NotFound)
 }
 
 /// Sends a delivery again, whatever became of it: it is due now, with every attempt before it.
@@ -326,13 +326,13 @@ pub async fn replay(
     let mut tx = system(caller.db()).await?;
     let endpoint = super::store::find_locked(&mut tx, owner, endpoint_id).await?.ok_or(Error::NotFound)?;
     if !endpoint.is_enabled() {
-        let found = store::find(&mut tx, endpoint_id, id).await?;
+        let found = store::find(&mut tx, endpoint_id, id, now).await?;
         return Err(found.map_or(Error::NotFound, |_| {
             Error::conflict("webhook_endpoint_disabled", "the endpoint is disabled; enable it first")
         }));
     }
     let message_id = store::requeue(&mut tx, endpoint_id, id, now).await?;
-    let delivery = store::find(&mut tx, endpoint_id, id).await?.ok_or(Error::NotFound)?;
+    let delivery = store::find(&mut tx, endpoint_id, id, now).await?.ok_or(Error::NotFound)?;
     if delivery.event_id.is_none() && !endpoint.asks() {
         let detail = "the endpoint does not ask for message.delivered; add it to its kinds first";
         return Err(Error::conflict("webhook_kind_not_asked", detail));

@@ -79,6 +79,30 @@ async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_addres
 }
 
 #[tokio::test]
+async fn a_key_s_first_use_of_a_day_is_noted_once_however_many_requests_come_at_once() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
+    for (day, address) in [(1, "192.0.2.7"), (2, "192.0.2.7"), (3, "198.51.100.1")] {
+        let together = (0..16).map(|_| auth.bearer(secret.expose_secret(), from(&world, address)));
+        for caller in futures::future::join_all(together).await {
+            caller.unwrap();
+        }
+        event::chain(&world.test_db.db()).await.unwrap();
+        let page = kernel::PageRequest::new(None, None);
+        let used =
+            event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+        assert_eq!(used.len(), day);
+        // To the next day, and on the last turn only to another address.
+        if day == 1 {
+            world.test_db.clock().advance(TimeDelta::days(1));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
     let world = World::new().await;
     let auth = auth(&world).await;

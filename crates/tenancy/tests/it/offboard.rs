@@ -40,6 +40,9 @@ async fn a_mailbox_that_becomes_shared_lives_on_without_its_user() {
     );
     assert!(!lands(&world, "ada@acme.example").await.is_empty());
     let read = operation::get(&world.operator, done.id).await.unwrap();
+    let result = serde_json::json!({"mailbox": "shared", "mailbox_id": ada.mailbox_id, "seat_released": true,
+        "app_passwords_revoked": 1, "hold_id": null});
+    assert_eq!((read.result.as_ref(), read.problem()), (Some(&result), None));
     assert_eq!((read.status.as_str(), read.subject, read.done), ("succeeded", ada.id.to_string(), 4));
 }
 

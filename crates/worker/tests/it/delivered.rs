@@ -453,18 +453,40 @@ async fn what_was_queued_before_an_endpoint_asks_again_is_sent_when_it_is_replay
     let kinds = |kind| WebhookEndpointChange { kinds: Some([kind].into()), ..Default::default() };
     let message_id = arrives().await;
     let before = told(operator, &asks).await.remove(0);
+    let by_status = async |status| {
+        let page = PageRequest::new(Some(200), None);
+        let found = webhook_endpoint::deliveries(operator, asks.id, Some(status), page).await.unwrap().items;
+        found.iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (before.status, by_status(DeliveryStatus::Pending).await),
+        (DeliveryStatus::Pending, vec![before.id])
+    );
     change(operator, &asks, kinds(Kind::UserCreated)).await;
     assert!(claim(&world).await.is_empty());
+    // It shows before anybody forgets it: it is not sent.
+    let dropped = told(operator, &asks).await.remove(0);
+    assert_eq!(
+        (dropped.id, dropped.status, dropped.next_attempt_at),
+        (before.id, DeliveryStatus::Failed, None)
+    );
+    assert!(dropped.error.is_some_and(|error| error.contains("no mail any more")));
+    let one = webhook_endpoint::delivery(operator, asks.id, before.id).await.unwrap();
+    assert_eq!(one.status, DeliveryStatus::Failed);
+    assert_eq!(by_status(DeliveryStatus::Failed).await, [before.id]);
+    assert!(by_status(DeliveryStatus::Pending).await.is_empty());
     let refused = webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap_err();
     assert_eq!(refused.code(), "webhook_kind_not_asked");
 
     world.test_db.clock().advance(TimeDelta::seconds(1));
     change(operator, &asks, kinds(Kind::MessageDelivered)).await;
     assert!(claim(&world).await.is_empty());
+    assert_eq!(by_status(DeliveryStatus::Failed).await, [before.id], "queued before it asked again");
     arrives().await;
     let due = claim(&world).await;
     assert!(due.len() == 1 && due[0].id != before.id);
-    webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap();
+    let replayed = webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap();
+    assert_eq!(replayed.status, DeliveryStatus::Pending);
     assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 0);
     assert_eq!(claim(&world).await.iter().map(|due| due.id).collect::<Vec<_>>(), [before.id]);
     chain(&world).await;
@@ -527,7 +549,9 @@ async fn mail_waits_for_no_endpoint_that_is_being_disabled_and_is_not_sent_once_
     let disable = async move { change(&owner, &of, enabled(false)).await };
     arrives_while(tokio::spawn(disable), &mut holder).await;
 
-    assert_eq!(told(&operator, &asks).await.len(), 3);
+    let ended = told(&operator, &asks).await;
+    assert_eq!(ended.len(), 3);
+    assert!(ended.iter().all(|one| one.status == DeliveryStatus::Failed), "{ended:?}");
     world.test_db.clock().advance(TimeDelta::hours(1));
     assert!(claim(&world).await.is_empty());
     change(&operator, &asks, enabled(true)).await;

@@ -347,19 +347,28 @@ impl TryFrom<Row> for Delivery {
     }
 }
 
+/// A delivery as it is at a moment: of mail that its endpoint does not get any more it is known that it is not sent, before [`forget_unwanted`] has come
+/// to it. What is under way may be taken yet.
 pub(super) async fn find(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
     id: DeliveryId,
+    now: DateTime<Utc>,
 ) -> Result<Option<Delivery>, Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           d.status as "status!", d.attempts as "attempts!", d.next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           d.error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d left join events e on e.id = d.event_id where d.endpoint_id = $1 and d.id = $2"#,
+           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
+           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
+           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
+         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
+         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $3::timestamptz)
+           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
+             or coalesce(coalesce(d.replayed_at, d.created_at) < w.asks_since, false)) as is_dropped) seen
+         where d.endpoint_id = $1 and d.id = $2"#,
         endpoint_id.uuid(),
-        id.uuid()
+        id.uuid(),
+        now
     )
     .fetch_optional(tx.conn())
     .await
@@ -367,24 +376,31 @@ pub(super) async fn find(
     row.map(Delivery::try_from).transpose()
 }
 
+/// An endpoint's deliveries, each as of [`find`].
 pub(super) async fn list(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
     status: Option<DeliveryStatus>,
     page: &PageRequest,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Delivery>, Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           d.status as "status!", d.attempts as "attempts!", d.next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           d.error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d left join events e on e.id = d.event_id
-         where d.endpoint_id = $1 and d.id > $2 and ($3::text is null or d.status = $3)
+           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
+           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
+           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
+         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
+         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $5::timestamptz)
+           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
+             or coalesce(coalesce(d.replayed_at, d.created_at) < w.asks_since, false)) as is_dropped) seen
+         where d.endpoint_id = $1 and d.id > $2 and ($3::text is null or case when is_dropped then 'failed' else d.status end = $3)
          order by d.id limit $4"#,
         endpoint_id.uuid(),
         page.after(),
         status.map(DeliveryStatus::as_str),
-        page.fetch()
+        page.fetch(),
+        now
     )
     .fetch_all(tx.conn())
     .await
