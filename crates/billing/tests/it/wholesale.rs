@@ -406,7 +406,7 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
     let error = margin::list(&operator, during("2026-01-01", "2026-02-01")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     // The operator's documents are in no ledger of the reseller's, and the other way round.
-    let as_of = ledger::AsOf::Day(date("2026-02-01"));
+    let as_of = ledger::AsOf::day(date("2026-02-01"));
     let receivable = async |issuer| {
         let balances = ledger::trial_balance(&world.operator, issuer, as_of).await.unwrap();
         balances.iter().map(|one| one.balance.to_string()).collect::<Vec<_>>()
