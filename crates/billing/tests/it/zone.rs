@@ -270,6 +270,41 @@ async fn the_present_day_never_goes_back() {
 }
 
 #[tokio::test]
+async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
+    let world = world_on("2026-01-09").await;
+    at(&world, "2026-01-09T20:00");
+    let book = selling(&world, Vec::new()).await;
+    // The tenth in Auckland, and noon of the ninth in Los Angeles.
+    let mut moved = Vec::new();
+    for _ in 0..2 {
+        let ctx = living_in(&world, "Pacific/Auckland").await;
+        moved.push(moves(&world, &ctx, "America/Los_Angeles").await);
+    }
+    // The tenth is over in Auckland.
+    at(&world, "2026-01-10T12:00");
+    for ctx in &moved {
+        assert_eq!(subscribe(ctx, &book, "month").await.terms.starts_on, date("2026-01-10"));
+        seat(ctx, "ada").await;
+    }
+    let bill = async |ctx: &Ctx| {
+        let db = world.test_db.db();
+        billing::run::run(&db, ctx.today(), Some(ctx.tenant_id())).await.unwrap()
+    };
+    bill(&moved[0]).await;
+    at(&world, "2026-02-10T12:00");
+    for ctx in &moved {
+        bill(ctx).await;
+        let expected = [
+            "invoice 2026-01-10 10.00 EUR; recurring 2026-01-10..2026-02-10 x1 = 31 seat-days, 10.00 EUR",
+            "invoice 2026-02-10 10.00 EUR; recurring 2026-02-10..2026-03-10 x1 = 28 seat-days, 10.00 EUR",
+        ];
+        assert_eq!(all_shown(ctx).await, expected, "whenever it is billed");
+        assert_eq!(zones(ctx, "mailbox").await[0], "[2026-01-10,2026-02-10) America/Los_Angeles");
+        assert_tenant_clean(&world, ctx.tenant_id()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, vec![storage(0)]).await;
