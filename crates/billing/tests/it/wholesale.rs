@@ -49,9 +49,8 @@ pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement)
     agreement::put(&ctx, new, None).await.unwrap()
 }
 
-/// Somebody else has billed what a run is refused, unless the same is refused again.
-#[tokio::test]
-async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
+/// An agreement of one tenant's seat, whose first cycle the database refuses: some of its days are another's.
+async fn refused_by_the_database() -> World {
     let world = world_on("2026-01-01").await;
     let book = wholesale_book(&world, "31", CreditToBalance).await;
     agree(&world, &world.reseller, agreed(&book, 0)).await;
@@ -63,6 +62,13 @@ async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
          from wholesale_agreements",
     )
     .await;
+    world
+}
+
+/// Somebody else has billed what a run is refused, unless the same is refused again.
+#[tokio::test]
+async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
+    let world = refused_by_the_database().await;
     let summary = run(&world, "2026-01-01").await;
     assert_eq!((summary.accounts_parked, summary.wholesale_invoices), (1, 0));
     let [(_, told)] = &told_on(&world, Scope::Operator, event::Kind::WholesaleAgreementParked).await[..]

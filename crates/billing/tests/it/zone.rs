@@ -144,16 +144,21 @@ async fn usage_of_who_has_moved_is_by_the_days_that_are_billed() {
     assert_eq!(rows.map(row).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
+/// January is that of Los Angeles, where it ends 21 hours after February has begun in Auckland.
+async fn from_los_angeles_to_auckland(world: &World, day: &str) -> Ctx {
+    let book = selling(world, vec![storage(0)]).await;
+    let ctx = living_in(world, "America/Los_Angeles").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(world, "2026-01-01").await;
+    at(world, &format!("{day}T12:00"));
+    moves(world, &ctx, "Pacific/Auckland").await
+}
+
 #[tokio::test]
 async fn a_cycle_is_billed_when_it_is_over_where_its_days_are_counted() {
     let world = world_on("2026-01-01").await;
-    let book = selling(&world, vec![storage(0)]).await;
-    let ctx = living_in(&world, "America/Los_Angeles").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
-    at(&world, "2026-01-15T12:00");
-    let ctx = moves(&world, &ctx, "Pacific/Auckland").await;
+    let ctx = from_los_angeles_to_auckland(&world, "2026-01-15").await;
     // February in Auckland, January for another 20 hours where it is counted.
     at(&world, "2026-01-31T12:00");
     let before = get(&ctx).await.unwrap();
@@ -307,13 +312,7 @@ async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
 #[tokio::test]
 async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
     let world = world_on("2026-01-01").await;
-    let book = selling(&world, vec![storage(0)]).await;
-    let ctx = living_in(&world, "America/Los_Angeles").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
-    at(&world, "2026-01-10T12:00");
-    let ctx = moves(&world, &ctx, "Pacific/Auckland").await;
+    let ctx = from_los_angeles_to_auckland(&world, "2026-01-10").await;
     cancel(&ctx, Some("2026-01-21"), None).await.unwrap();
     // The 21st has come in Auckland, and the 20th goes on where January is counted.
     at(&world, "2026-01-20T11:05");
