@@ -3,17 +3,18 @@
 use billing::export::{self, Kind, Level, Window};
 use billing::payment::{self, NewTransfer};
 use billing::preview::{NewPreview, preview};
-use billing::price_book::publish;
+use billing::price_book::{NewPrice, publish};
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::run::scheduled;
 use billing::subscription::{cancel, get};
 use billing::table::Format;
 use billing::usage;
+use tenancy::mailbox::Kind;
 use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, storage_sample, user};
 use testkit::{World, world};
 
-use super::items::{GIB, selling, storage, stores_in};
+use super::items::{GIB, make, selling, storage, stores_in};
 use super::verify::{assert_clean, assert_tenant_clean};
 use super::{all_shown, at, ctx_of, date, domain, invoices, price, run, seat, subscribe, terms, world_on};
 
@@ -272,6 +273,42 @@ async fn the_present_day_never_goes_back() {
     let again = billing::subscription::put(&ctx, terms(&dearer, "month"), None).await.unwrap();
     assert_eq!(again.terms.starts_on, date("2026-01-10"));
     assert_tenant_clean(&world, ctx.tenant_id()).await;
+}
+
+#[tokio::test]
+async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
+    let world = world_on("2026-01-01").await;
+    let shared = NewPrice { item: "shared_mailbox".into(), ..price("month", "3.10", CreditToBalance) };
+    let (seats, both) = (selling(&world, Vec::new()).await, selling(&world, vec![shared, storage(0)]).await);
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &seats, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-20T12:00");
+    assert_eq!(subscribe(&ctx, &both, "month").await.terms.starts_on, date("2026-01-20"));
+    // The 25th there; where January is counted, the 26th begins.
+    stores(&world, &ctx, "2026-01-25T11:00", 12 * GIB).await;
+    at(&world, "2026-01-25T12:00");
+    make(&ctx, Kind::Shared, "info").await.unwrap();
+    at(&world, "2026-02-01T08:00");
+    run(&world, "2026-02-01").await;
+    let calendars = [
+        "[2026-01-20,2026-02-01) Pacific/Auckland",
+        "[2026-02-01,2026-03-01) America/Los_Angeles",
+    ];
+    assert_eq!(zones(&ctx, "shared_mailbox").await, calendars);
+    assert_eq!(zones(&ctx, "storage").await, calendars);
+    let shown = all_shown(&ctx).await.pop().unwrap();
+    // Six days of a mailbox; and of twelve days of storage, 31 of a month's, the last six at twelve GiB.
+    for part in [
+        "2026-01-26..2026-02-01 x1 = 6 seat-days, 0.60 EUR",
+        "usage 2026-01-20..2026-02-01 x6 = 0 seat-days, 0.23 EUR",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert_clean(&world, 2).await;
 }
 
 #[tokio::test]
