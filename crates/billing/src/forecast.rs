@@ -92,7 +92,7 @@ fn outstanding(
     let (mut next, mut settled, mut all) =
         (subscription.agreed.next_boundary(last_billed)?, last_billed, Vec::new());
     while let Some(boundary) = next {
-        let at = (boundary, ctx.calendar().zone_on(boundary));
+        let at = (boundary, subscription.zone_on(ctx.calendar(), boundary));
         let mut net = 0_i64;
         for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
             net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;

@@ -8,7 +8,7 @@ pub(crate) mod tax;
 pub(crate) mod void;
 
 use chrono::NaiveDate;
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use kernel::{
     Currency, InvoiceId, Money, OneOffItemId, Page, PageRequest, PriceId, ResellerId, TenantId, named,
 };
@@ -297,8 +297,8 @@ pub(crate) async fn enter(caller: &Caller, id: InvoiceId) -> Result<Ctx, Error> 
     reason = "a document's path names no tenant; the tenant found is then entered by the caller"
 )]
 async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>, Error> {
-    let mut tx = SystemTx::begin(caller.db()).await?;
-    Ok(store::tenant_of(&mut tx, id).await?)
+    let mut read = SystemRead::open(caller.db()).await?;
+    Ok(store::place_of(&mut read, id).await?.map(|(tenant_id, _)| tenant_id))
 }
 
 named! {

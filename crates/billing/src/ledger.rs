@@ -187,13 +187,25 @@ pub(crate) async fn post_wholesale(
     Ok(())
 }
 
-/// Up to when a balance counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsOf {
-    /// Everything that counts for this local day or an earlier one, whenever it was written.
-    Day(NaiveDate),
-    /// Everything that had been written at this moment, whichever day it counts for.
-    Moment(DateTime<Utc>),
+/// Up to when a balance counts: in either of the two times, in both, or with neither up to the last that was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AsOf {
+    /// What counts for this local day or an earlier one.
+    pub day: Option<NaiveDate>,
+    /// What had been written at this moment.
+    pub moment: Option<DateTime<Utc>>,
+}
+
+impl AsOf {
+    /// Everything that counts for a local day or an earlier one, whenever it was written.
+    pub fn day(day: NaiveDate) -> Self {
+        Self { day: Some(day), moment: None }
+    }
+
+    /// Everything that had been written at a moment, whichever day it counts for.
+    pub fn moment(moment: DateTime<Utc>) -> Self {
+        Self { day: None, moment: Some(moment) }
+    }
 }
 
 /// One account's sums, over all customers of an issuer.

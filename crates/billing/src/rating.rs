@@ -28,7 +28,7 @@ mod timeline;
 #[cfg(test)]
 mod properties;
 
-pub use calendar::{Cycle, Interval, Span, local_day};
+pub use calendar::{Cycle, Interval, Span, Zones, local_day};
 pub use discount::{Discount, Off, Rate, split};
 pub use document::{Boundary, CycleState, Line, LineKind, document};
 pub use in_force::Log;

@@ -22,8 +22,8 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use drive::drive;
 
-pub(crate) use account::{Due, Finality, bill_until, opened};
-pub use schedule::scheduled;
+pub(crate) use account::{Due, Finality, bill_until, is_left_for_good, opened};
+pub use schedule::{scheduled, settle};
 
 /// The kind of job that [`create`] queues, for [`work`].
 pub const JOB: &str = "billing_run";
@@ -35,7 +35,8 @@ const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("is not zero");
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSummary {
-    /// Accounts with a boundary on or before the run's day that has come in the tenant's own time.
+    /// Accounts with a boundary on or before the run's day that has come in the tenant's own time; and those of which something is held though
+    /// their tenant cannot be restored any more, one that has both twice.
     pub accounts_due: u64,
     /// Of these, the accounts that it billed.
     pub accounts_billed: u64,

@@ -12,9 +12,10 @@ mod window;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono_tz::Tz;
 use kernel::{Checks, PriceBookId, SubscriptionId, named};
 use serde_json::json;
-use tenancy::{Action, Ctx, TenantTx, event, mailbox, seats, standing as tenant_standing};
+use tenancy::{Action, Calendar, Ctx, TenantTx, event, mailbox, seats, standing as tenant_standing};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -110,6 +111,15 @@ impl Subscription {
     /// The next boundary after the last that was billed, which is that one while it is to be billed again.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         if self.bills_again { Ok(last_billed) } else { self.agreed.next_boundary(last_billed) }
+    }
+
+    /// In which zone the cycles are counted that open on a boundary: that in which the day began. That of the subscription's first day may have been
+    /// over there when it was put, by a tenant for whom it lasted on: then it is the one in which it was not.
+    pub(crate) fn zone_on(&self, calendar: &Calendar, boundary: NaiveDate) -> Tz {
+        match boundary == self.starts_on() {
+            true => calendar.zone_of(boundary, self.created_at),
+            false => calendar.zone_on(boundary),
+        }
     }
 
     fn looking_ahead(self, last_billed: Option<NaiveDate>) -> Result<Self, Error> {

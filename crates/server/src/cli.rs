@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Parser, Subcommand};
-use kernel::{ApiKeyId, EmailAddress, MailboxId, TenantId};
+use kernel::{ApiKeyId, EmailAddress, MailboxId, ResellerId, TenantId};
 
 /// Hosted mailboxes for many tenants: mail in by LMTP, read by IMAP, POP3 and REST, sent by submission; and their billing.
 #[derive(Debug, Parser)]
@@ -163,6 +163,20 @@ pub(crate) enum Billing {
         /// One tenant only, and no number series; without it, everything.
         #[arg(long, value_name = "TENANT_ID")]
         tenant: Option<TenantId>,
+    },
+    /// Prints what went into and out of each of an issuer's accounts, over all its customers, and their sums, which come out even in each currency.
+    ///
+    /// Without a day and a moment it is of all that is posted; with both, of what was known at the moment of the time up to the day.
+    TrialBalance {
+        /// A reseller's accounts; without it, the operator's.
+        #[arg(long, value_name = "RESELLER_ID")]
+        reseller: Option<ResellerId>,
+        /// The last day that counts, such as 2026-01-31: documents count for the day that they are issued on, payments for that of their receipt.
+        #[arg(long, value_name = "DATE")]
+        on: Option<NaiveDate>,
+        /// The moment up to which it was posted, such as 2026-02-03T12:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        at: Option<DateTime<Utc>>,
     },
 }
 

@@ -16,6 +16,7 @@ mod tls;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use billing::ledger::AsOf;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
@@ -80,6 +81,9 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
             command::billing::run(config, as_of, tenant).await
         }
         Command::Billing(Billing::Verify { tenant }) => command::billing::verify(config, tenant).await,
+        Command::Billing(Billing::TrialBalance { reseller, on, at }) => {
+            command::billing::trial_balance(config, reseller, AsOf { day: on, moment: at }).await
+        }
         Command::OperatorKey { revoke: None } => command::operator_key(config).await,
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,

@@ -34,6 +34,14 @@ impl Calendar {
         self.former.iter().find(|(last, _)| day <= *last).map_or(self.zone, |(_, zone)| *zone)
     }
 
+    /// The zone in which an instant of a day is counted: that in which the day began, or the next in which it is not over at that
+    /// instant. For who moves to where it is still to come a day lasts on.
+    pub fn zone_of(&self, day: NaiveDate, at: DateTime<Utc>) -> Tz {
+        let former = self.former.iter().filter(|(last, _)| day <= *last).map(|(_, zone)| *zone);
+        let mut zones = former.chain(iter::once(self.zone));
+        zones.find(|zone| at.with_timezone(zone).date_naive() <= day).unwrap_or_else(|| self.zone_on(day))
+    }
+
     /// Each zone that there is or was.
     pub fn zones(&self) -> impl Iterator<Item = Tz> {
         self.former.iter().map(|(_, zone)| *zone).chain(iter::once(self.zone))
@@ -79,6 +87,11 @@ mod tests {
         assert_eq!(at("2026-03-02T12:00:00Z"), day(3));
         assert_eq!(at("2026-03-04T07:59:59Z"), day(3));
         assert_eq!(at("2026-03-04T08:00:00Z"), day(4));
+        let zone = |text: &str| calendar.zone_of(day(3), text.parse().unwrap());
+        // The third is over in Auckland, and lasts on.
+        assert_eq!(zone("2026-03-03T10:59:59Z"), Tz::Pacific__Auckland);
+        assert_eq!(zone("2026-03-03T11:00:00Z"), Tz::America__Los_Angeles);
+        assert_eq!(zone("2026-03-04T07:59:59Z"), Tz::America__Los_Angeles);
         let unmoved = Calendar::of_row("America/Los_Angeles", &[], &[]).unwrap();
         assert_eq!(unmoved.today("2026-03-02T12:00:00Z".parse().unwrap()), day(2));
         assert!(!unmoved.has_changed());

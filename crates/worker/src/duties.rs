@@ -236,6 +236,12 @@ async fn chain_events(worker: &Worker) {
 }
 
 async fn purge(worker: &Worker) {
+    // Nobody bills a tenant that is destroyed.
+    if let Err(error) = billing::run::settle(&worker.db).await {
+        tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed, and nothing is destroyed");
+        metrics::counter!("pillarbox_purge_failures_total").increment(1);
+        return;
+    }
     match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept).await {
         Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
             metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);

@@ -57,17 +57,17 @@ pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the tenant's drafts final whose day has come, the oldest first and each in a transaction of its own. Returns how
-/// many invoices and credit notes that were.
-pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u64), Error> {
-    let until = as_of.min(ctx.today());
+/// Makes the tenant's drafts final whose day has come, or without a day all of them, the oldest first and each in a transaction of its own. Returns
+/// how many invoices and credit notes that were.
+pub(crate) async fn finalize_due(ctx: &Ctx, as_of: Option<NaiveDate>) -> Result<(u64, u64), Error> {
+    let until = as_of.map_or(ctx.today(), |as_of| as_of.min(ctx.today()));
     let (mut invoices, mut credit_notes) = (0, 0);
     loop {
         let mut tx = ctx.begin().await?;
         unbilled::hold(&mut tx).await?;
         let Some(id) = unbilled::oldest_draft(&mut tx).await? else { break };
         let draft = store::find(&mut tx, id).await?.ok_or(Error::Stored("draft"))?;
-        if draft.issued_on > until {
+        if as_of.is_some() && draft.issued_on > until {
             break;
         }
         make_final(ctx, &mut tx, &draft, until).await?;

@@ -5,7 +5,7 @@ pub(crate) mod unbilled;
 
 use std::collections::BTreeMap;
 
-use db::SystemTx;
+use db::SystemRead;
 use kernel::{InvoiceId, Money, OneOffItemId, PageRequest, PriceId, ResellerId, TenantId};
 use sqlx::types::chrono::NaiveDate;
 use tenancy::{OfTenants, TenantTx};
@@ -121,16 +121,20 @@ pub(super) async fn names(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (DocumentKind::Invoice.number(row.number), row.issued_on)).collect())
 }
 
-pub(super) async fn tenant_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<TenantId>, db::Error> {
+/// The tenant of a document, and who issued it.
+pub(crate) async fn place_of(
+    read: &mut SystemRead,
+    id: InvoiceId,
+) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
     // A draft that was discarded is kept for verifying, and found no more.
-    let found = sqlx::query_scalar!(
-        "select tenant_id from invoices i where id = $1 and (status = 'final' or not exists (
+    let row = sqlx::query!(
+        "select tenant_id, issuer_id from invoices i where id = $1 and (status = 'final' or not exists (
            select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id))",
         id.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
-    Ok(found.map(TenantId::from_uuid))
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
 }
 
 /// An issuer as it was on its last document for the tenant.

@@ -66,10 +66,6 @@ pub(super) async fn of_issuer(
     issuer: ResellerId,
     as_of: AsOf,
 ) -> Result<Vec<Sums>, Error> {
-    let (day, moment) = match as_of {
-        AsOf::Day(day) => (Some(day), None),
-        AsOf::Moment(moment) => (None, Some(moment)),
-    };
     let rows = sqlx::query!(
         r#"select side.account as "account!", t.currency as "currency!", sum(side.debit_minor)::bigint as "debits!",
              sum(side.credit_minor)::bigint as "credits!"
@@ -84,8 +80,8 @@ pub(super) async fn of_issuer(
              and ($3::timestamptz is null or t.posted_at <= $3)
            group by side.account, t.currency order by t.currency, side.account"#,
         issuer.uuid(),
-        day,
-        moment
+        as_of.day,
+        as_of.moment
     )
     .fetch_all(tx.conn())
     .await

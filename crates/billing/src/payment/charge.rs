@@ -13,7 +13,7 @@ use super::status::{PaymentStatus, Seen};
 use super::{DRAFT, Payment, arrived, read, store};
 use crate::payment_provider::{self, Secrets};
 use crate::receivable::Receivables;
-use crate::{Error, payment_method};
+use crate::{Error, invoice, payment_method};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
 /// has failed is no error. Those above a deleted tenant may: it owes what it owed.
@@ -22,7 +22,7 @@ use crate::{Error, payment_method};
 /// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
 /// `no_payment_provider`, and `payment_under_way` while another may still arrive.
 pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
-    let found = store::place_of_invoice(&mut read(caller.db()).await?, id).await?;
+    let found = invoice::store::place_of(&mut read(caller.db()).await?, id).await?;
     let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
     let ctx = caller.enter_deleted_too(tenant_id).await?;
     ctx.require(Action::PaymentMake)?;

@@ -107,22 +107,6 @@ pub(super) async fn place_of(
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
 }
 
-/// The tenant of an invoice, and who issued it.
-pub(super) async fn place_of_invoice(
-    read: &mut SystemRead,
-    id: InvoiceId,
-) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
-    // A draft that was discarded is no more.
-    let row = sqlx::query!(
-        "select tenant_id, issuer_id from invoices i where id = $1 and (status = 'final' or not exists (
-           select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id))",
-        id.uuid()
-    )
-    .fetch_optional(read.conn())
-    .await?;
-    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
-}
-
 /// Whether it is a draft of the tenant's that is there.
 pub(super) async fn is_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<bool, db::Error> {
     let tenant_id = tx.tenant_id().uuid();

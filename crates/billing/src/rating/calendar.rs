@@ -50,6 +50,32 @@ impl Span {
     }
 }
 
+/// In which zone's calendar the cycles are counted that open on a boundary.
+#[derive(Debug, Clone, Copy)]
+pub struct Zones<'a> {
+    of_boundary: Tz,
+    within: &'a [(Span, Tz)],
+}
+
+impl<'a> Zones<'a> {
+    /// The boundary's, but for those that begin on some days, which are counted where these are.
+    pub fn within(of_boundary: Tz, days: &'a [(Span, Tz)]) -> Self {
+        Self { of_boundary, within: days }
+    }
+
+    /// That of a cycle, by its first day that is charged.
+    pub(super) fn of(self, first: NaiveDate) -> Tz {
+        let around = self.within.iter().find(|(days, _)| days.contains(first));
+        around.map_or(self.of_boundary, |(_, zone)| *zone)
+    }
+}
+
+impl From<Tz> for Zones<'_> {
+    fn from(of_boundary: Tz) -> Self {
+        Self { of_boundary, within: &[] }
+    }
+}
+
 /// How long a cycle is. Zero is not a length; constructors refuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interval {

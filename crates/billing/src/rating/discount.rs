@@ -2,8 +2,8 @@
 //!
 //! What is off for a cycle belongs to what its days are charged at ([`Rate`]): lines are net of it, so a credit is worth
 //! what was billed, net, and both the price and what is off are split over days by the same telescoping. The net is what is
-//! rounded, once, and it is never below 0, so credits never exceed charges. An amount off several items is first split over
-//! them ([`split`]).
+//! rounded, once, and it is never below 0, so credits never exceed charges. An amount is off one item: whoever gives one off several
+//! splits it over them first ([`split`]).
 
 use chrono::NaiveDate;
 

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use kernel::named;
 
 use super::RatingError;
-use super::calendar::Cycle;
+use super::calendar::{Cycle, Zones};
 use super::discount::Rate;
 use super::in_force::{Log, in_force};
 use super::reconcile::{Billed, Charge, reconcile};
@@ -78,21 +78,21 @@ pub struct Line {
     pub is_first: bool,
 }
 
-/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles
+/// Opens every cycle that has begun to be charged by `boundary`, in the calendar that `zones` say, and brings all cycles
 /// up to what is known at the end of that day. The lines are already part of `cycles` when this returns; called
 /// again, it adds nothing.
 ///
 /// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`. One that
 /// the timeline has come to have no more is credited whole, and stays as it is: [`Timeline::cycle_at`] its first
 /// charged day is another.
-pub fn document(
+pub fn document<'a>(
     timeline: &Timeline,
     boundary: NaiveDate,
-    zone: Tz,
+    zones: impl Into<Zones<'a>>,
     cycles: &mut Vec<CycleState>,
     log: &Log,
 ) -> Result<Vec<Line>, RatingError> {
-    let at = Boundary::open(timeline, boundary, zone, cycles, log)?;
+    let at = Boundary::open(timeline, boundary, zones, cycles, log)?;
     let mut lines = Vec::new();
     for state in cycles.iter_mut().rev() {
         let in_force = at.in_force(state)?;
@@ -118,15 +118,15 @@ pub struct Boundary<'a> {
 
 impl<'a> Boundary<'a> {
     /// Opens the cycles that have an active day by `day`, also those of a past that was changed.
-    pub fn open(
+    pub fn open<'b>(
         timeline: &'a Timeline,
         day: NaiveDate,
-        zone: Tz,
+        zones: impl Into<Zones<'b>>,
         cycles: &mut Vec<CycleState>,
         log: &'a Log,
     ) -> Result<Self, RatingError> {
         let courses = timeline.courses()?;
-        let opening = open(timeline, &courses, day, zone, cycles)?;
+        let opening = open(timeline, &courses, day, zones.into(), cycles)?;
         Ok(Self { timeline, courses, day, log, opening })
     }
 
@@ -165,7 +165,7 @@ pub(super) fn open(
     timeline: &Timeline,
     courses: &[Course<'_>],
     boundary: NaiveDate,
-    zone: Tz,
+    zones: Zones<'_>,
     cycles: &mut Vec<CycleState>,
 ) -> Result<Vec<Cycle>, RatingError> {
     let mut opening = Vec::new();
@@ -178,6 +178,7 @@ pub(super) fn open(
             let Some(first) = first.filter(|first| *first <= boundary) else { continue };
             let is_open = cycles.iter().any(|state| is_same(&state.cycle, &cycle));
             if !is_open {
+                let zone = zones.of(cycle.charged.start());
                 cycles.push(CycleState { cycle, zone, billed: Vec::new() });
             }
             if !is_open || first == boundary {

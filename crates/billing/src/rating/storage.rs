@@ -11,7 +11,7 @@ use kernel::Currency;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
-use super::calendar::{Cycle, Span, local_day};
+use super::calendar::{Cycle, Span, Zones, local_day};
 use super::discount::Rate;
 use super::document::{CycleState, Line, LineKind, open};
 use super::price::{Amount, Share};
@@ -116,9 +116,9 @@ fn stretches(days: impl Iterator<Item = NaiveDate>) -> impl Iterator<Item = Resu
 /// Those that were over by `settled` are left alone, as [`each_over`] says.
 ///
 /// `allowance` says how many bytes may be stored for nothing on a day. What a cycle is charged is [`storage_parts`]'s.
-pub fn storage(
+pub fn storage<'a>(
     timeline: &Timeline,
-    at: (NaiveDate, Tz),
+    at: (NaiveDate, impl Into<Zones<'a>>),
     settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     samples: &[Step],
@@ -149,15 +149,15 @@ pub struct Over {
 ///
 /// Those that were over by `settled`, and were known to be, were billed then, or owed nothing, and are left alone: samples are
 /// not recorded of days that are over, and so nobody need keep those of years at hand.
-pub fn each_over<E: From<RatingError>>(
+pub fn each_over<'a, E: From<RatingError>>(
     timeline: &Timeline,
-    (boundary, zone): (NaiveDate, Tz),
+    (boundary, zones): (NaiveDate, impl Into<Zones<'a>>),
     settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     mut visit: impl FnMut(&mut CycleState, Over) -> Result<(), E>,
 ) -> Result<(), E> {
     let courses = timeline.courses()?;
-    open(timeline, &courses, boundary, zone, cycles)?;
+    open(timeline, &courses, boundary, zones.into(), cycles)?;
     for state in cycles.iter_mut().rev() {
         let mut over = Over { days: Vec::new(), rate: None };
         let course = course_of(&courses, &state.cycle);

@@ -7,10 +7,11 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{InvoiceId, TenantId};
 use serde_json::json;
-use tenancy::{Caller, Ctx, OfTenants, TenantsTx, event};
+use tenancy::tenant::RESTORABLE;
+use tenancy::{Caller, Ctx, OfTenants, TenantTx, TenantsTx, event};
 
 use crate::Error;
 use crate::invoice::DocumentKind;
@@ -24,6 +25,8 @@ pub(crate) struct Treatment {
     pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
     pub(crate) waits: bool,
+    /// Whether what is held of a tenant that cannot be restored any more is billed to its end.
+    pub(crate) settles: bool,
 }
 
 /// How an account came out of a run.
@@ -141,15 +144,18 @@ pub(super) async fn bill_all(
     let (mut outcomes, mut due) = (Vec::new(), Vec::new());
     // As they were asked for, so that the oldest boundaries have the first numbers.
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
-        let until = as_of.min(ctx.today());
-        let outcome = match claims.remove(&ctx.tenant_id()) {
+        let claim = claims.remove(&ctx.tenant_id());
+        let deleted_at = claim.as_ref().and_then(|claim| claim.deleted_at);
+        let settles = treatment.settles && ctx.today() <= as_of && is_left(deleted_at, ctx);
+        let until = if settles { NaiveDate::MAX } else { as_of.min(ctx.today()) };
+        let outcome = match claim {
             // A row that was waited for is gone with its tenant.
             None if treatment.waits => Outcome::Elsewhere,
             None => Outcome::Held,
             Some(claim) if claim.is_parked && !treatment.retries_parked => Outcome::Parked,
             Some(claim) if claim.next_invoice_on.is_none_or(|next| next > until) => Outcome::Elsewhere,
             Some(_) => {
-                due.push(Due { ctx, until });
+                due.push(Due { ctx, until, settles });
                 continue;
             }
         };
@@ -181,6 +187,18 @@ pub(super) async fn bill_all(
 pub(crate) struct Due<'a> {
     pub(crate) ctx: &'a Ctx,
     pub(crate) until: NaiveDate,
+    /// Whether boundaries to come are billed on the present day.
+    pub(crate) settles: bool,
+}
+
+/// Whether a tenant was deleted so long ago that it cannot be restored any more.
+fn is_left(deleted_at: Option<DateTime<Utc>>, ctx: &Ctx) -> bool {
+    deleted_at.is_some_and(|at| at + RESTORABLE < ctx.now())
+}
+
+/// As a run finds out of a tenant before it bills it to its end.
+pub(crate) async fn is_left_for_good(tx: &mut TenantTx, ctx: &Ctx) -> Result<bool, Error> {
+    Ok(is_left(store::deleted_at(tx).await?, ctx))
 }
 
 /// Whether documents become final at once, where the issuer does not look at drafts first.

@@ -1,9 +1,9 @@
 //! The run that nobody asks for: it bills whatever has come, and one server at a time does it.
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use db::Db;
 
-use super::drive::drive;
+use super::drive::{self, drive};
 use super::{PAGE, Reach, RunSummary, store, system};
 use crate::Error;
 
@@ -22,9 +22,24 @@ pub async fn scheduled(db: &Db) -> Result<Option<RunSummary>, Error> {
     if !store::lead(&mut leading).await? {
         return Ok(None);
     }
-    let latest = (db.env().now() + FURTHEST_AHEAD).date_naive();
     let mut summary = RunSummary::default();
-    drive(db, latest, Reach::Present, PAGE, &mut summary).await?;
+    drive(db, latest(db), Reach::Present, PAGE, &mut summary).await?;
     leading.commit().await?;
     Ok(Some(summary))
+}
+
+/// Bills to its end what is held of tenants that cannot be restored any more, as every run does: before they are destroyed, since nobody bills
+/// them afterwards. Several processes may do so at once.
+///
+/// # Errors
+/// As for [`scheduled`].
+pub async fn settle(db: &Db) -> Result<RunSummary, Error> {
+    let mut summary = RunSummary::default();
+    drive::settle(db, latest(db), PAGE, &mut summary).await?;
+    Ok(summary)
+}
+
+/// The day that it is where it is latest.
+fn latest(db: &Db) -> NaiveDate {
+    (db.env().now() + FURTHEST_AHEAD).date_naive()
 }

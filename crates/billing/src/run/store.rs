@@ -4,6 +4,7 @@ use db::SystemTx;
 use kernel::{PageRequest, ResellerId, RunId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::Calendar;
+use tenancy::tenant::RESTORABLE;
 use uuid::Uuid;
 
 use super::drive::{Customer, DueAccount};
@@ -99,6 +100,52 @@ pub(super) async fn due_by_clock(
     Ok(due.collect())
 }
 
+/// Accounts of which something is held though their tenants cannot be restored any more, the oldest boundary first, after the one given: those that
+/// are parked only where their tenant is named, and is not due otherwise.
+pub(super) async fn left(
+    tx: &mut SystemTx,
+    as_of: NaiveDate,
+    reach: Reach,
+    now: DateTime<Utc>,
+    after: Option<(NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<DueAccount>, db::Error> {
+    let (reseller, tenant) = reach.bounds();
+    let (after_day, after_tenant) = after.unwrap_or_default();
+    let rows = sqlx::query!(
+        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
+           t.former_time_zones_until, t.test_clock
+         from tenants t join subscriptions s on s.tenant_id = t.id
+         where t.status = 'deleted' and t.purged_at is null
+           and t.deleted_at < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
+           and ($3::uuid is null or $3 = any (t.reseller_path)) and ($4::uuid is null or s.tenant_id = $4)
+           and s.next_invoice_on is not null and (s.parked_at is null or ($4::uuid is not null and s.next_invoice_on > $5))
+           and (s.next_invoice_on, s.tenant_id) > ($6::date, $7::uuid)
+         order by s.next_invoice_on, s.tenant_id limit $8"#,
+        now,
+        restorable_seconds(),
+        reseller,
+        tenant,
+        as_of,
+        after_day,
+        after_tenant,
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let left = rows.into_iter().map(|row| {
+        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
+        let account = of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), row.test_clock);
+        DueAccount { is_left: true, ..account }
+    });
+    Ok(left.collect())
+}
+
+/// For how long a deleted tenant can be restored.
+pub(super) fn restorable_seconds() -> i32 {
+    i32::try_from(RESTORABLE.num_seconds()).unwrap_or(i32::MAX)
+}
+
 fn of_tenant(
     id: Uuid,
     next_invoice_on: NaiveDate,
@@ -106,7 +153,7 @@ fn of_tenant(
     test_clock: Option<DateTime<Utc>>,
 ) -> DueAccount {
     let customer = Customer::Tenant(TenantId::from_uuid(id));
-    DueAccount { next_invoice_on, customer, calendar, test_clock }
+    DueAccount { next_invoice_on, customer, calendar, test_clock, is_left: false }
 }
 
 /// Whether nobody else leads the scheduled runs; nobody will until the transaction ends.
@@ -142,6 +189,7 @@ pub(super) async fn due_agreements(
         customer: Customer::Reseller(ResellerId::from_uuid(row.reseller_id)),
         calendar: Calendar::of_row(&row.time_zone, &[], &[]).ok(),
         test_clock: None,
+        is_left: false,
     });
     Ok(accounts.collect())
 }

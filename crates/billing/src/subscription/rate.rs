@@ -12,7 +12,9 @@ use tenancy::storage_sample::{self, StorageSample};
 use super::Agreements;
 use crate::Error;
 use crate::price_book::Item;
-use crate::rating::{self, Cycle, CycleState, Line, Log, Share, Step, Timeline, steps_of_changes};
+use crate::rating::{
+    self, Cycle, CycleState, Line, Log, Share, Span, Step, Timeline, Zones, steps_of_changes,
+};
 
 /// The cycles of each item.
 pub(crate) type Cycles = BTreeMap<Item, Vec<CycleState>>;
@@ -77,6 +79,18 @@ impl Used {
     }
 }
 
+/// The days of cycles that are counted in other zones than the one given.
+fn elsewhere(timeline: &Timeline, cycles: &[CycleState], zone: Tz) -> Result<Vec<(Span, Tz)>, Error> {
+    let mut days = Vec::new();
+    for state in cycles.iter().filter(|state| state.zone != zone) {
+        // Of one whose place others have taken, nothing is counted.
+        if timeline.makes(&state.cycle)? {
+            days.push((state.cycle.charged, state.zone));
+        }
+    }
+    Ok(days)
+}
+
 /// As what a mailbox is sold; a personal one comes with a seat.
 fn item_of(kind: Kind) -> Option<Item> {
     match kind {
@@ -103,7 +117,7 @@ impl Agreements {
     }
 
     /// Brings all cycles up to what is known at the end of a boundary's day, as [`rating::document`] does: seats first, since
-    /// those that are charged pool what may be stored. Storage of what was over by `settled` is left alone ([`rating::storage`]).
+    /// those that are charged pool what may be stored, and what is sold beside them in the middle of a cycle is counted where that is. Storage of what was over by `settled` is left alone ([`rating::storage`]).
     pub(crate) fn rate(
         &self,
         timelines: &BTreeMap<Item, Timeline>,
@@ -112,17 +126,21 @@ impl Agreements {
         cycles: &mut Cycles,
         used: &Used,
     ) -> Result<Vec<RatedLine>, Error> {
-        let mut rated = Vec::new();
+        let (mut rated, mut of_seats) = (Vec::new(), Vec::new());
         for (&item, timeline) in timelines.iter().filter(|(item, _)| **item != Item::Storage) {
             let log = used.counted.get(&item).ok_or(Error::Stored("log of what was used"))?;
-            let lines = rating::document(timeline, boundary, zone, cycles.entry(item).or_default(), log)?;
+            let (of_item, zones) = (cycles.entry(item).or_default(), Zones::within(zone, &of_seats));
+            let lines = rating::document(timeline, boundary, zones, of_item, log)?;
+            if item == Item::Mailbox {
+                of_seats = elsewhere(timeline, of_item, zone)?;
+            }
             rated.extend(lines.into_iter().map(|line| RatedLine { item, line, gib: None }));
         }
         if let Some(timeline) = timelines.get(&Item::Storage) {
             let mut of_storage = cycles.remove(&Item::Storage).unwrap_or_default();
             let seats = cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
             let allowance = |day| self.included_bytes(seats, day);
-            let (at, stored) = ((boundary, zone), &used.stored);
+            let (at, stored) = ((boundary, Zones::within(zone, &of_seats)), &used.stored);
             let lines = rating::storage(timeline, at, settled, &mut of_storage, stored, &allowance)?;
             cycles.insert(Item::Storage, of_storage);
             rated.extend(lines.into_iter().map(|(line, gib)| RatedLine {

@@ -112,7 +112,7 @@ fn balances(transfers: &[Map<String, Value>]) -> BTreeMap<String, (i64, i64)> {
 }
 
 async fn trial(world: &World, issuer: ResellerId) -> BTreeMap<String, (i64, i64)> {
-    let balances = trial_balance(&world.operator, issuer, AsOf::Day(date("2026-02-28"))).await.unwrap();
+    let balances = trial_balance(&world.operator, issuer, AsOf::day(date("2026-02-28"))).await.unwrap();
     let of = |one: &billing::ledger::Balance| {
         (one.account.as_str().to_owned(), (one.debits.amount_minor, one.credits.amount_minor))
     };

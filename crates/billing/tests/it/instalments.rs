@@ -4,13 +4,15 @@ use billing::discount;
 use billing::price_book::{NewPrice, PriceBook, publish};
 use billing::rating::{PaymentSchedule, RemovalPolicy};
 use billing::subscription::{PutSubscription, cancel, get, put};
-use tenancy::{storage_sample, user};
+use tenancy::{storage_sample, tenant, user};
 use testkit::World;
 
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
+use super::draft::drafting;
 use super::items::{GIB, storage, stores_in};
-use super::{all_shown, at, date, invoices, price, seat, subscribe, terms, world_on};
+use super::verify::assert_clean;
+use super::{all_shown, at, date, invoices, price, run, seat, subscribe, terms, world_on};
 
 /// 100.00 a year.
 async fn book(world: &World, policy: RemovalPolicy) -> PriceBook {
@@ -185,4 +187,73 @@ async fn what_is_stored_is_settled_each_month_and_a_discount_ends_with_the_month
     assert_eq!((seat, usage.0, off.0), (("mailbox", "recurring", 834), "storage", "storage"));
     assert!((99..=100).contains(&usage.2) && (-50..=-49).contains(&off.2), "{usage:?} {off:?}");
     assert_eq!(of(2), [("mailbox", "recurring", 833), ("storage", "usage", 100)]);
+}
+
+/// Nobody bills a tenant that is destroyed, a day after it can be restored for the last time.
+#[tokio::test]
+async fn what_is_held_of_a_deleted_tenant_is_billed_once_it_cannot_be_restored() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-02-01").await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&world.ctx, None).await.unwrap();
+    // For another two hours it can be.
+    run_and_verify(&world, "2026-03-12").await;
+    assert_eq!(invoices(&world.ctx).await.len(), 3);
+    run_and_verify(&world, "2026-03-13").await;
+    let documents = invoices(&world.ctx).await;
+    let amounts: Vec<i64> = documents.iter().map(|document| document.lines[0].amount.amount_minor).collect();
+    assert_eq!(amounts, [833, 834, 833, 833, 834, 833, 833, 834, 833, 833, 834, 833]);
+    let issued_on = |nth: usize| (documents[nth].issued_on, documents[nth].due_on);
+    assert_eq!(issued_on(2).0, date("2026-03-01"));
+    assert!((3..12).all(|nth| issued_on(nth) == (date("2026-03-13"), issued_on(3).1)));
+    let last = documents[11].lines[0].description.as_str();
+    assert_eq!(last, "mailboxes, per year, instalment 12 of 12, 2026-12-01 to 2026-12-31");
+    assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, None);
+}
+
+#[tokio::test]
+async fn so_is_what_a_lock_holds_up_to_the_end_of_the_term() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::LockedUntilTermEnd { grace_days: 7 }).await;
+    let locked = PutSubscription { term_months: Some(12), ..terms(&book, "month") };
+    put(&world.ctx, locked, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-02-01").await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&world.ctx, None).await.unwrap();
+    // A run for a day before bills what was due by then.
+    at(&world, "2026-03-13T09:00");
+    run(&world, "2026-03-12").await;
+    assert_eq!(invoices(&world.ctx).await.len(), 3);
+    run_and_verify(&world, "2026-03-13").await;
+    let documents = invoices(&world.ctx).await;
+    assert_eq!(documents.len(), 12);
+    assert!(documents.iter().all(|document| document.total.amount_minor == 1000));
+}
+
+#[tokio::test]
+async fn what_a_tenant_leaves_as_drafts_becomes_final_with_it() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    drafting(&world, 20, 0).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-02-10T12:00");
+    run(&world, "2026-02-10").await;
+    tenant::delete(&world.ctx, None).await.unwrap();
+    at(&world, "2026-03-05T10:00");
+    run(&world, "2026-03-05").await;
+    let march = invoices(&world.ctx).await.pop().unwrap();
+    assert_eq!((march.status.as_str(), march.issued_on), ("draft", date("2026-03-25")));
+    at(&world, "2026-03-13T10:00");
+    run(&world, "2026-03-13").await;
+    let documents = invoices(&world.ctx).await;
+    assert_eq!(documents.len(), 12);
+    assert!(documents.iter().all(|document| document.status == "final"));
+    assert!(documents[2..].iter().all(|document| document.issued_on == date("2026-03-13")));
+    assert_clean(&world, 12).await;
 }

@@ -76,14 +76,20 @@ async fn each_document_is_posted_once_and_balances_are_sums() {
         "revenue: 352.11 EUR - 480.00 EUR = -127.89 EUR",
     ];
     let of = async |as_of| balances(&world.operator, issuer, as_of).await;
-    assert_eq!(of(AsOf::Day(date("2025-12-31"))).await, [""; 0]);
-    assert_eq!(of(AsOf::Day(date("2026-01-01"))).await, january);
-    assert_eq!(of(AsOf::Day(date("2026-01-31"))).await, january);
-    assert_eq!(of(AsOf::Day(date("2026-02-01"))).await, february);
-    let moment = |text: &str| AsOf::Moment(text.parse().unwrap());
+    assert_eq!(of(AsOf::day(date("2025-12-31"))).await, [""; 0]);
+    assert_eq!(of(AsOf::day(date("2026-01-01"))).await, january);
+    assert_eq!(of(AsOf::day(date("2026-01-31"))).await, january);
+    assert_eq!(of(AsOf::day(date("2026-02-01"))).await, february);
+    let moment = |text: &str| AsOf::moment(text.parse().unwrap());
     assert_eq!(of(moment("2026-01-01T08:59:59Z")).await, [""; 0]);
     assert_eq!(of(moment("2026-02-01T11:59:59Z")).await, january);
     assert_eq!(of(moment("2026-02-01T12:00:00Z")).await, february);
+    // Of both, the one that is sooner.
+    let by = |day: &str, moment: &str| AsOf { day: Some(date(day)), moment: Some(moment.parse().unwrap()) };
+    assert_eq!(of(by("2026-01-31", "2026-02-01T12:00:00Z")).await, january);
+    assert_eq!(of(by("2026-02-01", "2026-02-01T11:59:59Z")).await, january);
+    assert_eq!(of(by("2026-02-01", "2026-02-01T12:00:00Z")).await, february);
+    assert_eq!(of(AsOf::default()).await, february);
 }
 
 #[tokio::test]
@@ -94,7 +100,7 @@ async fn receivable_is_what_all_documents_come_to() {
     assert_eq!(documents.iter().filter(|document| document.kind == DocumentKind::CreditNote).count(), 1);
     let owed: i64 = documents.iter().map(|document| document.total.amount_minor).sum();
     let rows =
-        trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2026-02-01"))).await.unwrap();
+        trial_balance(&world.operator, world.reseller.id, AsOf::day(date("2026-02-01"))).await.unwrap();
     assert_eq!(rows[0].balance.amount_minor, owed);
 }
 
@@ -117,7 +123,7 @@ async fn tenants_and_issuers_do_not_mix() {
     for (ctx, amount) in [(&one, 1250), (&two, 2500), (&three, 700)] {
         assert_eq!(transfers(ctx).await, [format!("invoice_net receivable/revenue {amount} EUR 2026-01-01")]);
     }
-    let day = AsOf::Day(date("2026-01-01"));
+    let day = AsOf::day(date("2026-01-01"));
     let both = balances(&world.operator, world.reseller.id, day).await;
     assert_eq!(both[0], "receivable: 37.50 EUR - 0.00 EUR = 37.50 EUR");
     let admin = admin_of(&world, &other).await;
@@ -196,7 +202,7 @@ async fn documents_of_an_earlier_version_are_posted_when_it_is_upgraded() {
     let ctx = operator.enter(tenant_id).await.unwrap();
     assert_eq!(transfers(&ctx).await, expected);
     let issuer = ctx.reseller_id();
-    let moment = AsOf::Moment("2026-01-01T00:00:00Z".parse().unwrap());
+    let moment = AsOf::moment("2026-01-01T00:00:00Z".parse().unwrap());
     let expected = [
         "receivable: 11.90 EUR - 0.00 EUR = 11.90 EUR",
         "revenue: 0.00 EUR - 10.00 EUR = -10.00 EUR",

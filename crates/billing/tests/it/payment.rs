@@ -79,7 +79,7 @@ pub(super) async fn states(ctx: &Ctx) -> Vec<String> {
 
 pub(super) async fn balance(world: &World, account: Account) -> i64 {
     let rows =
-        trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2100-01-01"))).await.unwrap();
+        trial_balance(&world.operator, world.reseller.id, AsOf::day(date("2100-01-01"))).await.unwrap();
     rows.iter().find(|row| row.account == account).map_or(0, |row| row.balance.amount_minor)
 }
 

@@ -4,9 +4,10 @@ use billing::preview::{NewPreview, Preview, preview};
 use billing::rating::RemovalPolicy;
 use billing::subscription::get;
 use kernel::ErrorKind;
-use tenancy::Ctx;
+use tenancy::{Ctx, storage_sample};
 use testkit::World;
 
+use super::items::{GIB, selling, storage, stores_in};
 use super::{all_shown, at, book, date, invoices, run, seat, shown, subscribe, terms, world_on};
 
 /// What a run up to a day would make, as [`all_shown`] shows it.
@@ -48,6 +49,33 @@ async fn months_ahead_are_what_runs_will_make_and_nothing_stays() {
     // Numbers are given by runs alone.
     assert_eq!(invoices(&world.ctx).await[0].number.as_deref(), Some("INV-000001"));
     super::verify::assert_clean(&world, 3).await;
+}
+
+#[tokio::test]
+async fn what_is_stored_goes_on_as_it_was_to_the_end_of_each_cycle_that_is_looked_at() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-16T00:00");
+    stores_in(&world.ctx, 31 * GIB).await;
+    let db = world.test_db.db();
+    assert_eq!(storage_sample::record(&db).await.unwrap(), 1);
+    at(&world, "2026-01-20T12:00");
+    let ahead = previewed(&world.ctx, "2026-03-01").await;
+    let expected = [
+        // On 16 of 31 days.
+        "invoice 2026-02-01 11.60 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 10.00 EUR; \
+         usage 2026-01-01..2026-02-01 x16 = 0 seat-days, 1.60 EUR",
+        "invoice 2026-03-01 13.10 EUR; recurring 2026-03-01..2026-04-01 x1 = 31 seat-days, 10.00 EUR; \
+         usage 2026-02-01..2026-03-01 x31 = 0 seat-days, 3.10 EUR",
+    ];
+    assert_eq!(ahead, expected);
+    at(&world, "2026-03-01T10:00");
+    assert_eq!(storage_sample::record(&db).await.unwrap(), 0, "nothing has changed");
+    run(&world, "2026-03-01").await;
+    assert_eq!(all_shown(&world.ctx).await[1..], ahead);
 }
 
 #[tokio::test]

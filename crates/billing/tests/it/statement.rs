@@ -39,7 +39,7 @@ fn open(account: &statement::Account) -> [i64; 6] {
 }
 
 async fn receivable(world: &World, day: NaiveDate) -> i64 {
-    let rows = trial_balance(&world.operator, world.reseller.id, AsOf::Day(day)).await.unwrap();
+    let rows = trial_balance(&world.operator, world.reseller.id, AsOf::day(day)).await.unwrap();
     rows.iter().find(|row| row.account == Account::Receivable).map_or(0, |row| row.balance.amount_minor)
 }
 

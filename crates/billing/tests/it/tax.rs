@@ -111,7 +111,7 @@ async fn each_customer_is_taxed_by_where_it_is() {
         assert!(document.taxes[0].reason.as_ref().unwrap().starts_with(reason));
     }
     let balances =
-        trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2026-01-01"))).await.unwrap();
+        trial_balance(&world.operator, world.reseller.id, AsOf::day(date("2026-01-01"))).await.unwrap();
     let payable = balances.iter().find(|balance| balance.account == Account::TaxPayable).unwrap();
     assert_eq!(payable.balance.amount_minor, -(238 + 250 + 238));
     assert_clean(&world, 6).await;

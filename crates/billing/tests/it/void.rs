@@ -6,6 +6,7 @@ use billing::rating::RemovalPolicy;
 use billing::vat_id::NoRegister;
 use billing::verify::Difference;
 use tenancy::Ctx;
+use testkit::World;
 
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
@@ -33,7 +34,7 @@ fn amounts(of: &Invoice) -> Vec<(String, &'static str, i64, i64)> {
 }
 
 /// A month of one seat at a tenth off, a setup and an item, on one document.
-async fn with_all_that_is_billed() -> testkit::World {
+async fn with_all_that_is_billed() -> World {
     let world = world_on("2026-01-01").await;
     let book = with_setup(&world, "49.995").await;
     subscribe(&world.ctx, &book, "month").await;
@@ -141,13 +142,28 @@ async fn called(ctx: &Ctx, name: &str) {
     put_customer(ctx, &NoRegister, new, None).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_voided_invoice_is_billed_anew_once() {
+/// Two seats by the month, of which what is removed is credited.
+async fn two_seats() -> World {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
     subscribe(&world.ctx, &book, "month").await;
     seat(&world.ctx, "ada").await;
     seat(&world.ctx, "bob").await;
+    world
+}
+
+/// One of two goes on a day after the first run.
+async fn two_of_whom_one_goes(day: &str) -> World {
+    let world = two_seats().await;
+    run(&world, "2026-01-01").await;
+    at(&world, &format!("{day}T09:00"));
+    remove_first(&world.ctx).await;
+    world
+}
+
+#[tokio::test]
+async fn a_voided_invoice_is_billed_anew_once() {
+    let world = two_seats().await;
     called(&world.ctx, "Bakery Ltb").await;
     run(&world, "2026-01-01").await;
     at(&world, "2026-01-05T09:00");
@@ -213,14 +229,7 @@ async fn what_was_credited_before_is_taken_back_with_it() {
 
 #[tokio::test]
 async fn a_void_waits_for_the_later_ones_and_for_payments() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
-    seat(&world.ctx, "bob").await;
-    run(&world, "2026-01-01").await;
-    at(&world, "2026-01-11T09:00");
-    remove_first(&world.ctx).await;
+    let world = two_of_whom_one_goes("2026-01-11").await;
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
     let [first, second] = &invoices(&world.ctx).await[..] else { panic!("two invoices") };
@@ -252,14 +261,7 @@ async fn a_void_waits_for_the_later_ones_and_for_payments() {
 
 #[tokio::test]
 async fn what_a_later_one_credits_goes_first_though_it_charges_more() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
-    seat(&world.ctx, "bob").await;
-    run(&world, "2026-01-01").await;
-    at(&world, "2026-01-06T09:00");
-    remove_first(&world.ctx).await;
+    let world = two_of_whom_one_goes("2026-01-06").await;
     at(&world, "2026-01-20T09:00");
     for name in ["eve", "mia", "zoe"] {
         seat(&world.ctx, name).await;
@@ -346,11 +348,7 @@ async fn the_tax_of_a_voided_invoice_is_taken_back_and_put_right() {
 /// A clock does not stand still while something is written.
 #[tokio::test]
 async fn what_is_made_final_is_posted_at_that_moment() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
-    seat(&world.ctx, "bob").await;
+    let world = two_seats().await;
     world.test_db.clock().tick(chrono::TimeDelta::seconds(2));
     run(&world, "2026-01-01").await;
     let first = invoices(&world.ctx).await[0].clone();

@@ -49,9 +49,8 @@ pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement)
     agreement::put(&ctx, new, None).await.unwrap()
 }
 
-/// Somebody else has billed what a run is refused, unless the same is refused again.
-#[tokio::test]
-async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
+/// An agreement of one tenant's seat, whose first cycle the database refuses: some of its days are another's.
+async fn refused_by_the_database() -> World {
     let world = world_on("2026-01-01").await;
     let book = wholesale_book(&world, "31", CreditToBalance).await;
     agree(&world, &world.reseller, agreed(&book, 0)).await;
@@ -63,6 +62,13 @@ async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
          from wholesale_agreements",
     )
     .await;
+    world
+}
+
+/// Somebody else has billed what a run is refused, unless the same is refused again.
+#[tokio::test]
+async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
+    let world = refused_by_the_database().await;
     let summary = run(&world, "2026-01-01").await;
     assert_eq!((summary.accounts_parked, summary.wholesale_invoices), (1, 0));
     let [(_, told)] = &told_on(&world, Scope::Operator, event::Kind::WholesaleAgreementParked).await[..]
@@ -406,7 +412,7 @@ async fn the_reseller_alone_sees_its_margins_by_tenant() {
     let error = margin::list(&operator, during("2026-01-01", "2026-02-01")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     // The operator's documents are in no ledger of the reseller's, and the other way round.
-    let as_of = ledger::AsOf::Day(date("2026-02-01"));
+    let as_of = ledger::AsOf::day(date("2026-02-01"));
     let receivable = async |issuer| {
         let balances = ledger::trial_balance(&world.operator, issuer, as_of).await.unwrap();
         balances.iter().map(|one| one.balance.to_string()).collect::<Vec<_>>()

@@ -3,17 +3,18 @@
 use billing::export::{self, Kind, Level, Window};
 use billing::payment::{self, NewTransfer};
 use billing::preview::{NewPreview, preview};
-use billing::price_book::publish;
+use billing::price_book::{NewPrice, publish};
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::run::scheduled;
 use billing::subscription::{cancel, get};
 use billing::table::Format;
 use billing::usage;
+use tenancy::mailbox::Kind;
 use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, storage_sample, user};
 use testkit::{World, world};
 
-use super::items::{GIB, selling, storage, stores_in};
+use super::items::{GIB, make, selling, storage, stores_in};
 use super::verify::{assert_clean, assert_tenant_clean};
 use super::{all_shown, at, ctx_of, date, domain, invoices, price, run, seat, subscribe, terms, world_on};
 
@@ -144,16 +145,21 @@ async fn usage_of_who_has_moved_is_by_the_days_that_are_billed() {
     assert_eq!(rows.map(row).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
+/// January is that of Los Angeles, where it ends 21 hours after February has begun in Auckland.
+async fn from_los_angeles_to_auckland(world: &World, day: &str) -> Ctx {
+    let book = selling(world, vec![storage(0)]).await;
+    let ctx = living_in(world, "America/Los_Angeles").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(world, "2026-01-01").await;
+    at(world, &format!("{day}T12:00"));
+    moves(world, &ctx, "Pacific/Auckland").await
+}
+
 #[tokio::test]
 async fn a_cycle_is_billed_when_it_is_over_where_its_days_are_counted() {
     let world = world_on("2026-01-01").await;
-    let book = selling(&world, vec![storage(0)]).await;
-    let ctx = living_in(&world, "America/Los_Angeles").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
-    at(&world, "2026-01-15T12:00");
-    let ctx = moves(&world, &ctx, "Pacific/Auckland").await;
+    let ctx = from_los_angeles_to_auckland(&world, "2026-01-15").await;
     // February in Auckland, January for another 20 hours where it is counted.
     at(&world, "2026-01-31T12:00");
     let before = get(&ctx).await.unwrap();
@@ -270,15 +276,80 @@ async fn the_present_day_never_goes_back() {
 }
 
 #[tokio::test]
-async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
+async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
     let world = world_on("2026-01-01").await;
-    let book = selling(&world, vec![storage(0)]).await;
-    let ctx = living_in(&world, "America/Los_Angeles").await;
-    subscribe(&ctx, &book, "month").await;
+    let shared = NewPrice { item: "shared_mailbox".into(), ..price("month", "3.10", CreditToBalance) };
+    let (seats, both) = (selling(&world, Vec::new()).await, selling(&world, vec![shared, storage(0)]).await);
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &seats, "month").await;
     seat(&ctx, "ada").await;
     run(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-20T12:00");
+    assert_eq!(subscribe(&ctx, &both, "month").await.terms.starts_on, date("2026-01-20"));
+    // The 25th there; where January is counted, the 26th begins.
+    stores(&world, &ctx, "2026-01-25T11:00", 12 * GIB).await;
+    at(&world, "2026-01-25T12:00");
+    make(&ctx, Kind::Shared, "info").await.unwrap();
+    at(&world, "2026-02-01T08:00");
+    run(&world, "2026-02-01").await;
+    let calendars = [
+        "[2026-01-20,2026-02-01) Pacific/Auckland",
+        "[2026-02-01,2026-03-01) America/Los_Angeles",
+    ];
+    assert_eq!(zones(&ctx, "shared_mailbox").await, calendars);
+    assert_eq!(zones(&ctx, "storage").await, calendars);
+    let shown = all_shown(&ctx).await.pop().unwrap();
+    // Six days of a mailbox; and of twelve days of storage, 31 of a month's, the last six at twelve GiB.
+    for part in [
+        "2026-01-26..2026-02-01 x1 = 6 seat-days, 0.60 EUR",
+        "usage 2026-01-20..2026-02-01 x6 = 0 seat-days, 0.23 EUR",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert_clean(&world, 2).await;
+}
+
+#[tokio::test]
+async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
+    let world = world_on("2026-01-09").await;
+    at(&world, "2026-01-09T20:00");
+    let book = selling(&world, Vec::new()).await;
+    // The tenth in Auckland, and noon of the ninth in Los Angeles.
+    let mut moved = Vec::new();
+    for _ in 0..2 {
+        let ctx = living_in(&world, "Pacific/Auckland").await;
+        moved.push(moves(&world, &ctx, "America/Los_Angeles").await);
+    }
+    // The tenth is over in Auckland.
     at(&world, "2026-01-10T12:00");
-    let ctx = moves(&world, &ctx, "Pacific/Auckland").await;
+    for ctx in &moved {
+        assert_eq!(subscribe(ctx, &book, "month").await.terms.starts_on, date("2026-01-10"));
+        seat(ctx, "ada").await;
+    }
+    let bill = async |ctx: &Ctx| {
+        let db = world.test_db.db();
+        billing::run::run(&db, ctx.today(), Some(ctx.tenant_id())).await.unwrap()
+    };
+    bill(&moved[0]).await;
+    at(&world, "2026-02-10T12:00");
+    for ctx in &moved {
+        bill(ctx).await;
+        let expected = [
+            "invoice 2026-01-10 10.00 EUR; recurring 2026-01-10..2026-02-10 x1 = 31 seat-days, 10.00 EUR",
+            "invoice 2026-02-10 10.00 EUR; recurring 2026-02-10..2026-03-10 x1 = 28 seat-days, 10.00 EUR",
+        ];
+        assert_eq!(all_shown(ctx).await, expected, "whenever it is billed");
+        assert_eq!(zones(ctx, "mailbox").await[0], "[2026-01-10,2026-02-10) America/Los_Angeles");
+        assert_tenant_clean(&world, ctx.tenant_id()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
+    let world = world_on("2026-01-01").await;
+    let ctx = from_los_angeles_to_auckland(&world, "2026-01-10").await;
     cancel(&ctx, Some("2026-01-21"), None).await.unwrap();
     // The 21st has come in Auckland, and the 20th goes on where January is counted.
     at(&world, "2026-01-20T11:05");

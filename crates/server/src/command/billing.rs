@@ -1,12 +1,14 @@
-//! `pillarbox billing run`, by hand or for cron, and `pillarbox billing verify`.
+//! `pillarbox billing run`, by hand or for cron, `pillarbox billing verify` and `pillarbox billing trial-balance`.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use billing::OPERATOR;
+use billing::ledger::{self, AsOf, Balance};
 use billing::run::RunSummary;
 use billing::verify::Verified;
 use chrono::NaiveDate;
-use kernel::TenantId;
+use kernel::{Money, ResellerId, TenantId};
 
 use super::with_platform;
 use crate::config::Config;
@@ -58,6 +60,59 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
         "{tenants} tenants, {agreements} agreements, {documents} documents, {transfers} transfers: {found}"
     );
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An issuer's accounts, by currency, and what they add up to.
+pub(crate) async fn trial_balance(
+    config: &Config,
+    reseller: Option<ResellerId>,
+    as_of: AsOf,
+) -> Result<ExitCode> {
+    let balances = with_platform(config, async move |_, operator| {
+        Ok(ledger::trial_balance(&operator, reseller.unwrap_or(OPERATOR), as_of).await?)
+    })
+    .await
+    .context("the trial balance")?;
+    for line in lines(&rows(&balances)?) {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Name, currency, debits, credits, balance.
+type Row = [String; 5];
+
+/// The accounts of each currency, and their sums.
+fn rows(balances: &[Balance]) -> Result<Vec<Row>> {
+    let row = |name: &str, sums: [Money; 3]| {
+        let [debits, credits, balance] = sums.map(Money::decimal);
+        [name.to_owned(), sums[0].currency.code().to_owned(), debits, credits, balance]
+    };
+    let mut rows = vec![["account", "currency", "debits", "credits", "balance"].map(str::to_owned)];
+    for of_currency in balances.chunk_by(|one, next| one.debits.currency == next.debits.currency) {
+        let Some(first) = of_currency.first() else { continue };
+        let mut total = [Money::new(0, first.debits.currency); 3];
+        for Balance { account, debits, credits, balance } in of_currency {
+            let sums = [*debits, *credits, *balance];
+            for (total, of_account) in total.iter_mut().zip(sums) {
+                let sum = total.amount_minor.checked_add(of_account.amount_minor);
+                total.amount_minor = sum.context("the sums are out of range")?;
+            }
+            rows.push(row(account.as_str(), sums));
+        }
+        rows.push(row("total", total));
+    }
+    Ok(rows)
+}
+
+/// In columns as wide as what is in them.
+fn lines(rows: &[Row]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let [name, currency, debits, credits, balance] = [0, 1, 2, 3, 4].map(width);
+    let line = |[a, b, c, d, e]: &Row| {
+        format!("{a:name$}  {b:currency$}  {c:>debits$}  {d:>credits$}  {e:>balance$}")
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The mistakes of the input in words; an API caller would get them as a list.

@@ -88,3 +88,42 @@ async fn verifying_finds_nothing_until_somebody_changes_a_line() {
     assert!(lines.starts_with(&tenant) && lines.contains("is not what it was posted from"), "{lines}");
     assert!(lines.ends_with("1 tenants, 0 agreements, 2 documents, 2 transfers: 1 DIFFERENCES\n"), "{lines}");
 }
+
+#[tokio::test]
+async fn a_trial_balance_comes_out_even_at_any_day_and_moment() {
+    let (world, dir) = (subscribed().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let run = pillarbox(dir.path(), &settings, &["billing", "run", "--as-of", "2026-04-02"]);
+    assert!(run.status.success(), "{}", stderr(&run));
+    let reseller = world.reseller.id.to_string();
+    let balance = |arguments: &[&str]| {
+        let arguments = [&["billing", "trial-balance"], arguments].concat();
+        let output = pillarbox(dir.path(), &settings, &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let table = |receivable: &str| {
+        format!(
+            "account     currency  debits  credits  balance\n\
+             receivable  EUR         {receivable}     0.00     {receivable}\n\
+             revenue     EUR         0.00     {receivable}    -{receivable}\n\
+             total       EUR         {receivable}     {receivable}     0.00\n"
+        )
+    };
+    let of_reseller = ["--reseller", &reseller];
+    assert_eq!(balance(&of_reseller), table("9.98"));
+    assert_eq!(balance(&[&of_reseller[..], &["--on", "2026-04-01"]].concat()), table("4.99"));
+    let none = "account  currency  debits  credits  balance\n";
+    // It was posted after that day had come.
+    let at = [&of_reseller[..], &["--on", "2026-04-01", "--at", "2026-03-02T12:00:00Z"]].concat();
+    assert_eq!(balance(&at), none);
+    assert_eq!(balance(&[]), none, "the operator has billed nobody");
+    let fails = |arguments: &[&str]| {
+        let arguments = [&["billing", "trial-balance"], arguments].concat();
+        pillarbox(dir.path(), &settings, &arguments).status.code()
+    };
+    assert_eq!(fails(&["--reseller", "rsl_019a2f3c5d7e7abc8def0123456789ab"]), Some(1));
+    assert_eq!(fails(&["--on", "2026-02-30"]), Some(2));
+    assert_eq!(fails(&["--at", "2026-03-02"]), Some(2));
+}

@@ -4,6 +4,7 @@
 mod collecting;
 mod comparing;
 mod delivered;
+mod leaving;
 mod webhook;
 
 use std::time::Duration;

@@ -151,7 +151,7 @@ impl Books {
                 rated.waits = rated.boundaries.is_empty();
                 break;
             }
-            let zone = due.ctx.calendar().zone_on(boundary);
+            let zone = rated.subscription.zone_on(due.ctx.calendar(), boundary);
             let agreed = &rated.subscription.agreed;
             let before = last_billing.filter(|billing| billing.boundary == boundary);
             let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
@@ -238,7 +238,7 @@ pub(super) async fn write<'a>(
         account.boundaries.iter().map(move |&billing| BilledBoundary {
             tenant_id,
             billing,
-            zone: calendar.zone_on(billing.boundary),
+            zone: account.subscription.zone_on(calendar, billing.boundary),
             known,
         })
     });

@@ -191,23 +191,29 @@ impl Placed<'_> {
         self.of.rated.due.ctx
     }
 
-    /// Nobody looks any more at drafts of a reseller whose tenant has moved.
+    /// Nobody looks any more at drafts of a reseller whose tenant has moved, and of a tenant that is about to be destroyed there is no
+    /// time for it.
     fn draft_days(&self) -> u32 {
-        if self.draft.issuer.id == self.ctx().reseller_id() { self.of.draft_days } else { 0 }
+        let is_looked_at = self.draft.issuer.id == self.ctx().reseller_id() && !self.of.rated.due.settles;
+        if is_looked_at { self.of.draft_days } else { 0 }
     }
 
     fn series(&self) -> (DocumentKind, ResellerId) {
         (self.draft.kind(), self.draft.issuer.id)
     }
 
-    /// A boundary's document is issued on it; one that is billed again, on the present day, whichever day the run is for; and a draft is to
-    /// be issued so many days after that.
+    /// A boundary's document is issued on it; one that is billed again or before its day, on the present day, whichever day the run is for;
+    /// and a draft is to be issued so many days after that.
     fn issued_on(&self) -> Result<NaiveDate, Error> {
         let Billing { boundary, revision } = self.draft.billing;
+        let today = self.ctx().today();
+        if self.of.rated.due.settles && today < boundary {
+            return Ok(today);
+        }
         if !self.waits && revision == 1 {
             return Ok(boundary);
         }
-        after(self.ctx().today().max(boundary), self.draft_days())
+        after(today.max(boundary), self.draft_days())
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono_tz::Tz;
 use kernel::{SubscriptionId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::OfTenants;
+use tenancy::{OfTenants, TenantTx};
 use uuid::Uuid;
 
 use crate::Error;
@@ -23,6 +23,8 @@ use super::books::{BilledLine, Covered, CycleKey};
 pub(super) struct Claim {
     pub(super) next_invoice_on: Option<NaiveDate>,
     pub(super) is_parked: bool,
+    /// When its tenant was deleted, if it is.
+    pub(super) deleted_at: Option<DateTime<Utc>>,
 }
 
 /// Locks the accounts' rows, so that none is moved to another reseller, and keeps their tenants from being locked whole; without
@@ -31,7 +33,7 @@ pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, 
     let tenants = tx.tenant_ids();
     let rows = sqlx::query_as!(
         Row,
-        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
+        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!", t.deleted_at
            from subscriptions s join tenants t on t.id = s.tenant_id
            where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id
            for update of s skip locked for key share of t skip locked"#,
@@ -48,7 +50,7 @@ pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<Te
     db::wait_half_a_minute(tx.conn()).await?;
     let rows = sqlx::query_as!(
         Row,
-        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
+        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!", t.deleted_at
            from subscriptions s join tenants t on t.id = s.tenant_id
            where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id for update of s for key share of t"#,
         &tenants
@@ -63,13 +65,23 @@ struct Row {
     tenant_id: Uuid,
     next_invoice_on: Option<NaiveDate>,
     is_parked: bool,
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
     fn claim(self) -> (TenantId, Claim) {
-        let Self { tenant_id, next_invoice_on, is_parked } = self;
-        (TenantId::from_uuid(tenant_id), Claim { next_invoice_on, is_parked })
+        let Self { tenant_id, next_invoice_on, is_parked, deleted_at } = self;
+        (TenantId::from_uuid(tenant_id), Claim { next_invoice_on, is_parked, deleted_at })
     }
+}
+
+/// When the tenant was deleted, if it is.
+pub(super) async fn deleted_at(tx: &mut TenantTx) -> Result<Option<DateTime<Utc>>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let deleted_at = sqlx::query_scalar!("select deleted_at from tenants where id = $1", tenant_id)
+        .fetch_one(tx.conn())
+        .await?;
+    Ok(deleted_at)
 }
 
 /// The ids of the tenants whose rows are to be written: only those that the transaction is for. It may see all, so nothing else

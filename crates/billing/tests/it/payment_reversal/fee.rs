@@ -18,7 +18,7 @@ impl Scene {
     /// The issuer's accounts of money and of what the provider charges.
     async fn accounts(&self) -> Vec<String> {
         let issuer = self.world.reseller.id;
-        let rows = trial_balance(&self.world.operator, issuer, AsOf::Day(date("2100-01-01"))).await.unwrap();
+        let rows = trial_balance(&self.world.operator, issuer, AsOf::day(date("2100-01-01"))).await.unwrap();
         let rows = rows.iter().filter(|row| matches!(row.account, Account::Cash | Account::ProviderFees));
         rows.map(|row| format!("{} {}", row.account.as_str(), row.balance)).collect()
     }
@@ -246,7 +246,7 @@ async fn comes_to_the_same(world: World, (code, all, order): (&str, Vec<Conteste
         *expected.entry(currency.clone()).or_default() -= fee;
     }
     let issuer = scene.world.reseller.id;
-    let rows = trial_balance(&scene.world.operator, issuer, AsOf::Day(date("2100-01-01"))).await.unwrap();
+    let rows = trial_balance(&scene.world.operator, issuer, AsOf::day(date("2100-01-01"))).await.unwrap();
     let of = |account: Account| {
         let rows = rows.iter().filter(|row| row.account == account && row.balance.amount_minor != 0);
         let of = |row: &Balance| (row.balance.currency.code().to_owned(), row.balance.amount_minor);

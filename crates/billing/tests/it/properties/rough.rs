@@ -170,7 +170,7 @@ impl Twin {
         }
         let mut ledgers = Vec::new();
         for world in &self.issuers {
-            let balances = trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2100-01-01")));
+            let balances = trial_balance(&world.operator, world.reseller.id, AsOf::day(date("2100-01-01")));
             let balances = balances.await.unwrap();
             ledgers.push(balances.iter().map(|one| format!("{:?} {}", one.account, one.balance)).collect());
         }

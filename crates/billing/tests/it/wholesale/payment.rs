@@ -69,7 +69,7 @@ async fn states(world: &World) -> Vec<String> {
 
 /// The operator's receivable and cash.
 async fn balances(world: &World) -> (i64, i64) {
-    let rows = trial_balance(&world.operator, OPERATOR, AsOf::Day(date("2100-01-01"))).await.unwrap();
+    let rows = trial_balance(&world.operator, OPERATOR, AsOf::day(date("2100-01-01"))).await.unwrap();
     let of = |account: Account| {
         rows.iter().find(|row| row.account == account).map_or(0, |row| row.balance.amount_minor)
     };
@@ -105,7 +105,7 @@ async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest()
     assert_eq!(listed, [named.clone(), part, by_amount, too_much]);
     assert_eq!(retail::get(&world.operator, named.id).await.unwrap(), named);
     // None of it is in the reseller's own ledger, which is of what it issued.
-    let own = trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2100-01-01"))).await.unwrap();
+    let own = trial_balance(&world.operator, world.reseller.id, AsOf::day(date("2100-01-01"))).await.unwrap();
     assert_eq!(own, []);
     verified(&world).await;
 }
@@ -283,7 +283,7 @@ async fn a_statement_tells_what_moved_the_reseller_s_account_and_what_is_open() 
         "0; 2026-01-01 invoice INV-000001 1200 = 1200; 2026-02-01 invoice INV-000002 1200 = 2400; 2400";
     assert_eq!(crate::statement::shown(&found), (expected.to_owned(), [0, 1200, 1200, 0, 0, 0]));
     for day in date("2025-12-31").iter_days().take(100) {
-        let rows = trial_balance(&world.operator, OPERATOR, AsOf::Day(day)).await.unwrap();
+        let rows = trial_balance(&world.operator, OPERATOR, AsOf::day(day)).await.unwrap();
         let receivable = rows.iter().find(|row| row.account == Account::Receivable);
         let receivable = receivable.map_or(0, |row| row.balance.amount_minor);
         let closing = of(&ctx, "2025-12-31", &day.succ_opt().unwrap().to_string()).await.accounts[0].closing;

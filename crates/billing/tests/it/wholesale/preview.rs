@@ -193,17 +193,7 @@ async fn an_agreement_that_would_be_parked_says_why() {
 /// What runs are refused by the database a look does not find.
 #[tokio::test]
 async fn an_agreement_that_is_parked_says_why_though_it_can_be_rated() {
-    let world = world_on("2026-01-01").await;
-    let book = wholesale_book(&world, "31", CreditToBalance).await;
-    agree(&world, &world.reseller, agreed(&book, 0)).await;
-    tenant_of(&world, &world.reseller, "One", 1).await;
-    behind_and_commit(
-        &world,
-        "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
-         select reseller_id, 'mailbox', 'cycle', '[2026-01-20,2026-02-10)', '[2026-01-20,2026-02-20)', 'UTC'
-         from wholesale_agreements",
-    )
-    .await;
+    let world = refused_by_the_database().await;
     assert_eq!(look(&world, &world.reseller, Some("2026-01-01")).await.documents.len(), 1);
     assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1);
     let ahead = foreseen(&world, &world.reseller, "2026-01-01").await;

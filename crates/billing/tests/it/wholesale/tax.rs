@@ -100,7 +100,7 @@ async fn each_reseller_is_taxed_by_where_it_is() {
         assert_eq!(document.customer.profile.unwrap().address.city, "Hafen");
         assert_eq!(document.due_on, date("2026-01-31"));
     }
-    let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::Day(date("2026-01-01")))
+    let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::day(date("2026-01-01")))
         .await
         .unwrap();
     let payable = balances.iter().find(|balance| balance.account == ledger::Account::TaxPayable).unwrap();

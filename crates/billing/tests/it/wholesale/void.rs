@@ -110,7 +110,7 @@ async fn a_voided_one_is_billed_anew_once_by_what_is_true_now() {
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     let margins = margin::list(&own, during("2026-01-01", "2026-02-01")).await.unwrap();
     assert_eq!(margins.iter().map(|row| row.wholesale.amount_minor).sum::<i64>(), 2000);
-    let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::Day(date("2026-02-01")));
+    let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::day(date("2026-02-01")));
     let balances = balances.await.unwrap();
     let receivable = balances.iter().find(|row| row.account == ledger::Account::Receivable).unwrap();
     assert_eq!((receivable.balance.amount_minor, total(&world).await), (4000, 4000));
