@@ -95,7 +95,7 @@ fn clear(folder: &Path, written: &HashSet<PathBuf>) -> Result<bool, Failure> {
     Ok(has_removed)
 }
 
-/// What of a Maildir's file has to do with its message's place among the others.
+/// What a file is called.
 fn name(path: &Path) -> std::borrow::Cow<'_, str> {
     path.file_name().unwrap_or_default().to_string_lossy()
 }
