@@ -84,6 +84,11 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 	else \
 		echo "e2e: left out, Postfix is not installed (make postfix) or this is not root, which it needs"; \
 	fi
+	@if [ "$$(id -u)" = 0 ] && command -v dovecot >/dev/null && [ -x /usr/lib/dovecot/lmtp ] && [ -x /usr/lib/dovecot/pop3 ]; then \
+		$(XTASK) test -p server --test it -- --ignored dovecot; \
+	else \
+		echo "e2e: left out, Dovecot (dovecot-lmtpd, dovecot-imapd, dovecot-pop3d) is not installed or this is not root, which it needs"; \
+	fi
 	@if [ -x /usr/lib/thunderbird/thunderbird-bin ]; then \
 		$(XTASK) test -p server --test it -- --ignored thunderbird; \
 	else \

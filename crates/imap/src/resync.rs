@@ -24,12 +24,14 @@ pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resyn
         None => UidSet::from_iter([1..=u64::from(u32::MAX)]),
     };
     let gone = vanished(login, selected, known.modseq, &among).await?;
+    // Who names one that is yet to come has it from elsewhere, and knows nothing of what changed here.
+    let since = Some(known.modseq).filter(|since| *since <= selected.reached());
     let is_known = |uid: &u32| among.contains(u64::from(*uid));
     let uids: Vec<u32> = selected.uids().iter().copied().filter(is_known).collect();
     line(session, &gone, true).await?;
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        let rows = view::rows(&login.ctx, mailbox_id, folder, wanted.ranges(), Some(known.modseq)).await?;
+        let rows = view::rows(&login.ctx, mailbox_id, folder, wanted.ranges(), since).await?;
         for row in rows {
             session.introduce(&row.flags);
             let Some(number) = session.selected()?.number_of(row.uid) else { continue };

@@ -38,6 +38,8 @@ pub(crate) struct Selected {
     announced: usize,
     /// The UID that came next when it was opened.
     uid_next: u64,
+    /// What the client was told that the UIDs are good with.
+    uid_validity: u32,
     /// The changes of the mailbox up to here are in the other fields.
     modseq: u64,
     /// The last of them that was one of the folder's messages.
@@ -73,6 +75,13 @@ fn narrow(uid: u64) -> u32 {
     u32::try_from(uid).unwrap_or(u32::MAX)
 }
 
+/// Those of ascending UIDs that are in a range.
+fn between<'a>(uids: &'a [u32], range: &RangeInclusive<u64>) -> &'a [u32] {
+    let first = uids.partition_point(|uid| u64::from(*uid) < *range.start());
+    let end = uids.partition_point(|uid| u64::from(*uid) <= *range.end());
+    uids.get(first..end).unwrap_or_default()
+}
+
 impl Selected {
     pub(crate) fn new(
         view: &View,
@@ -93,6 +102,7 @@ impl Selected {
             announced: uids.len(),
             uids: Uids::new(lists, view.folder.id, &uids),
             uid_next: view.folder.uid_next,
+            uid_validity: view.folder.uid_validity,
             modseq: view.modseq,
             highest_modseq: view.folder.highest_modseq,
             gone: BTreeSet::new(),
@@ -218,10 +228,7 @@ impl Selected {
     }
 
     fn between(&self, range: &RangeInclusive<u64>) -> &[u32] {
-        let known = self.uids();
-        let first = known.partition_point(|uid| u64::from(*uid) < *range.start());
-        let end = known.partition_point(|uid| u64::from(*uid) <= *range.end());
-        known.get(first..end).unwrap_or_default()
+        between(self.uids(), range)
     }
 
     /// Whether something is known to have changed that was not looked at.
@@ -240,14 +247,20 @@ impl Selected {
                 self.ahead.clear();
             }
             let folder = self.folder;
-            let mut arrived = Vec::new();
+            let mut arrived: Vec<u32> = Vec::new();
             for change in news.changes.iter().filter(|change| change.folder_id == folder) {
                 if change.kind != Kind::Folder {
                     self.highest_modseq = self.highest_modseq.max(change.modseq);
                 }
                 match change.kind {
                     Kind::Arrived => arrived.extend(change.uids.iter().map(narrow)),
-                    Kind::Gone => self.gone.extend(change.uids.iter().map(narrow)),
+                    // An import says it of any number of UIDs that nothing ever had here.
+                    Kind::Gone => {
+                        for range in change.uids.ranges() {
+                            self.gone.extend(between(&self.uids, range));
+                            self.gone.extend(between(&arrived, range));
+                        }
+                    }
                     Kind::Flagged if self.own.contains(&change.modseq) => {}
                     Kind::Flagged => self.flagged.extend(change.uids.iter().map(narrow)),
                     Kind::Folder => self.is_touched = true,
@@ -261,7 +274,11 @@ impl Selected {
         }
         self.own.clear();
         if self.is_touched {
-            folder::get(ctx, mailbox_id, self.folder).await?;
+            let folder = folder::get(ctx, mailbox_id, self.folder).await?;
+            // An import has numbered it otherwise, while it was empty: what the client knows it as is gone (RFC 9051 §2.3.1.1).
+            if folder.uid_validity != self.uid_validity {
+                return Err(mailstore::Error::FolderNotFound);
+            }
             self.is_touched = false;
         }
         self.is_stale = false;
@@ -312,6 +329,11 @@ impl Selected {
     pub(crate) fn last_uid(&self) -> u64 {
         let last = self.uids.last().copied().map_or(0, u64::from);
         last.max(self.uid_next.saturating_sub(1))
+    }
+
+    /// The modification sequence up to which the mailbox's changes are known here.
+    pub(crate) fn reached(&self) -> u64 {
+        self.modseq
     }
 
     /// The modification sequence up to which the client knows the folder, if it knows all that it was to be told.

@@ -29,7 +29,7 @@ pub enum Kind {
     Arrived,
     /// The flags of these messages are others.
     Flagged,
-    /// These messages are in it no more: deleted, or moved elsewhere.
+    /// These messages are in it no more: deleted, or moved elsewhere. Of a folder that took UIDs over, also those that no message of an import came to have.
     Gone,
     /// It was made, renamed, moved or deleted itself, or subscribed to or not.
     Folder,

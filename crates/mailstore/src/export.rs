@@ -10,6 +10,10 @@
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
 //! keywords are in the name as Maildir has them. An mbox has them as `X-Keywords`, `X-Status` and `Status` before all other fields. Of a folder's
 //! keywords the first 26 are written.
+//!
+//! How messages are numbered comes along, so that an import, or Dovecot with the folder as its Maildir, has the same UID validities, UIDs and names by POP3:
+//! in each folder's `dovecot-uidlist`, which is written anew by each run, and in an mbox as `X-IMAPbase`, in its first message, `X-UID` and `X-UIDL` before the
+//! marks, the messages in the order of their UIDs. What was deleted has no UIDs. Modification sequences and the ids of the API are not written.
 
 mod archive;
 mod mark;
@@ -196,7 +200,7 @@ async fn walk(
 ) -> Result<(), Failure> {
     let state = tree.source().state;
     let mut folders = tree.source().folders.clone().into_iter();
-    let Some(mut folder_id) = folders.next() else { return tree.close() };
+    let Some(mut folder_id) = folders.next() else { return blocking(move || tree.close()).await };
     let mut after = None;
     loop {
         let page = PageRequest::new(Some(200), after);
@@ -228,7 +232,7 @@ async fn walk(
         if after.is_none() {
             match folders.next() {
                 Some(next) => folder_id = next,
-                None => return tree.close(),
+                None => return blocking(move || tree.close()).await,
             }
         }
     }

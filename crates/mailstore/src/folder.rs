@@ -14,8 +14,8 @@ use tenancy::{Action, Ctx, TenantTx, quota};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::Error;
-pub(crate) use edit::too_many;
 pub use edit::{Changed, NewFolder, create, delete, delete_if, named, update, update_if};
+pub(crate) use edit::{note, too_many};
 pub(crate) use intake::{Folders, lock_for_intake};
 pub(crate) use tree::Tree;
 

@@ -12,8 +12,8 @@ use blob::BlobKey;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
-use kernel::{FolderId, MailboxId, MessageId, PackId, TenantId};
-use pack::{Ending, Generation, Located, Tail};
+use kernel::{PackId, TenantId};
+use pack::{Delivery, Ending, Generation, Located, Tail};
 use tenancy::{Caller, Ctx};
 
 use crate::message::Flags;
@@ -118,8 +118,7 @@ async fn take_section(
         let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);
         let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));
-        let missing: Vec<_> =
-            missing.map(|delivery| (delivery.message, delivery.mailbox, delivery.folder)).collect();
+        let missing: Vec<_> = missing.cloned().collect();
         if missing.is_empty() {
             continue;
         }
@@ -129,7 +128,7 @@ async fn take_section(
             match result {
                 Ok(_) => found.messages += 1,
                 Err(error) => {
-                    let (message, mailbox, _) = delivery;
+                    let Delivery { message, mailbox, .. } = delivery;
                     found
                         .left
                         .push(format!("{pack}, {message} of {mailbox}: {}", kernel::error::chain(&error)));
@@ -139,9 +138,6 @@ async fn take_section(
     }
     Ok(())
 }
-
-/// A message, its mailbox and its folder.
-type Delivery = (MessageId, MailboxId, Option<FolderId>);
 
 /// Where the folder is not there, it was made after the moment that the rows are of: then it goes into the Inbox.
 async fn put(
@@ -161,14 +157,15 @@ async fn put(
         ingest::again(store, ctx, incoming, deliveries).await
     };
     let mut results = Vec::new();
-    for (&delivery, result) in deliveries.iter().zip(again(deliveries).await?) {
-        let result = match (result, delivery) {
-            (Err(Error::FolderNotFound), (message, mailbox, Some(_))) => {
-                again(&[(message, mailbox, None)]).await?.pop().unwrap_or(Err(Error::ShuttingDown))
+    for (delivery, result) in deliveries.iter().zip(again(deliveries).await?) {
+        let result = match (result, delivery.folder) {
+            (Err(Error::FolderNotFound), Some(_)) => {
+                let in_inbox = Delivery { folder: None, ..delivery.clone() };
+                again(&[in_inbox]).await?.pop().unwrap_or(Err(Error::ShuttingDown))
             }
             (result, _) => result,
         };
-        results.push((delivery, result));
+        results.push((delivery.clone(), result));
     }
     Ok(results)
 }

@@ -11,13 +11,21 @@
 //! Messages go into one folder, or into those that they were in: a Maildir's subfolders by their names, mboxes by theirs and those of the folders they
 //! lie in. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.
 //!
+//! Filed as it was found, a message keeps its UID with the folder's UID validity, where a folder takes these over: see [`Untaken`]. They are in a Maildir's
+//! `dovecot-uidlist` or `courierimapuiddb`, and in an mbox's `X-IMAPbase` (or `X-IMAP`, in its first message) and `X-UID`, which are taken off if they come
+//! before all other fields and the marks. Messages of a Maildir are taken in the order of their UIDs, those that have none last; in an mbox one without
+//! a UID, or with one that is not higher than those before, costs those after it theirs.
+//! However it is filed, a message keeps its name by POP3 (UIDL) if no other of the mailbox has it: `P` in `dovecot-uidlist`, in the Inbox also the name that
+//! Dovecot makes of the UID by default, and `X-UIDL` where `X-UID` is taken off too. Modification sequences are not taken: a client asks once for all flags.
+//!
 //! What is stored has CRLF line ends and a final CRLF. The internal date is, in this order: for a message of an
 //! mbox, its `From ` line's and the `Date` field's; for one of a Maildir, the file's modification time, which mail
 //! servers set to the arrival; for a single file, the `Date` field's and the file's modification time, which a copy
 //! may have changed. A date in the future, or none, becomes the present.
 //!
 //! Each message is taken once however often an import is run: it is known by the hash of its CRLF form, by the folder that it is filed in
-//! as it was found in, other than the Inbox, and, among equals in one run, by its place. So a broken import is run again as it was.
+//! as it was found in, other than the Inbox, and, among equals in one run, by its place. So a broken import is run again as it was. Versions that did not
+//! take `X-IMAPbase`, `X-UID` and `X-UIDL` off hashed them too: what is known by that is not taken again.
 
 mod archive;
 mod filing;
@@ -25,23 +33,27 @@ mod from_line;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod mbox;
+mod numbering;
 mod reader;
 mod source;
 mod status;
+mod store;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kernel::{FolderId, MailboxId};
+use kernel::MailboxId;
 use tenancy::{Action, Ctx, quota};
 use tokio::sync::mpsc;
 
 pub use crate::Error;
-use crate::ingest::{self, ImportKey, Incoming, Outcome, Target};
+use crate::ingest::{self, ImportKey, Incoming, Outcome, Target, Was};
 use crate::{MAX_MESSAGE_BYTES, MailStore};
 pub use filing::Filing;
 use filing::Folders;
+use numbering::Lists;
+pub use numbering::Untaken;
 use reader::{Item, Raw};
 
 /// How many messages are read ahead of the one being stored.
@@ -75,6 +87,13 @@ pub enum Event<'a> {
         origin: &'a str,
         /// Why.
         reason: &'a Failure,
+    },
+    /// A folder's messages get new UIDs, though there is a list of those that they had. Told once for a list; no message is worse off otherwise.
+    Renumbered {
+        /// The folder's path.
+        folder: &'a str,
+        /// Why.
+        reason: Untaken,
     },
     /// One is no file of mail, and there is nothing to take.
     PassedOver {
@@ -117,7 +136,7 @@ pub enum Failure {
 /// [`Error::NotFound`] or `Forbidden` when the caller may not write to the mailbox, and the first error that would
 /// befall every message: no such mailbox or folder, database or blob store out of order. What was stored until then stays.
 pub async fn run(
-    store: &MailStore,
+    mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     filing: Filing,
@@ -129,6 +148,7 @@ pub async fn run(
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
+    let is_first = !store::has_imported(&mut tx, mailbox_id).await?;
     drop(tx);
     let (sender, mut items) = mpsc::channel::<Item>(READ_AHEAD);
     // Ends when the receiver does: an import that is given up reads no further.
@@ -136,21 +156,13 @@ pub async fn run(
         reader::read(&paths, MAX_MESSAGE_BYTES, &mut |item| sender.blocking_send(item).is_ok());
     });
     let mut progress = Progress::default();
-    let mut occurrences = HashMap::new();
     let mut refused = HashSet::new();
-    let mut folders = Folders::new(store, ctx, mailbox_id, filing);
+    let mut import = Import::new(mail, ctx, mailbox_id, filing, is_first);
     while let Some(item) = items.recv().await {
         let Item { origin, folder, message, read_bytes, total_bytes } = item;
         (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
         let taken = match message {
-            Ok(Some(raw)) => match folders.find(&folder).await {
-                Ok(place) => {
-                    let sha256 = folders.key(&folder, raw.sha256);
-                    take(store, ctx, mailbox_id, place, Raw { sha256, ..raw }, &mut occurrences).await
-                }
-                Err(error) if is_everybodys(&error) => return Err(error),
-                Err(cause) => Err(Failure::Folder { path: folder.join("/"), cause }),
-            },
+            Ok(Some(raw)) => import.take(&folder, raw, &mut tell).await,
             Ok(None) => continue,
             Err(reason) => Err(reason),
         };
@@ -164,6 +176,7 @@ pub async fn run(
             }
             Err(reason) => {
                 progress.failed += 1;
+                import.lists.failed();
                 let is_new = match &reason {
                     Failure::Folder { path, .. } => refused.insert(path.clone()),
                     _ => true,
@@ -175,26 +188,78 @@ pub async fn run(
         }
         tell(Event::Progress(progress));
     }
+    import.lists.leave().await?;
     reading.await.map_err(|_| Error::ShuttingDown)?;
     Ok(progress)
 }
 
-async fn take(
-    store: &MailStore,
-    ctx: &Ctx,
+/// Where messages of one import go.
+struct Import<'a> {
+    mail: &'a MailStore,
+    ctx: &'a Ctx,
     mailbox_id: MailboxId,
-    folder: Option<FolderId>,
-    raw: Raw,
-    occurrences: &mut HashMap<[u8; 32], i32>,
-) -> Result<Outcome, Failure> {
-    let occurrence = occurrences.entry(raw.sha256).and_modify(|count| *count += 1).or_insert(1);
-    let import_key = Some(ImportKey { sha256: raw.sha256, occurrence: *occurrence });
-    let now = ctx.env().now();
-    let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
-    let target = Target { ctx: ctx.clone(), mailbox_id, folder: folder.into() };
-    let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key };
-    let results = ingest::ingest(store, vec![target], incoming).await;
-    results.into_iter().next().unwrap_or(Err(Error::ShuttingDown)).map_err(Failure::Refused)
+    filing: Filing,
+    folders: Folders<'a>,
+    lists: Lists<'a>,
+    /// How many there were so far of each hash.
+    occurrences: HashMap<[u8; 32], i32>,
+    /// Whether no import has taken anything into the mailbox before.
+    is_first: bool,
+}
+
+impl<'a> Import<'a> {
+    fn new(mail: &'a MailStore, ctx: &'a Ctx, mailbox_id: MailboxId, filing: Filing, is_first: bool) -> Self {
+        let folders = Folders::new(mail, ctx, mailbox_id, filing);
+        let lists = Lists::new(mail, ctx, mailbox_id);
+        Self { mail, ctx, mailbox_id, filing, folders, lists, occurrences: HashMap::new(), is_first }
+    }
+
+    /// Takes in one message that was in a folder.
+    async fn take(
+        &mut self,
+        parts: &[String],
+        raw: Raw,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Result<Outcome, Failure> {
+        let path = || if parts.is_empty() { "Inbox".to_owned() } else { parts.join("/") };
+        let folder = match self.folders.find(parts).await {
+            Ok(folder) => folder,
+            Err(error) if is_everybodys(&error) => return Err(Failure::Refused(error)),
+            Err(cause) => return Err(Failure::Folder { path: path(), cause }),
+        };
+        if let Some(former) = raw.former {
+            let former = self.key(parts, former);
+            if !self.is_first && self.is_known(&former).await.map_err(Failure::Refused)? {
+                return Ok(Outcome::AlreadyImported);
+            }
+        }
+        let key = self.key(parts, raw.sha256);
+        let Was { uidl, listed } = raw.was;
+        let (listed, untaken) = match listed.filter(|_| self.filing == Filing::AsFound) {
+            Some(listed) => self.lists.place(folder, listed, &key).await.map_err(Failure::Refused)?,
+            None => (None, None),
+        };
+        if let Some(reason) = untaken {
+            tell(Event::Renumbered { folder: &path(), reason });
+        }
+        let now = self.ctx.env().now();
+        let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
+        let target = Target { ctx: self.ctx.clone(), mailbox_id: self.mailbox_id, folder: folder.into() };
+        let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key: Some(key) };
+        let was = Was { uidl, listed };
+        ingest::ingest_known(self.mail, &target, incoming, was).await.map_err(Failure::Refused)
+    }
+
+    /// What the next message of a hash is known by.
+    fn key(&mut self, parts: &[String], sha256: [u8; 32]) -> ImportKey {
+        let sha256 = self.folders.key(parts, sha256);
+        let occurrence = *self.occurrences.entry(sha256).and_modify(|count| *count += 1).or_insert(1);
+        ImportKey { sha256, occurrence }
+    }
+
+    async fn is_known(&self, key: &ImportKey) -> Result<bool, Error> {
+        Ok(store::is_imported(&mut *self.ctx.read().await?, self.mailbox_id, key).await?)
+    }
 }
 
 /// Whether the next message would fare no better. A full mailbox may still have room for a smaller one.

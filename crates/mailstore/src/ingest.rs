@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use kernel::{FolderId, MailboxId, MessageId, TenantId};
-use pack::{Compressed, DataKey};
+use pack::{Compressed, DataKey, Uidl};
 use sha2::{Digest as _, Sha256};
 use tenancy::{Action, Ctx};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -25,6 +25,7 @@ pub use crate::Error;
 pub(crate) use crate::ingest::door::Door;
 use crate::message::{Flags, MAX_KEYWORDS};
 use crate::outline::{self, Outline};
+use crate::uidlist::Listed;
 use crate::{MAX_MESSAGE_BYTES, MailStore};
 
 /// What an edge may put before the message it took in (RFC 5321 §4.4), on top of [`MAX_MESSAGE_BYTES`].
@@ -94,6 +95,15 @@ pub struct ImportKey {
     pub occurrence: i32,
 }
 
+/// What a message was known by before: elsewhere, or here. Where that is another's by now, it is known by something else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Was {
+    /// Its name by POP3.
+    pub(crate) uidl: Option<Uidl>,
+    /// Its UID. It counts in a folder that has taken over the numbering which it is of.
+    pub(crate) listed: Option<Listed>,
+}
+
 /// What became of the message in one mailbox. Body and row are durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -129,6 +139,23 @@ pub async fn ingest(
     let mut in_order: Vec<_> = by_tenant.values().flatten().copied().zip(results).collect();
     in_order.sort_by_key(|(place, _)| *place);
     in_order.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Takes in a message that was known by something before.
+///
+/// # Errors
+/// As [`ingest`].
+pub(crate) async fn ingest_known(
+    store: &MailStore,
+    target: &Target,
+    incoming: Incoming,
+    was: Was,
+) -> Result<Outcome, Error> {
+    may_write(target)?;
+    let room = store.door.room_for(incoming.bytes.len()).await;
+    let message = Arc::new(prepare(incoming, room).await?);
+    let delivery = Delivery { was, ..Delivery::new(target) };
+    submit(store, vec![delivery], &message).await?.pop().unwrap_or(Err(Error::ShuttingDown))
 }
 
 /// Takes several messages into one folder in their order, all of them or none. Their ids.
@@ -190,6 +217,7 @@ pub async fn ingest_once(
             folder: Within::Inbox,
             id,
             is_told: true,
+            was: Was::default(),
         });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
         results.extend(some.iter().map(|&(id, _)| match there.contains(&id) {
@@ -200,21 +228,22 @@ pub async fn ingest_once(
     Ok(results)
 }
 
-/// Takes in a message of one tenant again, under ids that it had: one result for each delivery, in their order.
+/// Takes in a message of one tenant again, under ids and names by POP3 that it had: one result for each delivery, in their order.
 pub(crate) async fn again(
     store: &MailStore,
     ctx: &Ctx,
     incoming: Incoming,
-    deliveries: &[(MessageId, MailboxId, Option<FolderId>)],
+    deliveries: &[pack::Delivery],
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let room = store.door.room_for(incoming.bytes.len()).await;
     let message = Arc::new(prepare(incoming, room).await?);
-    let delivery = |&(id, mailbox_id, folder): &(_, _, Option<FolderId>)| Delivery {
+    let delivery = |had: &pack::Delivery| Delivery {
         ctx: ctx.clone(),
-        mailbox_id,
-        folder: folder.into(),
-        id,
+        mailbox_id: had.mailbox,
+        folder: had.folder.into(),
+        id: had.message,
         is_told: false,
+        was: Was { uidl: Some(had.uidl.clone()), listed: None },
     };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
 }
@@ -292,13 +321,20 @@ struct Delivery {
     id: MessageId,
     /// Whether webhooks are told: it arrives, and is not put there by somebody who writes into the mailbox, or put back.
     is_told: bool,
+    was: Was,
 }
 
 impl Delivery {
     fn new(target: &Target) -> Self {
         let Target { ctx, mailbox_id, folder } = target;
         let is_told = ctx.require(Action::MessageDeliver).is_ok();
-        Self { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: *folder, id: ctx.env().new_id(), is_told }
+        let (ctx, id, was) = (ctx.clone(), ctx.env().new_id(), Was::default());
+        Self { ctx, mailbox_id: *mailbox_id, folder: *folder, id, is_told, was }
+    }
+
+    /// Its name by POP3, unless that is another message's.
+    fn uidl(&self) -> Uidl {
+        self.was.uidl.clone().unwrap_or_else(|| Uidl::of(self.id))
     }
 }
 

@@ -36,6 +36,7 @@ mod seeds;
 pub mod structure;
 pub mod sweep;
 mod uid;
+mod uidlist;
 pub mod verify;
 pub mod view;
 

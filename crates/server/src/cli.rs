@@ -37,7 +37,8 @@ pub(crate) enum Command {
         /// The mailbox, by one of its addresses.
         #[arg(long, value_name = "ADDRESS")]
         mailbox: EmailAddress,
-        /// Files each message in the folder that it was in, by a Maildir's subfolders and the names and places of mboxes, instead of the Inbox.
+        /// Files each message in the folder that it was in, by a Maildir's subfolders and the names and places of mboxes, instead of the Inbox, and
+        /// under the UID that it had, if the folder never had a message.
         #[arg(long)]
         folders: bool,
         /// Files and folders.

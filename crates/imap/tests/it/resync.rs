@@ -1,6 +1,9 @@
 //! Coming back to a folder (RFC 7162 §3.2).
 
+use std::fs;
+
 use mailstore::change::{KEPT, expire};
+use mailstore::import::{self, Filing};
 
 use crate::support::{Server, message, ok, refused};
 
@@ -89,4 +92,45 @@ async fn who_knows_uids_hears_of_uids() {
     let answer = one.command("EXPUNGE").await.unwrap();
     assert!(answer.untagged[0].starts_with("1 FETCH (UID 3 FLAGS (\\Seen)"), "{answer:?}");
     assert!(answer.status.starts_with("OK [HIGHESTMODSEQ "), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_knows_an_imported_folder_from_another_server_is_told_of_all_that_is_other_here() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let (mut open, mut elsewhere) = (server.inbox(&ada).await, server.login(&ada).await);
+    ok(&mut elsewhere, "SELECT Sent").await;
+    let maildir = tempfile::tempdir().unwrap();
+    for part in ["cur", "new"] {
+        fs::create_dir(maildir.path().join(part)).unwrap();
+    }
+    for (name, subject) in [("cur/a:2,S", "one"), ("cur/b:2,", "two")] {
+        fs::write(maildir.path().join(name), message(subject)).unwrap();
+    }
+    let list = "3 V1275660208 N40 G3085f01b7f11094c501100008c4a11c1\n5 :a\n30 :b\n";
+    fs::write(maildir.path().join("dovecot-uidlist"), list).unwrap();
+    let paths = vec![maildir.path().to_owned()];
+    import::run(&server.store, &server.world.ctx, ada.mailbox_id, Filing::AsFound, paths, |_| {})
+        .await
+        .unwrap();
+
+    // The folder that is open is not that one any more; another one still is.
+    open.send(b"x NOOP\r\n").await.unwrap();
+    let rest = open.rest().await.unwrap();
+    assert!(rest.contains("* BYE the folder is not there any more") && !rest.contains("EXISTS"), "{rest}");
+    ok(&mut elsewhere, "NOOP").await;
+
+    let mut client = server.login(&ada).await;
+    ok(&mut client, "ENABLE QRESYNC").await;
+    // As few changes as that server had seen, or more than this one.
+    for modseq in ["1", "77", "9000000000000000000"] {
+        let told = ok(&mut client, &format!("SELECT INBOX (QRESYNC (1275660208 {modseq} 1:39))")).await;
+        assert!(told.iter().any(|line| line.starts_with("OK [UIDVALIDITY 1275660208]")), "{told:?}");
+        assert!(told.iter().any(|line| line.starts_with("OK [UIDNEXT 40]")), "{told:?}");
+        assert!(told.contains(&"VANISHED (EARLIER) 1:4,6:29,31:39".to_owned()), "{told:?}");
+        let fetched: Vec<_> = told.iter().filter(|line| line.contains(" FETCH ")).collect();
+        assert_eq!(fetched.len(), 2, "{told:?}");
+        assert!(fetched[0].starts_with("1 FETCH (UID 5 FLAGS (\\Seen) MODSEQ ("), "{told:?}");
+        assert!(fetched[1].starts_with("2 FETCH (UID 30 FLAGS () MODSEQ ("), "{told:?}");
+    }
 }

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::mark::Mark;
 use super::{Failure, Format, Occupied, mbox, private};
-use crate::maildir;
+use crate::{maildir, uidlist};
 
 /// A zip that takes its place when it is whole, and is gone if it does not come to that.
 type Unfinished = ZipWriter<BufWriter<NamedTempFile>>;
@@ -78,7 +78,8 @@ fn maildir_folder(zip: &mut Unfinished, at: &Path, folder: &Path) -> io::Result<
         let options = SimpleFileOptions::default().unix_permissions(private::FOLDER);
         zip.add_directory(named(part), options)?;
     }
-    let mut files = vec![folder.join(maildir::KEYWORDS_FILE), folder.join(maildir::FOLDER_FILE)];
+    let own = [maildir::KEYWORDS_FILE, maildir::FOLDER_FILE, uidlist::DOVECOT];
+    let mut files: Vec<_> = own.iter().map(|name| folder.join(name)).collect();
     files.retain(|file| file.exists());
     files.extend(mbox::messages(folder).map_err(io::Error::other)?);
     for file in files {

@@ -10,6 +10,7 @@ use chrono::DateTime;
 use super::{Failure, place, private};
 use crate::maildir;
 use crate::message::{Flag, Flags};
+use crate::uidlist::{self, Entry, Numbering, UidList};
 
 /// The folders of a Maildir, the Inbox first: the parts of each one's path as files are called, and where it is.
 pub(super) fn folders(at: &Path) -> Result<Vec<(Vec<String>, PathBuf)>, Failure> {
@@ -94,24 +95,56 @@ fn clear(folder: &Path, written: &HashSet<PathBuf>) -> Result<bool, Failure> {
     Ok(has_removed)
 }
 
-/// Writes the messages of a Maildir's folder as an mbox.
+/// What a file is called.
+fn name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}
+
+/// Writes the messages of a Maildir's folder as an mbox, in the order of their UIDs, in which other programs number them.
 pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let list = fs::read_to_string(folder.join(uidlist::DOVECOT)).ok().and_then(|text| UidList::read(&text));
+    let listed = |path: &Path| list.as_ref().and_then(|list| list.entry(&name(path)));
     let keywords = fs::read_to_string(folder.join(maildir::KEYWORDS_FILE)).unwrap_or_default();
     let keywords = maildir::read_keywords(&keywords);
-    for path in messages(folder)? {
-        let bytes = fs::read(&path).map_err(Failure::of(&path))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut paths = messages(folder)?;
+    paths.sort_by_cached_key(|path| listed(path).map_or(u32::MAX, |entry| entry.uid));
+    for (at, path) in paths.iter().enumerate() {
+        let bytes = fs::read(path).map_err(Failure::of(path))?;
+        let name = name(path);
         let flags = maildir::flags(&name, &keywords);
-        entry(out, maildir::received(&name).unwrap_or(0), &flags, &bytes).map_err(Failure::of(&path))?;
+        let numbering = list.as_ref().map(UidList::numbering);
+        let numbers = numbers((at == 0).then_some(numbering), listed(path));
+        let received = maildir::received(&name).unwrap_or(0);
+        entry(out, received, &numbers, &flags, &bytes).map_err(Failure::of(path))?;
     }
     Ok(())
 }
 
-/// Writes a message, whose lines end in CRLF.
-pub(crate) fn entry(out: &mut impl Write, seconds: u64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
+/// The fields that say how a message is numbered, and, of the `first` one, how all of them are. Also where they say nothing: what follows is the message's own.
+pub(crate) fn numbers(first: Option<Option<Numbering>>, entry: Option<&Entry>) -> String {
+    let base = first.map(|numbering| match numbering {
+        Some(Numbering { uid_validity, uid_next }) => {
+            format!("X-IMAPbase: {uid_validity} {}\n", uid_next - 1)
+        }
+        None => "X-IMAPbase:\n".to_owned(),
+    });
+    let uid = entry.map_or_else(String::new, |entry| format!(" {}", entry.uid));
+    let uidl = entry.and_then(|entry| entry.uidl.as_ref()).map_or("", |uidl| uidl.as_str());
+    format!("{}X-UID:{uid}\nX-UIDL: {uidl}\n", base.unwrap_or_default())
+}
+
+/// Writes a message, whose lines end in CRLF, with its [`numbers`].
+pub(crate) fn entry(
+    out: &mut impl Write,
+    seconds: u64,
+    numbers: &str,
+    flags: &Flags,
+    bytes: &[u8],
+) -> io::Result<()> {
     let date = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let date = date.unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
     writeln!(out, "From MAILER-DAEMON {date}")?;
+    out.write_all(numbers.as_bytes())?;
     let has = |flag| flags.flags.contains(&flag);
     let keywords: Vec<_> = flags.keywords.iter().map(|keyword| keyword.as_str()).collect();
     // Also where they say nothing: what follows is the message's own.

@@ -9,7 +9,7 @@ use kernel::MailboxId;
 
 use super::mark::{Form, Mark};
 use super::{Failure, Format, How, archive, mbox, private, tree};
-use crate::maildir;
+use crate::{maildir, uidlist};
 
 /// Where an export is written, and as what.
 #[derive(Debug, Clone)]
@@ -161,7 +161,9 @@ fn is_gathered(at: &Path) -> io::Result<bool> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_ours = match name.as_str() {
             "cur" | "new" | "tmp" => of.is_dir() && has_only_messages(&path)?,
-            maildir::KEYWORDS_FILE | maildir::FOLDER_FILE | tree::MARK_BEGUN => of.is_file(),
+            maildir::KEYWORDS_FILE | maildir::FOLDER_FILE | uidlist::DOVECOT | tree::MARK_BEGUN => {
+                of.is_file()
+            }
             _ => name.starts_with('.') && of.is_dir() && is_gathered(&path)?,
         };
         if !is_ours {

@@ -28,6 +28,16 @@ pub(super) struct Source {
     pub(super) state: State,
     /// How many there are.
     pub(super) message_count: u64,
+    /// How they are numbered; what was deleted is not any more.
+    pub(super) numbers: Option<Numbers>,
+}
+
+/// How a folder numbers its messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) folder_id: FolderId,
+    pub(super) uid_validity: u32,
+    pub(super) uid_next: u64,
 }
 
 /// All of a mailbox's live mail; and what was deleted from it and is still kept, if that is wanted.
@@ -55,6 +65,11 @@ pub(super) async fn all(ctx: &Ctx, mailbox_id: MailboxId, with_deleted: bool) ->
         folders: vec![folder.id],
         state: State::Live,
         message_count: folder.message_count,
+        numbers: Some(Numbers {
+            folder_id: folder.id,
+            uid_validity: folder.uid_validity,
+            uid_next: folder.uid_next,
+        }),
     });
     let mut sources: Vec<Source> = live.collect();
     let top = unused(&sources);
@@ -87,6 +102,7 @@ fn below(top: &str, folders: &[store::Folder]) -> impl Iterator<Item = Source> {
             folders: Vec::new(),
             state: State::Recoverable,
             message_count: 0,
+            numbers: None,
         });
         source.folders.push(folder.id);
         source.message_count += folder.deleted_count;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::mark::Mark;
-use super::source::Source;
+use super::source::{Numbers, Source};
 use super::{Failure, Occupied, private};
 use crate::folder::SEPARATOR;
-use crate::maildir;
 use crate::message::Message;
+use crate::{maildir, uidlist};
 
 /// A folder's files.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Tree {
     /// The names and lengths of the messages' files, by what the names begin with.
     files: HashMap<String, (String, u64)>,
     keywords: Vec<String>,
-    /// Those of the names that are of messages that are to be there.
-    live: HashSet<String>,
+    /// Those of the names that are of messages that are to be there, with their UIDs and their names by POP3.
+    live: HashMap<String, (u64, String)>,
 }
 
 /// What the mark is called until all of it is written; no folder of a mailbox is called so, whose names begin with a dot.
@@ -158,7 +158,7 @@ impl Tree {
             let base = name.split(':').next().unwrap_or_default().to_owned();
             files.insert(base, (name, size_bytes));
         }
-        Ok(Self { source, at, files, keywords, live: HashSet::new() })
+        Ok(Self { source, at, files, keywords, live: HashMap::new() })
     }
 
     /// What is written into it.
@@ -204,20 +204,27 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes away the files of messages that are not to be there any more.
+    /// Takes away the files of messages that are not to be there any more, and writes down how those that are there are numbered. Blocking.
     pub(super) fn close(self) -> Result<(), Failure> {
         for (base, (name, _)) in &self.files {
-            if base.ends_with(OURS) && !self.live.contains(base) {
+            if base.ends_with(OURS) && !self.live.contains_key(base) {
                 let gone = self.at.join("cur").join(name);
                 fs::remove_file(&gone).map_err(Failure::of(&gone))?;
             }
         }
-        Ok(())
+        let Some(Numbers { folder_id, uid_validity, uid_next }) = self.source.numbers else { return Ok(()) };
+        // One that could not be read has no file.
+        let there = self.live.iter().filter(|(base, _)| self.files.contains_key(*base));
+        let there = there.map(|(base, (uid, uidl))| (base.as_str(), *uid, uidl.as_str()));
+        let guid = folder_id.uuid().simple().to_string();
+        let list = self.at.join(uidlist::DOVECOT);
+        let text = uidlist::write(uid_validity, uid_next, &guid, there);
+        private::write(&list, &text).map_err(Failure::of(&list))
     }
 
     /// What a message's file is to be called. Letters are written down before anything is named by them.
     fn name(&mut self, message: &Message) -> Result<String, Failure> {
-        self.live.insert(base(message));
+        self.live.insert(base(message), (message.uid, message.uidl.clone()));
         let known = self.keywords.len();
         maildir::add_keywords(&mut self.keywords, &message.flags.keywords);
         if self.keywords.len() > known {

@@ -233,7 +233,8 @@ async fn finish(
     tree.get(id).cloned().ok_or(Error::FolderNotFound)
 }
 
-async fn note(
+/// Notes a change of a folder itself.
+pub(crate) async fn note(
     tx: &mut TenantTx,
     ctx: &Ctx,
     mailbox_id: MailboxId,

@@ -8,7 +8,9 @@ use tenancy::IngestTx;
 
 use super::Role;
 use super::store::{self, Grown, Locked};
+use crate::change::UidSet;
 use crate::ingest::Within;
+use crate::uidlist::Listed;
 
 /// Folders that are locked until the transaction ends.
 #[derive(Debug, Default)]
@@ -24,7 +26,8 @@ pub(crate) struct Folders {
 #[derive(Debug)]
 pub(crate) struct Folder {
     of: Locked,
-    arrived: i64,
+    /// The UIDs that were given out, ascending.
+    uids: Vec<i64>,
     unseen: i64,
     size_bytes: i64,
     modseq: i64,
@@ -35,13 +38,28 @@ impl Folder {
         FolderId::from_uuid(self.of.id)
     }
 
-    /// Gives out the next UID, and counts one more message.
-    pub(crate) fn take_uid(&mut self, size_bytes: u64, is_seen: bool, modseq: i64) -> i64 {
-        self.arrived += 1;
+    /// Gives out a UID, and counts one more message: the UID that a list names, if the folder has taken over its numbering and has not come past it;
+    /// or else the next one that is in no such list.
+    pub(crate) fn take_uid(
+        &mut self,
+        listed: Option<Listed>,
+        size_bytes: u64,
+        is_seen: bool,
+        modseq: i64,
+    ) -> i64 {
+        let (next, reserved) = (self.uid_next(), self.of.uid_reserved);
+        let listed = listed.filter(|listed| i64::from(listed.of.uid_validity) == self.of.uid_validity);
+        let listed = listed.map(|listed| i64::from(listed.uid)).filter(|uid| (next..reserved).contains(uid));
+        let uid = listed.unwrap_or_else(|| next.max(reserved));
+        self.uids.push(uid);
         self.unseen += i64::from(!is_seen);
         self.size_bytes += crate::to_column(size_bytes);
         self.modseq = modseq;
-        self.of.uid_next + self.arrived - 1
+        uid
+    }
+
+    fn uid_next(&self) -> i64 {
+        self.uids.last().map_or(self.of.uid_next, |last| last + 1)
     }
 }
 
@@ -87,7 +105,7 @@ impl Folders {
                 Some(Role::Junk) => drop(self.junk.insert(mailbox_id, id)),
                 _ => {}
             }
-            self.locked.insert(id, Folder { of, arrived: 0, unseen: 0, size_bytes: 0, modseq: 0 });
+            self.locked.insert(id, Folder { of, uids: Vec::new(), unseen: 0, size_bytes: 0, modseq: 0 });
         }
     }
 
@@ -135,9 +153,11 @@ impl Folders {
     /// # Errors
     /// As of any statement.
     pub(crate) async fn write(self, tx: &mut IngestTx, now: DateTime<Utc>) -> Result<(), db::Error> {
-        let grown = self.locked.values().filter(|folder| folder.arrived > 0).map(|folder| Grown {
+        let grown = self.locked.values().filter(|folder| !folder.uids.is_empty()).map(|folder| Grown {
             folder: &folder.of,
-            count: folder.arrived,
+            uid_next: folder.uid_next(),
+            uids: folder.uids.iter().map(|uid| crate::from_column(*uid)).collect::<UidSet>().to_column(),
+            count: folder.uids.len() as i64,
             unseen: folder.unseen,
             size_bytes: folder.size_bytes,
             modseq: folder.modseq,

@@ -327,7 +327,10 @@ pub(super) struct Locked {
     pub(super) mailbox_id: Uuid,
     pub(super) id: Uuid,
     pub(super) role: Option<String>,
+    pub(super) uid_validity: i64,
     pub(super) uid_next: i64,
+    /// Those below it, from the next one on, are for messages of a list alone.
+    pub(super) uid_reserved: i64,
 }
 
 /// Locks the Inboxes of the mailboxes, those of the named folders that are theirs, and the Junk folders of those that are in `junk`.
@@ -339,7 +342,7 @@ pub(super) async fn lock_many(
 ) -> Result<Vec<Locked>, Error> {
     let locked = sqlx::query_as!(
         Locked,
-        "select tenant_id, mailbox_id, id, role, uid_next from folders
+        "select tenant_id, mailbox_id, id, role, uid_validity, uid_next, uid_reserved from folders
          where (tenant_id, mailbox_id) in (select * from unnest($1::uuid[], $2::uuid[]))
            and (role = 'inbox' or id = any ($3) or role = 'junk' and mailbox_id = any ($4)) and deleted_at is null
          order by id for no key update",
@@ -353,9 +356,13 @@ pub(super) async fn lock_many(
     Ok(locked)
 }
 
-/// What has arrived in a folder, under UIDs without a gap.
+/// What has arrived in a folder.
 pub(super) struct Grown<'a> {
     pub(super) folder: &'a Locked,
+    /// The next UID from now on.
+    pub(super) uid_next: i64,
+    /// Those that were given out, as the log has them.
+    pub(super) uids: Vec<i64>,
     pub(super) count: i64,
     pub(super) unseen: i64,
     pub(super) size_bytes: i64,
@@ -374,34 +381,38 @@ pub(super) async fn add_arrived(
     let numbers = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
     sqlx::query!(
         "with arrived as materialized (
-           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
-             as arrived (tenant_id, mailbox_id, id, first_uid, count, unseen, size_bytes, modseq, is_made)),
+           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[],
+                                $11::jsonb[])
+             as arrived (tenant_id, mailbox_id, id, uid_next, count, unseen, size_bytes, modseq, is_made, uids)),
          grown as (
-           update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count,
+           update folders set uid_next = arrived.uid_next, message_count = message_count + arrived.count,
              unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
            from arrived
            where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id)
          insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, uids, created_at)
-         select tenant_id, mailbox_id, id, modseq, 'arrived', array[first_uid, first_uid + count - 1], $10::timestamptz from arrived
+         select tenant_id, mailbox_id, id, modseq, 'arrived',
+           array(select uid::bigint from jsonb_array_elements_text(uids) with ordinality as ends (uid, place) order by place), $10::timestamptz
+         from arrived
          union all
          select tenant_id, mailbox_id, id, modseq, 'folder', '{}', $10 from arrived where is_made",
         &ids(|folder| folder.tenant_id),
         &ids(|folder| folder.mailbox_id),
         &ids(|folder| folder.id),
-        &numbers(|grown| grown.folder.uid_next),
+        &numbers(|grown| grown.uid_next),
         &numbers(|grown| grown.count),
         &numbers(|grown| grown.unseen),
         &numbers(|grown| grown.size_bytes),
         &numbers(|grown| grown.modseq),
         &arrived.iter().map(|grown| grown.is_made).collect::<Vec<_>>(),
         now,
+        &arrived.iter().map(|grown| serde_json::Value::from(grown.uids.clone())).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Gives out the folder's next UIDs; the first of them, or `None` if there is no such folder.
+/// Gives out the folder's next UIDs that are in no list; the first of them, or `None` if there is no such folder.
 pub(crate) async fn take_uids(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -410,7 +421,7 @@ pub(crate) async fn take_uids(
 ) -> Result<Option<u64>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let first = sqlx::query_scalar!(
-        r#"update folders set uid_next = uid_next + $4
+        r#"update folders set uid_next = greatest(uid_next, uid_reserved) + $4
            where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is null
            returning uid_next - $4 as "first!""#,
         tenant_id,

@@ -18,7 +18,8 @@ pub enum Filing {
     AsFound,
 }
 
-fn is_inbox(parts: &[String]) -> bool {
+/// Whether a folder that messages were in is the Inbox.
+pub(super) fn is_inbox(parts: &[String]) -> bool {
     parts.is_empty() || (parts.len() == 1 && parts[0].eq_ignore_ascii_case("inbox"))
 }
 

@@ -5,9 +5,10 @@ use std::io::BufReader;
 
 use super::mbox::{Entry, Splitter};
 use super::{from_line, status};
-use crate::export::mbox::entry;
+use crate::export::mbox::{entry, numbers};
 use crate::maildir;
 use crate::message::{Flag, Flags};
+use crate::uidlist::{self, Entry as Listed, MAX_UID, Numbering, UidList};
 
 /// An mbox: however it is read it has the same messages, each within the limit; and messages that are written into one by an
 /// export are found in it again, with their marks.
@@ -39,14 +40,24 @@ fn written(bytes: &[u8]) {
     };
     let messages = bytes.split(|byte| *byte == 0).map(kernel::crlf::normalize).collect::<Vec<_>>();
     let mut out = Vec::new();
-    for message in &messages {
-        entry(&mut out, 1_700_000_000, &flags, message).expect("memory can be written to");
+    let numbering = Numbering { uid_validity: 1_700_000_000, uid_next: MAX_UID };
+    let listed = |at: usize| {
+        let uid = u32::try_from(at + 1).expect("there are not that many bytes");
+        // One in three has no numbers.
+        (!at.is_multiple_of(3)).then_some(Listed { uid, uidl: format!("name:{at}").parse().ok() })
+    };
+    for (at, message) in messages.iter().enumerate() {
+        let numbers = numbers((at == 0).then_some(Some(numbering)), listed(at).as_ref());
+        entry(&mut out, 1_700_000_000, &numbers, &flags, message).expect("memory can be written to");
     }
-    let read = Splitter::new(out.as_slice(), u64::MAX).map(|entry| match entry {
+    let read = Splitter::new(out.as_slice(), u64::MAX).enumerate().map(|(at, entry)| match entry {
         Ok(Entry::Message { mut bytes, received_at }) => {
             assert_eq!(received_at.map(|at| at.timestamp()), Some(1_700_000_000));
-            let marks = status::take(&mut bytes);
-            assert_eq!((marks.flags, marks.keywords), (flags.flags.clone(), flags.keywords.clone()));
+            let marks = status::take(&mut bytes, at == 0);
+            assert_eq!(marks.numbering, (at == 0).then_some(numbering));
+            let uidl = listed(at).and_then(|listed| listed.uidl);
+            assert_eq!((marks.uid, marks.uidl), (listed(at).map(|listed| listed.uid), uidl));
+            assert_eq!(marks.flags, flags);
             kernel::crlf::normalize(&bytes).into_owned()
         }
         other => panic!("{other:?}"),
@@ -54,7 +65,33 @@ fn written(bytes: &[u8]) {
     assert!(read.map(Cow::from).eq(messages));
 }
 
-/// The names that a Maildir has: of folders, of files with their flags, of keywords; and the line that begins an mbox's message.
+/// A list of UIDs: what it says is within bounds, and what is written of it is read again as the same.
+fn uids(text: &str) {
+    let Some(list) = UidList::read(text) else { return };
+    let (of, mut messages) = (list.numbering(), Vec::new());
+    assert!(of.uid_validity > 0);
+    for line in text.lines() {
+        let file = line.rsplit([' ', ':']).next().unwrap_or_default();
+        let Some(entry) = list.entry(file).filter(|_| !file.ends_with('\r')) else { continue };
+        assert!((1..=MAX_UID).contains(&entry.uid) && entry.uid < of.uid_next);
+        let uidl = list.uidl(entry).map_or_else(|| "none".to_owned(), |uidl| uidl.as_str().to_owned());
+        messages.push((file, u64::from(entry.uid), uidl));
+    }
+    messages.sort();
+    messages.dedup();
+    let there = messages.iter().map(|(file, uid, uidl)| (*file, *uid, uidl.as_str()));
+    let written = uidlist::write(of.uid_validity, u64::from(of.uid_next), &"0".repeat(32), there);
+    let again = UidList::read(&written).expect("what was written");
+    for (file, uid, uidl) in &messages {
+        let entry = again.entry(file).expect("what was written");
+        assert_eq!(
+            (u64::from(entry.uid), entry.uidl.as_ref().map(|uidl| uidl.as_str())),
+            (*uid, Some(uidl.as_str()))
+        );
+    }
+}
+
+/// The names that a Maildir has: of folders, of files with their flags, of keywords, in lists of UIDs; and the line that begins an mbox's message.
 pub fn names(bytes: &[u8]) {
     from_line::date(bytes);
     let text = String::from_utf8_lossy(bytes);
@@ -75,8 +112,9 @@ pub fn names(bytes: &[u8]) {
     assert_eq!(again.flags, flags.flags);
     assert!(again.keywords.is_subset(&flags.keywords));
     let mut marked = bytes.to_vec();
-    status::take(&mut marked);
+    status::take(&mut marked, true);
     assert!(bytes.ends_with(&marked));
+    uids(&text);
 }
 
 #[cfg(test)]

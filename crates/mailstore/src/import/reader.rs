@@ -13,8 +13,10 @@ use sha2::{Digest as _, Sha256};
 use super::Failure;
 use super::mbox::{Entry, Splitter};
 use super::source::{self, File, Kind};
-use super::status;
+use super::status::{self, Marks};
+use crate::ingest::Was;
 use crate::message::Flags;
+use crate::uidlist::{Listed, Numbering};
 use crate::{Error, maildir, parsed};
 
 /// A message to store.
@@ -23,8 +25,12 @@ pub(super) struct Raw {
     pub(super) bytes: Bytes,
     /// Of these bytes.
     pub(super) sha256: [u8; 32],
+    /// Of what versions before took for the message, if that is something else.
+    pub(super) former: Option<[u8; 32]>,
     pub(super) received_at: Option<DateTime<Utc>>,
     pub(super) flags: Flags,
+    /// What it was known by.
+    pub(super) was: Was,
 }
 
 /// One message, or one failure, or nothing but progress (`Ok(None)`).
@@ -80,7 +86,7 @@ fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
         Ok(opened) => Splitter::new(BufReader::new(opened), limit_bytes),
         Err(error) => return pass_on(origin, Err(Failure::Unreadable(Arc::new(error))), file.size_bytes),
     };
-    let mut number = 0_u64;
+    let (mut number, mut numbering) = (0_u64, None);
     while let Some(entry) = splitter.next() {
         let of = match &entry {
             Ok(Entry::Message { .. } | Entry::TooLarge { .. }) => {
@@ -91,8 +97,11 @@ fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
         };
         let message = match entry {
             Ok(Entry::Message { mut bytes, received_at }) => {
-                let flags = status::take(&mut bytes);
-                finish(bytes, received_at, flags, limit_bytes)
+                let marks = status::take(&mut bytes, number == 1);
+                numbering = numbering.or(marks.numbering);
+                let (former, was) = (marks.former, was(&marks, numbering));
+                let raw = finish(bytes, received_at, marks.flags, limit_bytes);
+                raw.map(|raw| Raw { former, was, ..raw })
             }
             Ok(Entry::TooLarge { size_bytes }) => Err(too_large(size_bytes, limit_bytes)),
             Ok(Entry::Preamble) => Err(Failure::NoFromLine),
@@ -103,6 +112,12 @@ fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
         }
     }
     pass_on(origin, Ok(None), file.size_bytes)
+}
+
+/// What an mbox says that its message was known by.
+fn was(marks: &Marks, numbering: Option<Numbering>) -> Was {
+    let listed = numbering.zip(marks.uid).filter(|(of, uid)| *uid < of.uid_next);
+    Was { uidl: marks.uidl.clone(), listed: listed.map(|(of, uid)| Listed { of, uid }) }
 }
 
 fn read_message(file: &File, limit_bytes: u64) -> Result<Raw, Failure> {
@@ -122,7 +137,8 @@ fn read_message(file: &File, limit_bytes: u64) -> Result<Raw, Failure> {
         }
         Kind::Message | Kind::Mbox => Flags::default(),
     };
-    finish(bytes, received_at, flags, limit_bytes)
+    let raw = finish(bytes, received_at, flags, limit_bytes)?;
+    Ok(Raw { was: file.was.clone(), ..raw })
 }
 
 /// The file's bytes, at most one more than the limit, and when it was modified.
@@ -149,7 +165,8 @@ fn finish(
         std::borrow::Cow::Borrowed(_) => bytes.into(),
     };
     let received_at = received_at.or_else(|| parsed::date_of(&bytes));
-    Ok(Raw { sha256: Sha256::digest(&bytes).into(), bytes, received_at, flags })
+    let sha256 = Sha256::digest(&bytes).into();
+    Ok(Raw { sha256, bytes, former: None, received_at, flags, was: Was::default() })
 }
 
 fn too_large(size_bytes: u64, limit_bytes: u64) -> Failure {

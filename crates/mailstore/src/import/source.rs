@@ -7,7 +7,9 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
-use super::archive;
+use super::{archive, filing};
+use crate::ingest::Was;
+use crate::uidlist::{self, Listed, UidList};
 use crate::{folder, maildir};
 
 /// What a file is taken for.
@@ -22,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// A file to read.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
@@ -31,12 +33,14 @@ pub(super) struct File {
     pub(super) folder: Vec<String>,
     /// What the letters in its name stand for.
     pub(super) keywords: Arc<Vec<String>>,
+    /// What a list says that its message was known by.
+    pub(super) was: Was,
 }
 
 /// What a search came to.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// In the order of the paths given, and by name within a folder.
+    /// In the order of the paths given, and by name within a folder, or by UID as far as a Maildir has a list of them.
     pub(super) files: Vec<File>,
     /// Files and folders that could not be looked at.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
@@ -54,6 +58,19 @@ struct Place {
     /// The names of the folders on the way, or of a Maildir's subfolder.
     folder: Vec<String>,
     keywords: Arc<Vec<String>>,
+    /// A Maildir's list of UIDs.
+    uids: Option<Arc<UidList>>,
+}
+
+impl Place {
+    /// What the list says of a file.
+    fn was(&self, path: &Path) -> Was {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let listed = self.uids.as_ref().and_then(|list| Some((list, list.entry(&name)?)));
+        let Some((list, entry)) = listed else { return Was::default() };
+        let uidl = if filing::is_inbox(&self.folder) { list.uidl(entry) } else { entry.uidl.clone() };
+        Was { uidl, listed: Some(Listed { of: list.numbering(), uid: entry.uid }) }
+    }
 }
 
 /// Searches the paths. A symbolic link is followed if it is one of them.
@@ -160,7 +177,8 @@ impl Found {
             // A folder of messages is no folder of a mailbox.
             Kind::Message => Vec::new(),
         };
-        self.files.push(File { path, kind, size_bytes, folder, keywords: place.keywords.clone() });
+        let was = if kind == Kind::Maildir { place.was(&path) } else { Was::default() };
+        self.files.push(File { path, kind, size_bytes, folder, keywords: place.keywords.clone(), was });
     }
 
     fn search(&mut self, folder: &Path, place: &Place) {
@@ -173,7 +191,10 @@ impl Found {
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
             let keywords = Arc::new(maildir::read_keywords(&self.read_own(folder, maildir::KEYWORDS_FILE)));
-            let place = Place { in_maildir: true, folder: of.clone(), keywords, ..place.clone() };
+            let uids = self.read_uids(folder).map(Arc::new);
+            let place = Place { in_maildir: true, folder: of.clone(), keywords, uids, ..place.clone() };
+            // A UID that is lower than one that was given out cannot be.
+            entries.sort_by_cached_key(|path| place.was(path).listed.map_or(u32::MAX, |listed| listed.uid));
             for path in entries {
                 self.visit(path, &place);
             }
@@ -220,23 +241,30 @@ impl Found {
 
     /// What a small file of a Maildir says, if it is there.
     fn read_own(&mut self, folder: &Path, name: &str) -> String {
+        String::from_utf8(self.read_bytes(folder, name)).unwrap_or_default()
+    }
+
+    /// Which UIDs a Maildir's messages have, if there is a list.
+    fn read_uids(&mut self, folder: &Path) -> Option<UidList> {
+        let mut lists = [uidlist::DOVECOT, uidlist::COURIER].into_iter();
+        lists.find_map(|name| UidList::read(&String::from_utf8_lossy(&self.read_bytes(folder, name))))
+    }
+
+    fn read_bytes(&mut self, folder: &Path, name: &str) -> Vec<u8> {
         let path = folder.join(name);
         let read = match look(&path) {
             Ok(Some(of)) if of.is_file() => fs::read(&path),
             Ok(Some(of)) if !of.is_dir() => {
                 self.passed_over.push((path, kind(of)));
-                return String::new();
+                return Vec::new();
             }
-            Ok(_) => return String::new(),
+            Ok(_) => return Vec::new(),
             Err(error) => Err(error),
         };
-        match read {
-            Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
-            Err(error) => {
-                self.unreadable.push((path, error));
-                String::new()
-            }
-        }
+        read.unwrap_or_else(|error| {
+            self.unreadable.push((path, error));
+            Vec::new()
+        })
     }
 
     fn visit(&mut self, path: PathBuf, place: &Place) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
-use pack::{About, Sealed, Uidl, Writer};
+use pack::{About, Sealed, Writer};
 use tenancy::quota::{self, Charge, Intake, Mailboxes};
 use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
@@ -345,7 +345,7 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Resul
         let message = pending.part.message.clone();
         let delivery = |(_, delivery): (usize, &Delivery)| pack::Delivery {
             message: delivery.id,
-            uidl: Uidl::of(delivery.id),
+            uidl: delivery.uidl(),
             mailbox: delivery.mailbox_id,
             // Recovery puts what is junk into the Inbox: which folder that will be is not known before the commit.
             folder: delivery.folder.named(),
@@ -512,10 +512,16 @@ async fn place(
         // It is locked, or was made just now.
         let folder = folders.find(delivery.mailbox_id, delivery.folder).ok_or(Error::FolderNotFound)?;
         let is_seen = message.flags.flags.contains(&Flag::Seen);
-        let uid = folder.take_uid(message.size_bytes, is_seen, modseq);
-        Ok(Placed { at, row: store::NewMessage::new(delivery, folder.id(), uid, modseq, pending.blob) })
+        let uid = folder.take_uid(delivery.was.listed, message.size_bytes, is_seen, modseq);
+        let uidl = delivery.uidl();
+        Ok(Placed { at, row: store::NewMessage::new(delivery, folder.id(), uid, uidl, modseq, pending.blob) })
     };
-    charged.iter().map(place).collect()
+    let mut placed = charged.iter().map(place).collect::<Result<Vec<Placed>, Error>>()?;
+    let is_known = |at: (usize, usize)| delivery(at).was.uidl.is_some();
+    let mut named: Vec<_> =
+        placed.iter_mut().filter(|placed| is_known(placed.at)).map(|placed| &mut placed.row).collect();
+    store::name(tx, &mut named).await?;
+    Ok(placed)
 }
 
 /// What webhooks are told of.

@@ -76,15 +76,47 @@ pub(super) struct NewMessage {
     pub(super) id: MessageId,
     pub(super) folder: FolderId,
     pub(super) uid: i64,
+    pub(super) uidl: Uidl,
     pub(super) modseq: i64,
     pub(super) blob: BlobId,
 }
 
 impl NewMessage {
-    pub(super) fn new(delivery: &Delivery, folder: FolderId, uid: i64, modseq: i64, blob: BlobId) -> Self {
+    pub(super) fn new(
+        delivery: &Delivery,
+        folder: FolderId,
+        uid: i64,
+        uidl: Uidl,
+        modseq: i64,
+        blob: BlobId,
+    ) -> Self {
         let &Delivery { mailbox_id, id, .. } = delivery;
-        Self { tenant_id: delivery.ctx.tenant_id(), mailbox_id, id, folder, uid, modseq, blob }
+        Self { tenant_id: delivery.ctx.tenant_id(), mailbox_id, id, folder, uid, uidl, modseq, blob }
     }
+}
+
+/// Sees to it that messages of locked mailboxes which bring a name by POP3 have one that no other of their mailbox has, deleted ones among them: the
+/// first to bring it keeps it.
+pub(super) async fn name(tx: &mut IngestTx, rows: &mut [&mut NewMessage]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let taken = sqlx::query!(
+        "select mailbox_id, uidl from messages
+         where (tenant_id, mailbox_id, uidl) in (select * from unnest($1::uuid[], $2::uuid[], $3::text[]))",
+        &rows.iter().map(|row| row.tenant_id.uuid()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.mailbox_id.uuid()).collect::<Vec<_>>(),
+        &rows.iter().map(|row| row.uidl.as_str().to_owned()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut taken: BTreeSet<_> = taken.into_iter().map(|row| (row.mailbox_id, row.uidl)).collect();
+    for row in rows {
+        if !taken.insert((row.mailbox_id.uuid(), row.uidl.as_str().to_owned())) {
+            row.uidl = Uidl::of(row.id);
+        }
+    }
+    Ok(())
 }
 
 /// What lies in a pack, as it is written down.
@@ -186,7 +218,7 @@ pub(super) async fn write(
         &ids(|row| row.folder.uuid()),
         &rows.iter().map(|(row, _)| row.uid).collect::<Vec<_>>(),
         // Stored: it stays when the form of ids changes.
-        &rows.iter().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
+        &rows.iter().map(|(row, _)| row.uidl.as_str().to_owned()).collect::<Vec<_>>(),
         &rows.iter().map(|(row, _)| row.modseq).collect::<Vec<_>>(),
         &ids(|row| row.blob.uuid()),
         next.and_then(|next| next.kind.owner()).map(TenantId::uuid),

@@ -1,5 +1,6 @@
 //! What is exported and imported again is the same mail, in the same folders, marked the same way.
 
+mod numbers;
 mod place;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Import: everything once, whatever is run twice.
 
+mod numbers;
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;

@@ -52,6 +52,11 @@ fn tell(bar: &ProgressBar, event: Event<'_>) {
             bar.set_position(read_bytes);
             bar.set_message(format!("taken {done} skipped {skipped} failed {failed}"));
         }
+        Event::Renumbered { folder, reason } => {
+            bar.suspend(|| {
+                eprintln!("{folder}: its messages get new UIDs, and IMAP clients fetch them again: {reason}")
+            });
+        }
         Event::Failed { origin, reason } | Event::PassedOver { origin, reason } => {
             bar.suspend(|| eprintln!("{origin}: {reason}"));
         }

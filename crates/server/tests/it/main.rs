@@ -6,6 +6,7 @@ mod blob;
 mod clients;
 mod config;
 mod disk;
+mod dovecot;
 mod external;
 mod fault;
 mod import;
