@@ -8,6 +8,7 @@ mod config;
 mod disk;
 mod external;
 mod fault;
+mod hashing;
 mod import;
 mod kills;
 mod load;
