@@ -26,7 +26,7 @@ pub mod idempotency;
 pub mod mailbox;
 pub mod operation;
 mod origin;
-mod password;
+pub mod password;
 pub mod placement;
 pub mod policy;
 pub mod purge;

@@ -9,6 +9,7 @@ mod disk;
 mod dovecot;
 mod external;
 mod fault;
+mod hashing;
 mod import;
 mod kills;
 mod load;

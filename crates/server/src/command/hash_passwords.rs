@@ -1,0 +1,73 @@
+//! `pillarbox hash-passwords`: a process of the server's that hashes passwords, one after the other, with as little
+//! claim to the cores as can be. It reads no configuration and opens nothing, and ends when the server does.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Its name on the command line.
+const NAME: &str = "hash-passwords";
+/// Its name in `ps`, which would be that of the link it is started by; at most 15 bytes.
+const SHORT_NAME: &str = "pillarbox-hash";
+/// What the running program can be started by though an upgrade has replaced its file.
+const RUNNING: &str = "/proc/self/exe";
+/// The last in line for a core.
+const NICEST: i32 = 19;
+
+/// How the server starts one.
+pub(crate) fn command() -> io::Result<Command> {
+    let running = Path::new(RUNNING);
+    let program = if running.exists() { running.to_owned() } else { std::env::current_exe()? };
+    let mut command = Command::new(program);
+    command.arg0("pillarbox").arg(NAME).env_clear();
+    Ok(command)
+}
+
+/// Answers the server until its end of the pipe is closed, which its death does too.
+pub(crate) fn run() -> ExitCode {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    // Of what follows anything may fail: passwords are hashed all the same, and others only wait longer for a core.
+    let _ = std::fs::write("/proc/self/comm", SHORT_NAME);
+    // Counts where cores are not shared out by session, as where systemd shares them out by unit.
+    let _ = rustix::process::nice(NICEST);
+    // The kernel shares cores with a session as a whole. Without one of its own it would be the server's that gives way.
+    let mut has_given_way = rustix::process::setsid().is_err();
+    loop {
+        has_given_way = has_given_way || give_way();
+        match tenancy::password::answer_next(&mut input, &mut output) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::SUCCESS,
+            // The server is gone.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("pillarbox: hashing passwords: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+}
+
+/// Has the session give way to all others; `false` when that is to be tried again. Linux lets only one process do so in a
+/// tenth of a second, and root (`EAGAIN`). Where there is no such file or leave, there never will be.
+fn give_way() -> bool {
+    let written = std::fs::write("/proc/self/autogroup", NICEST.to_string());
+    !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command as Subcommand};
+    use clap::Parser as _;
+
+    #[test]
+    fn the_server_starts_the_command_that_hashes() {
+        let command = command().unwrap();
+        let arguments = command.get_args().map(|argument| argument.to_str().unwrap());
+        let cli = Cli::try_parse_from(std::iter::once("pillarbox").chain(arguments)).unwrap();
+        assert!(matches!(cli.command, Subcommand::HashPasswords), "{cli:?}");
+        assert!(Path::new(command.get_program()).exists());
+        assert!(SHORT_NAME.len() <= 15);
+    }
+}
