@@ -9,7 +9,7 @@ use billing::run::scheduled;
 use billing::subscription::{cancel, get};
 use billing::table::Format;
 use billing::usage;
-use tenancy::mailbox::Kind;
+use tenancy::mailbox;
 use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, storage_sample, user};
 use testkit::{World, world};
@@ -291,7 +291,7 @@ async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
     // The 25th there; where January is counted, the 26th begins.
     stores(&world, &ctx, "2026-01-25T11:00", 12 * GIB).await;
     at(&world, "2026-01-25T12:00");
-    make(&ctx, Kind::Shared, "info").await.unwrap();
+    make(&ctx, mailbox::Kind::Shared, "info").await.unwrap();
     at(&world, "2026-02-01T08:00");
     run(&world, "2026-02-01").await;
     let calendars = [
