@@ -434,7 +434,7 @@ fn if_match() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(
-            "The `ETag` of the version that is to be changed, or up to 16 with commas between them: another is left alone.",
+            "The `ETag` of the version that is to be changed: another is left alone.",
         ))
         .schema(Some(tag.examples(["\"1\""]).build()))
         .build()
