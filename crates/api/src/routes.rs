@@ -71,6 +71,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::bare::Bare;
 use crate::file::Downloads;
+use crate::limits::PUBLIC_BODY_BYTES;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
 use crate::{Api, Means, around, bare, document, form, idempotency, scim};
@@ -96,7 +97,7 @@ pub(crate) fn tracked(means: Means, tasks: Tasks) -> Router {
     let rates = Arc::new(Rates::new(limits.requests_per_minute));
     let rate = from_fn_with_state((api.clone(), rates), rate::limit);
     let (public, _) = public().split_for_parts();
-    let public = public.layer(DefaultBodyLimit::max(limits.body_bytes));
+    let public = public.layer(DefaultBodyLimit::max(limits.body_bytes.min(PUBLIC_BODY_BYTES)));
     let (small, declared) = with_small_bodies().split_for_parts();
     let small = small
         .layer(replay.clone())
