@@ -385,7 +385,7 @@ async fn the_price_difference_is_what_the_next_invoice_shows() {
 }
 
 #[tokio::test]
-async fn a_post_that_needs_no_member_needs_no_body() {
+async fn a_post_that_needs_no_member_and_ends_nothing_needs_no_body() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
     let tenant = app.tenant(&key, "one.example", json!({})).await;
@@ -400,12 +400,18 @@ async fn a_post_that_needs_no_member_needs_no_body() {
     }
     bodiless(Method::DELETE, &path).await.expect(204);
     assert_eq!(bodiless(Method::POST, &format!("{path}/restore")).await.expect(200)["status"], "active");
-    // What needs a member, what changes what is there, and what is of no known type.
-    let password = format!("{path}/reset-password");
-    for (method, path) in
-        [(Method::POST, password.as_str()), (Method::PATCH, path.as_str()), (Method::PATCH, tenant.as_str())]
-    {
-        bodiless(method, path).await.expect_problem(415, "unsupported_media_type");
+    // What needs a member, what ends something, what changes what is there, and what is of no known type.
+    let posts = ["users", "domains"].map(|made| format!("{tenant}/{made}"));
+    let more = [
+        format!("{path}/reset-password"),
+        format!("{path}/offboard"),
+        format!("{tenant}/subscription/cancel"),
+    ];
+    for post in posts.iter().chain(&more) {
+        bodiless(Method::POST, post).await.expect_problem(415, "unsupported_media_type");
+    }
+    for changed in [&path, &tenant] {
+        bodiless(Method::PATCH, changed).await.expect_problem(415, "unsupported_media_type");
     }
     let suspend = format!("{path}/suspend");
     let untyped = app.call(Method::POST, &suspend).token(&key).untyped("{\"capabilities\": [\"send\"]}");
