@@ -1,6 +1,5 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
-mod bodies;
 mod tagged;
 
 use std::fmt::Write as _;
@@ -16,6 +15,7 @@ use utoipa::openapi::{
 };
 use utoipa::{OpenApi as _, ToSchema as _};
 
+use crate::extract::LEFT_OUT;
 use crate::problem::{self, Form};
 use crate::{routes, scim};
 
@@ -259,8 +259,10 @@ fn document() -> OpenApi {
         for (method, operation) in operations {
             if let Some(operation) = operation.as_mut() {
                 complete(operation, &method, form);
-                if method == Method::POST && form == Form::Problem {
-                    bodies::declare(operation, components);
+                if let Some(RefOr::T(body)) = &mut operation.request_body
+                    && LEFT_OUT.contains(&path.as_str())
+                {
+                    body.required = Some(Required::False);
                 }
             }
         }
@@ -433,9 +435,7 @@ fn if_match() -> Parameter {
         .name("If-Match")
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some(
-            "The `ETag` of the version that is to be changed, or up to 16 with commas between them: another is left alone.",
-        ))
+        .description(Some("The `ETag` of the version that is to be changed: another is left alone."))
         .schema(Some(tag.examples(["\"1\""]).build()))
         .build()
 }

@@ -3,17 +3,17 @@
 use axum::RequestExt as _;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use kernel::TenantId;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use tenancy::{Caller, Origin};
 
 use crate::Api;
-use crate::problem::{Form, Problem};
+use crate::problem::Problem;
 use crate::strict::Strict;
 use crate::word::{listed, must_be};
 
@@ -153,8 +153,22 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// What JSON bodies may be said to be; a merge patch (RFC 7396) and what SCIM says (RFC 7644 §8.1) besides.
 const JSON: [&str; 3] = ["application/json", "application/merge-patch+json", "application/scim+json"];
 
-/// A JSON body. A POST that has none, and does not say of what type it is, is taken to have `{}` where no member has to be there; a change
-/// by PUT or PATCH is not, since a body that was lost on the way would undo or pass over what it said.
+/// The paths of the POSTs whose body may be left out: none of its members has to be there, and if one was lost on the way, what is done
+/// without it can be taken back. What ends something for good is none of them.
+pub(crate) const LEFT_OUT: [&str; 10] = [
+    "/v1/resellers/{reseller_id}/wholesale-agreement/preview",
+    "/v1/tenants/{tenant_id}/domains/{domain_id}/verify",
+    "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/copy",
+    "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore",
+    "/v1/tenants/{tenant_id}/resume",
+    "/v1/tenants/{tenant_id}/subscription/preview",
+    "/v1/tenants/{tenant_id}/suspend",
+    "/v1/tenants/{tenant_id}/users/{user_id}/restore",
+    "/v1/tenants/{tenant_id}/users/{user_id}/resume",
+    "/v1/tenants/{tenant_id}/users/{user_id}/suspend",
+];
+
+/// A JSON body. Where it may be left out ([`LEFT_OUT`]), a request that has none, and does not say of what type it is, is taken to have `{}`.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -163,12 +177,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let wanted = || unsupported("application/json, and be there, if only as {}");
-        let may_be_left_out =
-            request.method() == Method::POST && Form::of(request.uri().path()) == Form::Problem;
+        let path = request.extensions().get::<MatchedPath>();
+        let may_be_left_out = path.is_some_and(|path| LEFT_OUT.contains(&path.as_str()));
         if may_be_left_out && !request.headers().contains_key(CONTENT_TYPE) {
             let whole = body(request).await?;
-            let taken = whole.is_empty().then(|| parse(b"{}").ok()).flatten();
-            return taken.map(Self).ok_or_else(wanted);
+            return if whole.is_empty() { parse(b"{}").map(Self) } else { Err(wanted()) };
         }
         let media_type = media_type(request.headers());
         if !media_type.as_deref().is_some_and(|text| JSON.contains(&text)) {

@@ -102,12 +102,16 @@ impl Key {
         URL_SAFE_NO_PAD.encode(digest([self.0.as_bytes()]))
     }
 
-    /// Over the key, method, path, query and body; of a form over what its delimiters part, since clients make up others for each try.
+    /// Over the key, method, path, query and body; of a form over what its delimiters part, since clients make up others for each try. A body
+    /// that is left out is `{}`.
     fn hash(&self, parts: &Parts, body: &Bytes) -> [u8; 32] {
         let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
         let head = [self.0.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes()].into_iter();
         match form::boundary(&parts.headers) {
             Some(boundary) => digest(head.chain(form::between(body, &boundary))),
+            None if body.is_empty() && !parts.headers.contains_key(CONTENT_TYPE) => {
+                digest(head.chain([&b"{}"[..]]))
+            }
             None => digest(head.chain([&body[..]])),
         }
     }
@@ -303,16 +307,25 @@ mod tests {
         assert!(!key("a-key-of-some-length").name().contains("a-key"));
     }
 
-    #[tokio::test]
-    async fn a_long_body_is_hashed_elsewhere_and_to_the_same() {
+    #[test]
+    fn a_long_body_is_hashed_elsewhere_and_to_the_same() {
         use futures::FutureExt as _;
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let (parts, ()) = axum::http::Request::post("/v1/x?y").body(()).unwrap().into_parts();
         let body = |size: usize| Bytes::from(vec![b'x'; size]);
         let (short, long) = (body(LONG_BYTES - 1), body(64 * LONG_BYTES));
         let of_short = hashed(key("k"), &parts, &short).now_or_never().unwrap().unwrap();
         assert_eq!(of_short, key("k").hash(&parts, &short));
-        assert!(hashed(key("k"), &parts, &long).now_or_never().is_none(), "it held up the thread");
-        assert_eq!(hashed(key("k"), &parts, &long).await.unwrap(), key("k").hash(&parts, &long));
+        runtime.block_on(async {
+            // The only other thread waits, and with it what is to be hashed there.
+            let (free, freed) = std::sync::mpsc::channel::<()>();
+            let waiting = tokio::task::spawn_blocking(move || freed.recv());
+            let mut of_long = std::pin::pin!(hashed(key("k"), &parts, &long));
+            assert!(of_long.as_mut().now_or_never().is_none(), "it held up the thread");
+            drop(free);
+            assert!(waiting.await.unwrap().is_err());
+            assert_eq!(of_long.await.unwrap(), key("k").hash(&parts, &long));
+        });
     }
 
     #[test]

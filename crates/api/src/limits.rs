@@ -7,13 +7,16 @@ use std::time::Duration;
 /// for dead that has been under way for a minute more, so raising this means raising that.
 pub(crate) const LONGEST_REQUEST: Duration = Duration::from_secs(600);
 
+/// The longest body of a request that needs no bearer token, whatever the limit of others: anybody can send it.
+pub(crate) const PUBLIC_BODY_BYTES: usize = 1 << 20;
+
 /// A hundred a second: generous for a portal, and an end to a loop that runs wild.
 const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("is not zero");
 
 /// The bounds of the API and its listener.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The longest body of a request other than a message.
+    /// The longest body of a request other than a message; without a bearer token no more than 1 MiB.
     pub body_bytes: usize,
     /// The longest header of a request; a longer one is refused with 431. 8 KiB at least, whatever it says.
     pub header_bytes: usize,

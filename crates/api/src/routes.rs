@@ -59,7 +59,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -71,9 +71,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::bare::Bare;
 use crate::file::Downloads;
+use crate::limits::PUBLIC_BODY_BYTES;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
-use crate::{Api, Means, around, bare, document, form, idempotency, scim, version};
+use crate::{Api, Means, around, bare, document, form, idempotency, scim};
 
 /// All of the API.
 pub fn router(means: Means) -> Router {
@@ -96,10 +97,9 @@ pub(crate) fn tracked(means: Means, tasks: Tasks) -> Router {
     let rates = Arc::new(Rates::new(limits.requests_per_minute));
     let rate = from_fn_with_state((api.clone(), rates), rate::limit);
     let (public, _) = public().split_for_parts();
-    let public = public.layer(DefaultBodyLimit::max(limits.body_bytes));
+    let public = public.layer(DefaultBodyLimit::max(limits.body_bytes.min(PUBLIC_BODY_BYTES)));
     let (small, declared) = with_small_bodies().split_for_parts();
     let small = small
-        .layer(from_fn(version::any_of))
         .layer(replay.clone())
         .layer(bare(&declared))
         .layer(DefaultBodyLimit::max(limits.body_bytes))

@@ -4,13 +4,13 @@
 mod children;
 mod codec;
 
-use std::io;
 use std::process::Command;
 use std::sync::{LazyLock, OnceLock};
 
 use kernel::Env;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tracing::Instrument as _;
 
 use crate::Error;
 use crate::user::MAX_PASSWORD_CHARS;
@@ -33,8 +33,9 @@ static NOBODY: OnceCell<String> = OnceCell::const_new();
 
 /// From now on child processes hash passwords, as many as hash at once. `command` says how one is started: a program
 /// that calls [`answer_next`] with its standard input and output until there is no more. One is started when it is
-/// needed and then kept, until its input ends with this process. Only the first call counts.
-pub fn hash_in_children(command: fn() -> io::Result<Command>) {
+/// needed and then kept, until its input ends with this process; where none can be, this process hashes. Only the first
+/// call counts.
+pub fn hash_in_children(command: fn() -> Command) {
     CHILDREN.get_or_init(|| Children::new(command));
 }
 
@@ -49,10 +50,19 @@ pub(crate) async fn turn() -> Result<Turn, Error> {
     AT_ONCE.acquire().await.map(Turn).map_err(Error::internal)
 }
 
+/// Does what has begun to its end, though whoever asked for it may go away: until then its turn is taken, as is the
+/// process that hashes.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(work.in_current_span()).await.map_err(Error::internal)?
+}
+
 /// Hashes a password, with a salt of the environment's randomness, into a PHC string.
 pub(crate) async fn hash(env: &Env, password: SecretString) -> Result<String, Error> {
     let salt = env.random::<SALT_BYTES>();
-    hash_with(&turn().await?, password, salt).await
+    let turn = turn().await?;
+    to_the_end(async move { hash_with(&turn, password, salt).await }).await
 }
 
 async fn hash_with(turn: &Turn, password: SecretString, salt: [u8; SALT_BYTES]) -> Result<String, Error> {
@@ -63,7 +73,7 @@ async fn hash_with(turn: &Turn, password: SecretString, salt: [u8; SALT_BYTES]) 
 }
 
 /// Whether a password is the one that was hashed. Without a hash it takes as long and is wrong, so that the time of
-/// an answer does not tell which users exist.
+/// an answer does not tell which users exist. It goes to its end in [`to_the_end`] alone.
 pub(crate) async fn verify(turn: &Turn, hash: Option<String>, password: SecretString) -> Result<bool, Error> {
     // Asked for when it is not needed too, or the first name that nobody has would wait for it.
     let nobody = || hash_with(turn, SecretString::from("nobody"), *b"sixteen bytes of");
@@ -79,12 +89,16 @@ pub(crate) async fn verify(turn: &Turn, hash: Option<String>, password: SecretSt
     }
 }
 
-/// The answer of a child, or of a thread for work that blocks.
 async fn ask(turn: &Turn, request: Request) -> Result<Answer, Error> {
     match CHILDREN.get() {
-        Some(children) => children.ask(turn, &request).await,
-        None => tokio::task::spawn_blocking(move || request.answer()).await.map_err(Error::internal),
+        Some(children) => children.ask(turn, request).await,
+        None => answer_here(request).await,
     }
+}
+
+/// The answer of this process, by a thread for work that blocks.
+async fn answer_here(request: Request) -> Result<Answer, Error> {
+    tokio::task::spawn_blocking(move || request.answer()).await.map_err(Error::internal)
 }
 
 fn unfit(answer: Answer) -> Error {

@@ -6,6 +6,7 @@ use axum::http::header::LOCATION;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{HoldId, MailboxId, OperationId};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use tenancy::user::{self, Fate, Leaving};
 use tenancy::{Caller, operation};
@@ -74,13 +75,30 @@ struct RestoreResult {
 }
 
 /// What came of an operation that has succeeded, by its kind.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum OperationResult {
     /// Of `user.offboard`.
     Offboarded(OffboardResult),
     /// Of `mailbox.restore` and `tenant.restore`.
     Restored(RestoreResult),
+}
+
+impl OperationResult {
+    /// `None` too for one that does not read, which is logged.
+    fn of(operation: &operation::Operation) -> Option<Self> {
+        let stored = operation.result.clone()?;
+        let read = match operation.kind.as_str() {
+            "user.offboard" => serde_json::from_value(stored).map(Self::Offboarded),
+            "mailbox.restore" | "tenant.restore" => serde_json::from_value(stored).map(Self::Restored),
+            _ => Err(serde_json::Error::custom("no result is known of this kind")),
+        };
+        let told = read.inspect_err(|cause| {
+            let (id, kind) = (operation.id, operation.kind.as_str());
+            tracing::warn!(operation.id = %id, operation.kind = kind, error.cause = %cause, "an operation's result does not read");
+        });
+        told.ok()
+    }
 }
 
 /// Work of several steps or of many parts, and how far it is.
@@ -119,7 +137,7 @@ pub(super) struct Operation {
 
 impl From<operation::Operation> for Operation {
     fn from(of: operation::Operation) -> Self {
-        let problem = of.problem().map(OperationProblem::of);
+        let (problem, result) = (of.problem().map(OperationProblem::of), OperationResult::of(&of));
         let step = |step: operation::Step| Step { name: step.name, outcome: step.outcome };
         Self {
             id: of.id,
@@ -129,7 +147,7 @@ impl From<operation::Operation> for Operation {
             done: of.done,
             total: of.total,
             steps: of.steps.into_iter().map(step).collect(),
-            result: of.result.and_then(|result| serde_json::from_value(result).ok()),
+            result,
             problem,
             created_at: of.created_at,
             finished_at: of.finished_at,

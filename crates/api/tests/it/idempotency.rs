@@ -166,6 +166,20 @@ async fn a_form_is_the_same_request_whatever_its_boundary() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_left_out_is_the_same_request_as_an_empty_object() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let suspend = format!("{tenant}/suspend");
+    let bodiless = app.call(Method::POST, &suspend).token(&north).header("idempotency-key", "a").send().await;
+    assert_eq!(bodiless.expect(200)["status"], "suspended");
+    let again = keyed(&app, &north, "a", &suspend, json!({})).await;
+    assert_eq!((again.expect(200), again.header("idempotency-replayed")), (bodiless.json(), Some("true")));
+    let other = keyed(&app, &north, "a", &suspend, json!({"capabilities": ["send"]})).await;
+    other.expect_problem(422, "idempotency_key_reuse");
+}
+
+#[tokio::test]
 async fn a_key_is_1_to_255_visible_characters() {
     let app = App::new().await;
     for key in ["", "a b", "ä", &"x".repeat(256)] {

@@ -96,6 +96,20 @@ async fn too_much_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn who_has_no_token_may_not_send_more_though_others_may() {
+    let app = App::with_limits(Limits { body_bytes: 4 << 20, ..Limits::default() }).await;
+    let (_, north) = app.reseller("North").await;
+    let event = |bytes: usize| {
+        let path = "/v1/payment-webhooks/rsl_019a2f3c5d7e7abc8def0123456789ab";
+        app.call(Method::POST, path).bytes("application/json", "x".repeat(bytes)).send()
+    };
+    event(1 << 20).await.expect_problem(401, "unauthenticated");
+    event((1 << 20) + 1).await.expect_problem(413, "body_too_large");
+    let long = json!({"name": "x".repeat(2 << 20), "country": "DE", "currency": "EUR"});
+    app.post(&north, "/v1/tenants", long).await.expect_problem(422, "invalid_request");
+}
+
+#[tokio::test]
 async fn a_message_in_a_form_may_be_as_long_as_one_alone() {
     let app = App::with_limits(Limits { body_bytes: 1000, message_bytes: 2000, ..Limits::default() }).await;
     let (_, north) = app.reseller("North").await;

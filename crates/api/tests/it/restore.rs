@@ -59,9 +59,9 @@ async fn what_came_of_a_restore_or_stopped_it_is_told_apart_from_its_steps() {
         ("messages_over_quota", "0"),
     ];
     // As the mail store notes it, and what it does is tested there.
-    let ended = async |problem: Option<&str>| -> Value {
+    let ended = async |kind: &str, problem: Option<&str>| -> Value {
         let mut tx = ctx.begin().await.unwrap();
-        let begun = operation::begin(&mut tx, &ctx, "tenant.restore", ctx.tenant_id()).await.unwrap();
+        let begun = operation::begin(&mut tx, &ctx, kind, ctx.tenant_id()).await.unwrap();
         let steps = counted.into_iter().chain(problem.map(|code| ("problem", code)));
         let steps =
             steps.map(|(name, outcome)| Step { name: name.into(), outcome: outcome.into() }).collect();
@@ -69,18 +69,20 @@ async fn what_came_of_a_restore_or_stopped_it_is_told_apart_from_its_steps() {
         tx.commit().await.unwrap();
         app.get(&key, &format!("/v1/operations/{}", begun.id)).await.expect(200)
     };
-    let done = ended(None).await;
+    let done = ended("tenant.restore", None).await;
     let result = json!({"messages_returned": 2, "messages_moved": 0, "messages_flagged": 1, "messages_copied": 0,
         "messages_lost": 0, "messages_over_quota": 0});
     assert_eq!((&done["status"], &done["result"]), (&json!("succeeded"), &result));
     assert_eq!((&done["problem"], done["steps"].as_array().unwrap().len()), (&json!(null), 6));
+    let of_another_kind = ended("user.offboard", None).await;
+    assert_eq!(of_another_kind["result"], json!(null), "it is no result of that kind");
     for (noted, code, status) in [
         ("unavailable", "unavailable", 503),
         ("journal_unreadable", "journal_unreadable", 500),
         ("folder_not_found", "not_found", 404),
         ("a_code_that_no_request_is_answered_with", "internal", 500),
     ] {
-        let failed = ended(Some(noted)).await;
+        let failed = ended("tenant.restore", Some(noted)).await;
         assert_eq!((&failed["status"], &failed["result"]), (&json!("failed"), &json!(null)));
         let problem = &failed["problem"];
         assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{noted}");

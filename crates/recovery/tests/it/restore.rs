@@ -176,6 +176,9 @@ async fn in_place_everything_is_where_it_was_and_what_came_since_stays() {
     assert_eq!((done.status.as_str(), done.done, done.total), ("succeeded", 12, 12), "{done:?}");
     let came = [("messages_returned", "4"), ("messages_moved", "2"), ("messages_flagged", "2")];
     assert_eq!(outcome(&done), came);
+    let result = serde_json::json!({"messages_returned": 4, "messages_moved": 2, "messages_flagged": 2,
+        "messages_copied": 0, "messages_lost": 0, "messages_over_quota": 0});
+    assert_eq!(done.result, Some(result));
     assert!(done.finished_at.is_some());
 
     scene.assert_as_it_was(scene.was.keys()).await;

@@ -8,13 +8,14 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// The longest line with its end: 1,024 characters take 6,144 bytes at most, as `\u0000` each, and a hash some hundred.
-pub(super) const MAX_LINE_BYTES: u64 = 8 * 1_024;
+pub(super) const MAX_LINE_BYTES: usize = 8 * 1_024;
 pub(super) const SALT_BYTES: usize = 16;
 
 /// One piece of work.
@@ -86,7 +87,7 @@ impl Request {
         };
         let mut bytes = serde_json::to_vec(&line).map_err(Error::internal)?;
         bytes.push(b'\n');
-        if bytes.len() as u64 > MAX_LINE_BYTES {
+        if bytes.len() > MAX_LINE_BYTES {
             return Err(Error::Internal("a password or a hash of it is too long".into()));
         }
         Ok(bytes.into())
@@ -125,8 +126,9 @@ impl Answer {
 /// # Errors
 /// When reading or writing fails.
 pub fn answer_next(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<bool> {
-    let mut line = Vec::new();
-    input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+    // As long as it may get, so that no shorter copy stays behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE_BYTES));
+    input.by_ref().take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(false);
     }

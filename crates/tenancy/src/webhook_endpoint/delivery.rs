@@ -161,8 +161,8 @@ pub async fn queue_messages(
     if told.is_empty() { Ok(()) } else { store::queue_messages(tx, &told, env.now()).await }
 }
 
-/// Gives up word of messages that has waited for three days; forgets what became of it after 30 days, and what waits for an endpoint that does
-/// not get it any more. How many were given up or forgotten.
+/// Gives up word of messages that has waited for three days, or for an endpoint that does not get it any more; forgets what became of it after
+/// 30 days. How many were given up or forgotten.
 ///
 /// # Errors
 /// As of any statement.
@@ -172,7 +172,7 @@ pub async fn expire(db: &Db) -> Result<u64, Error> {
     let mut all = 0;
     loop {
         let mut tx = system(db).await?;
-        let mut done = store::forget_unwanted(&mut tx, BATCH).await?;
+        let mut done = store::drop_unwanted(&mut tx, now, BATCH).await?;
         done += store::give_up(&mut tx, late, now, BATCH).await?;
         done += store::forget(&mut tx, old, BATCH).await?;
         tx.commit().await?;
@@ -184,7 +184,7 @@ pub async fn expire(db: &Db) -> Result<u64, Error> {
 }
 
 /// Ends the events that are on their way to an endpoint. The endpoint is locked by the caller. Of mail there may be far more than one
-/// transaction should touch: it is not claimed any more, shows as failed, and [`expire`] forgets it.
+/// transaction should touch: it is not claimed any more, shows as failed, and is so by [`expire`].
 pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> Result<(), Error> {
     store::end(tx, id, why).await?;
     Ok(())

@@ -464,7 +464,7 @@ async fn what_was_queued_before_an_endpoint_asks_again_is_sent_when_it_is_replay
     );
     change(operator, &asks, kinds(Kind::UserCreated)).await;
     assert!(claim(&world).await.is_empty());
-    // It shows before anybody forgets it: it is not sent.
+    // It shows before anything is done about it: it is not sent.
     let dropped = told(operator, &asks).await.remove(0);
     assert_eq!(
         (dropped.id, dropped.status, dropped.next_attempt_at),
@@ -497,6 +497,22 @@ async fn what_was_queued_before_an_endpoint_asks_again_is_sent_when_it_is_replay
     assert_eq!(noted[0].event.data["message_id"], serde_json::json!(message_id));
 
     change(operator, &asks, kinds(Kind::UserCreated)).await;
+    assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 0, "both are under way");
+    world.test_db.clock().advance(LEASE);
+    assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 2);
+    change(operator, &asks, kinds(Kind::MessageDelivered)).await;
+    assert_eq!(by_status(DeliveryStatus::Failed).await.len(), 2);
+    world.test_db.clock().advance(TimeDelta::days(29));
+    assert_eq!(
+        webhook_endpoint::expire(&db).await.unwrap(),
+        0,
+        "they are kept as long as others that failed"
+    );
+    webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap();
+    let due = claim(&world).await.remove(0);
+    assert_eq!(due.id, before.id);
+    webhook_endpoint::settle(&db, &due, &answered(204)).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(2));
     assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 2);
     assert_eq!(told(operator, &asks).await.len(), 0);
 }
@@ -559,5 +575,7 @@ async fn mail_waits_for_no_endpoint_that_is_being_disabled_and_is_not_sent_once_
     put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
     assert_eq!(claim(&world).await.len(), 1);
     assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 2);
-    assert_eq!(told(&operator, &asks).await.len(), 2);
+    let left = told(&operator, &asks).await;
+    let failed = left.iter().filter(|one| one.status == DeliveryStatus::Failed).count();
+    assert_eq!((left.len(), failed), (4, 3), "{left:?}");
 }

@@ -120,16 +120,24 @@ pub(super) async fn give_up(
     Ok(done.rows_affected())
 }
 
-/// Forgets some of the messages that no endpoint gets any more: it is disabled or gone, does not ask for them, or did not when they were queued;
-/// how many.
-pub(super) async fn forget_unwanted(tx: &mut SystemTx, limit: i64) -> Result<u64, db::Error> {
+/// Has some of the messages failed that are not under way and that no endpoint gets any more: it is disabled or gone, does not ask for them, or did
+/// not when they were queued; how many.
+pub(super) async fn drop_unwanted(
+    tx: &mut SystemTx,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, db::Error> {
     let done = sqlx::query!(
-        "delete from webhook_deliveries where id in (
+        "update webhook_deliveries set status = 'failed', next_attempt_at = null, leased_until = null,
+           error = 'the endpoint gets no mail any more'
+         where id in (
            select d.id from webhook_endpoints w
            join webhook_deliveries d on d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null
-           where w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
-             or coalesce(d.replayed_at, d.created_at) < w.asks_since
-           limit $1 for update of d skip locked for share of w skip locked)",
+           where (d.leased_until is null or d.leased_until <= $1)
+             and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
+               or coalesce(d.replayed_at, d.created_at) < w.asks_since)
+           limit $2 for update of d skip locked for share of w skip locked)",
+        now,
         limit
     )
     .execute(tx.conn())
@@ -347,7 +355,7 @@ impl TryFrom<Row> for Delivery {
     }
 }
 
-/// A delivery as it is at a moment: of mail that its endpoint does not get any more it is known that it is not sent, before [`forget_unwanted`] has come
+/// A delivery as it is at a moment: of mail that its endpoint does not get any more it is known that it is not sent, before [`drop_unwanted`] has come
 /// to it. What is under way may be taken yet.
 pub(super) async fn find(
     tx: &mut SystemTx,
