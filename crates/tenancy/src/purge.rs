@@ -90,7 +90,7 @@ async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option
     if store::is_settled(tx, id).await? {
         return Ok(Some(left));
     }
-    let now = left.test_clock.unwrap_or(db.env().now());
+    let now = left.test_clock.unwrap_or_else(|| db.env().now());
     if left.deleted_at.is_some_and(|at| now <= at + AT_THE_LATEST) {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::account::{self, Outcome, Treatment};
 use super::{Reach, RunSummary, drafts, operator, store, system};
 use crate::Error;
-use crate::{subscription, wholesale};
+use crate::{one_off_item, subscription, wholesale};
 
 /// How often an account is tried whose transaction gave way to others.
 const ATTEMPTS: u32 = 3;
@@ -85,8 +85,13 @@ async fn bill_level(
     let (mut held, mut after) = (Vec::new(), None);
     while let Some(page) = due_page(db, level, (as_of, reach), &mut after, limit).await? {
         let come = page.iter().filter(|account| account.has_come(db.env().now(), until));
-        let customers: Vec<Customer> = come.map(|account| account.customer).collect();
-        summary.accounts_due += customers.len() as u64;
+        let mut customers = Vec::new();
+        for account in come {
+            summary.accounts_due += 1;
+            if !account.settles(db.env().now(), until) || withdraw(caller, account.customer, summary).await? {
+                customers.push(account.customer);
+            }
+        }
         held.extend(some(caller, &customers, until, first, summary).await?);
     }
     // Whoever held these may have billed them, or only have changed what they buy by.
@@ -94,6 +99,23 @@ async fn bill_level(
         one(caller, customer, until, Treatment { waits: true, ..first }, summary).await?;
     }
     Ok(())
+}
+
+/// Withdraws what a tenant that is settled was to be charged on days to come. `false`: that failed, and it is left for the next run.
+async fn withdraw(caller: &Caller, customer: Customer, summary: &mut RunSummary) -> Result<bool, Error> {
+    let Customer::Tenant(tenant_id) = customer else { return Ok(true) };
+    let withdrawn = match caller.enter_deleted_too(tenant_id).await {
+        Ok(ctx) => one_off_item::settle(&ctx).await,
+        Err(error) => Err(error.into()),
+    };
+    match withdrawn {
+        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => Err(error),
+        Err(error) => {
+            summary.failed(&error, 1);
+            Ok(false)
+        }
+        Ok(()) => Ok(true),
+    }
 }
 
 /// Takes account of what has become of tenants since: it may make boundaries.
@@ -184,12 +206,17 @@ impl DueAccount {
     /// Whether the boundary's day is one of those up to `until` and has come in the account's own time, or all that is left is
     /// billed. An unknown zone is for billing to stumble over.
     fn has_come(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
+        let today = self.calendar.as_ref().map(|calendar| calendar.today(self.test_clock.unwrap_or(now)));
+        today.is_none_or(|today| self.next_invoice_on <= today.min(until)) || self.settles(now, until)
+    }
+
+    /// Whether all that is left is billed, as far as is known before its row is held.
+    fn settles(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
         let now = self.test_clock.unwrap_or(now);
-        self.calendar.as_ref().is_none_or(|calendar| {
-            let today = calendar.today(now);
-            self.next_invoice_on <= today.min(until)
-                || account::settles(self.deleted_at, (now, today), until)
-        })
+        let settles = |calendar: &Calendar| {
+            account::settles(self.deleted_at, (now, calendar.today(now)), until)
+        };
+        self.calendar.as_ref().is_some_and(settles)
     }
 }
 

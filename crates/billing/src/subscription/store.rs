@@ -225,7 +225,7 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
 }
 
 /// As [`find_if_free`], but waits for whoever holds it: no longer than half a minute, after which it is an error.
-pub(super) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+pub(crate) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     db::wait_half_a_minute(tx.conn()).await?;
     sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
