@@ -268,7 +268,7 @@ fn due(
     differences: &mut Vec<Difference>,
 ) -> Result<(), Box<Difference>> {
     let computed = agreed.next_boundary(last).map_err(|_| Difference::Unreadable("terms"))?;
-    if computed != stored {
+    if !agreed.follows(stored, last).map_err(|_| Difference::Unreadable("terms"))? {
         differences.push(Difference::Boundary { computed, stored });
     }
     Ok(())
