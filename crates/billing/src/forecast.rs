@@ -94,7 +94,7 @@ fn outstanding(
     while let Some(boundary) = next {
         let at = (boundary, subscription.zone_on(ctx.calendar(), boundary));
         let mut net = 0_i64;
-        for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
+        for rated in subscription.agreed.rate(&timelines, at, None, settled, &mut cycles, used)? {
             net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
         all.push((boundary, net));

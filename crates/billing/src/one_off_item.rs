@@ -157,16 +157,49 @@ async fn remove(tx: &mut TenantTx, id: OneOffItemId) -> Result<(), Error> {
 /// Deletes those that wait for a document, which another reseller would issue. The subscription's row has to be locked.
 pub(crate) async fn leave(tx: &mut TenantTx) -> Result<Vec<Left>, Error> {
     let mut left = Vec::new();
-    for (_, Added { item, withdrawn_after }) in store::all(tx).await? {
-        if item.invoice_id.is_some() || withdrawn_after.is_some() {
-            continue;
-        }
+    for item in waiting(tx).await? {
         remove(tx, item.id).await?;
         let mut data = told(&item);
         data["reason"] = json!("transferred");
         left.push(Left { kind: event::Kind::OneOffItemDeleted, subject: item.id.to_string(), data });
     }
     Ok(left)
+}
+
+/// Deletes those of a deleted tenant that are for a day to come: they would be billed with what is held of it.
+pub(crate) async fn settle(ctx: &Ctx) -> Result<(), Error> {
+    let today = ctx.today();
+    // Most have none, and then nobody waits for the subscription.
+    if waiting(&mut *ctx.read().await?).await?.iter().all(|item| item.bill_on <= today) {
+        return Ok(());
+    }
+    let mut tx = ctx.begin().await?;
+    if subscription::store::find_waiting(&mut tx).await?.is_some() {
+        settle_in(ctx, &mut tx).await?;
+        subscription::look_ahead(&mut tx).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// As [`settle`]; whether it stays is the caller's to say, whose the subscription's row has to be.
+pub(crate) async fn settle_in(ctx: &Ctx, tx: &mut TenantTx) -> Result<(), Error> {
+    let today = ctx.today();
+    for item in waiting(tx).await?.into_iter().filter(|item| today < item.bill_on) {
+        remove(tx, item.id).await?;
+        let mut data = told(&item);
+        data["reason"] = json!("tenant_deleted");
+        event::record(tx, ctx, event::Kind::OneOffItemDeleted, item.id, data).await?;
+    }
+    Ok(())
+}
+
+/// Those that wait for a document.
+async fn waiting(tx: &mut TenantTx) -> Result<Vec<OneOffItem>, Error> {
+    let waits = |Added { item, withdrawn_after }| {
+        (item.invoice_id.is_none() && withdrawn_after.is_none()).then_some(item)
+    };
+    Ok(store::all(tx).await?.into_iter().filter_map(|(_, added)| waits(added)).collect())
 }
 
 /// What events tell of one.

@@ -21,7 +21,7 @@ use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, R
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
-pub use autopay::{Autopaid, autopay};
+pub use autopay::{Autopaid, autopay, autopay_deleted};
 pub use charge::pay;
 pub use dispute::{Dispute, DisputeStatus};
 pub use provider::{Provider, provider_at};

@@ -7,7 +7,8 @@ use tenancy::{Action, Ctx};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
-use crate::run::{Due, Finality, bill_until, is_left_for_good};
+use crate::one_off_item;
+use crate::run::{Due, Finality, bill_until, is_settled};
 use crate::subscription::{self, PutSubscription};
 
 /// How far ahead of an account's present day one can look.
@@ -57,7 +58,10 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         return Ok(Preview { as_of: None, documents: Vec::new(), next_invoice_on, parked_reason: None });
     };
     let none = Preview { as_of: Some(until), documents: Vec::new(), next_invoice_on, parked_reason: None };
-    let settles = ctx.today() <= until && is_left_for_good(&mut tx, ctx).await?;
+    let settles = is_settled(&mut tx, ctx, until).await?;
+    if settles {
+        one_off_item::settle_in(ctx, &mut tx).await?;
+    }
     let due = Due { ctx, until: if settles { NaiveDate::MAX } else { until }, settles };
     let made = bill_until(&mut tx, &[due], Finality::Never).await;
     match made.and_then(|mut made| made.pop().ok_or(Error::Stored("subscription"))?.1) {

@@ -22,7 +22,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use drive::drive;
 
-pub(crate) use account::{Due, Finality, bill_until, is_left_for_good, opened};
+pub(crate) use account::{Due, Finality, bill_until, is_settled, opened};
 pub use schedule::{scheduled, settle};
 
 /// The kind of job that [`create`] queues, for [`work`].
@@ -35,8 +35,8 @@ const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("is not zero");
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunSummary {
-    /// Accounts with a boundary on or before the run's day that has come in the tenant's own time; and those of which something is held though
-    /// their tenant cannot be restored any more, one that has both twice.
+    /// Accounts with a boundary on or before the run's day that has come in the tenant's own time; and those of which something is
+    /// held though their tenant cannot be restored any more.
     pub accounts_due: u64,
     /// Of these, the accounts that it billed.
     pub accounts_billed: u64,
@@ -87,6 +87,8 @@ pub(crate) enum Reach {
     All,
     /// As [`Self::All`], and whoever lives by a test clock up to its day, however far ahead that is.
     Present,
+    /// Tenants that cannot be restored any more, each up to its own present day.
+    Left,
     /// The tenants of a reseller and of those below it.
     Reseller(ResellerId),
     /// One tenant.

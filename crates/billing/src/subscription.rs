@@ -53,6 +53,8 @@ pub struct Subscription {
     pub(crate) bills_again: bool,
     /// When it was put for the first time, in the tenant's time.
     created_at: DateTime<Utc>,
+    /// When terms were put, by their first day, in the tenant's time.
+    put_at: BTreeMap<NaiveDate, DateTime<Utc>>,
 }
 
 named! {
@@ -113,12 +115,12 @@ impl Subscription {
         if self.bills_again { Ok(last_billed) } else { self.agreed.next_boundary(last_billed) }
     }
 
-    /// In which zone the cycles are counted that open on a boundary: that in which the day began. That of the subscription's first day may have been
-    /// over there when it was put, by a tenant for whom it lasted on: then it is the one in which it was not.
+    /// In which zone the cycles are counted that open on a boundary: that in which the day began. The first day of terms may have been
+    /// over there when they were put, by a tenant for whom it lasted on: then it is the one in which it was not.
     pub(crate) fn zone_on(&self, calendar: &Calendar, boundary: NaiveDate) -> Tz {
-        match boundary == self.starts_on() {
-            true => calendar.zone_of(boundary, self.created_at),
-            false => calendar.zone_on(boundary),
+        match self.put_at.get(&boundary) {
+            Some(at) => calendar.zone_of(boundary, *at),
+            None => calendar.zone_on(boundary),
         }
     }
 
@@ -269,9 +271,10 @@ fn fresh(ctx: &Ctx, asked: &Asked, agreed: Agreements) -> Result<Subscription, E
         next_invoice_on: None,
         parked_reason: None,
         version: 0,
-        agreed,
         bills_again: false,
         created_at: ctx.now(),
+        put_at: [(agreed.starts_on(), ctx.now())].into(),
+        agreed,
     })
 }
 

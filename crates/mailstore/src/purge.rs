@@ -69,7 +69,7 @@ pub async fn run(store: &MailStore, db: &Db, auth: &Auth, backups_kept: TimeDelt
         last = Some(of_these);
         for id in due {
             match tenant(store, db, auth, id, backups_kept).await {
-                Ok(()) => purged.tenants += 1,
+                Ok(is_gone) => purged.tenants += u64::from(is_gone),
                 Err(error) => {
                     purged.failed += 1;
                     tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
@@ -102,15 +102,19 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
     }
 }
 
-/// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds.
+/// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds. `false`: it may not go yet, or is
+/// gone.
 async fn tenant(
     store: &MailStore,
     db: &Db,
     auth: &Auth,
     id: TenantId,
     backups_kept: TimeDelta,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut tx = system(db).await?;
+    if !purge::may_go(&mut tx, db, id).await? {
+        return Ok(false);
+    }
     let counted = store::count(&mut tx, id).await?;
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;

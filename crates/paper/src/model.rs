@@ -15,7 +15,7 @@ pub struct Document {
     pub kind: Kind,
     /// Its number, unique for the issuer; `None`: it is a draft, and says so.
     pub number: Option<String>,
-    /// Whether it is an invoice that was voided: it says so, and asks for nothing.
+    /// Whether it is an invoice that was voided: on paper it says so, and asks for nothing.
     pub is_void: bool,
     /// The day it bears; of a draft, the one that it is to bear.
     pub issued_on: NaiveDate,

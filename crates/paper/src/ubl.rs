@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use crate::model::{Category, Document, Kind, Line, Party, Period, TaxGroup, VOID};
+use crate::model::{Category, Document, Kind, Line, Party, Period, TaxGroup};
 use crate::sheet::sign;
 use crate::text::{clean, last_day};
 use crate::{Decimal, decimal};
@@ -33,8 +33,8 @@ pub struct UblError {
 /// A price may not be negative (BR-27), so a line that gives back has a negative quantity. Where quantity times price
 /// is not the line's amount, as when part of a month is charged, the price is the amount itself and its base quantity
 /// is the line's quantity: the product then comes out in every case. A line of quantity zero that does cost something
-/// is one piece at that price. A document outside the scope of VAT names no VAT identifiers (BR-O-02). One that was voided has a
-/// note of that, and all of it is stated as settled (BT-113), so that nothing is due (BR-CO-16).
+/// is one piece at that price. A document outside the scope of VAT names no VAT identifiers (BR-O-02). One that was voided
+/// stays as it was issued: it is the credit note that says so.
 ///
 /// # Errors
 /// [`UblError`] with the rule that would be broken: a missing name or country, sums that do not add up, an amount with
@@ -125,11 +125,8 @@ impl Xml<'_> {
         if credit {
             self.text("cbc:CreditNoteTypeCode", "381")?;
         } else {
-            self.date("cbc:DueDate", document.due_on.filter(|_| !document.is_void))?;
+            self.date("cbc:DueDate", document.due_on)?;
             self.text("cbc:InvoiceTypeCode", "380")?;
-        }
-        if document.is_void {
-            self.text("cbc:Note", VOID)?;
         }
         for note in &document.notes {
             self.text("cbc:Note", note)?;
@@ -191,9 +188,6 @@ impl Xml<'_> {
     /// A transfer within SEPA (58) in euros, any other transfer (30) else.
     fn payment(&mut self) -> Written {
         let document = self.document;
-        if document.is_void {
-            return Ok(());
-        }
         if let Some(bank) = &document.bank {
             self.within("cac:PaymentMeans", |xml| {
                 let code = if document.currency.code() == "EUR" { "58" } else { "30" };
@@ -243,15 +237,12 @@ impl Xml<'_> {
     }
 
     fn totals(&mut self) -> Written {
-        let (totals, is_void) = (self.document.totals, self.document.is_void);
+        let totals = self.document.totals;
         self.within("cac:LegalMonetaryTotal", |xml| {
             xml.amount("cbc:LineExtensionAmount", totals.net)?;
             xml.amount("cbc:TaxExclusiveAmount", totals.net)?;
             xml.amount("cbc:TaxInclusiveAmount", totals.gross)?;
-            if is_void {
-                xml.amount("cbc:PrepaidAmount", totals.gross)?;
-            }
-            xml.amount("cbc:PayableAmount", if is_void { 0 } else { totals.gross })
+            xml.amount("cbc:PayableAmount", totals.gross)
         })
     }
 

@@ -18,6 +18,9 @@ use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
 /// nobody restores what is being destroyed.
 pub const AFTER: TimeDelta = TimeDelta::days(31);
 
+/// How long after its deletion a tenant is destroyed though something of it is still to be billed, or is a draft.
+pub const AT_THE_LATEST: TimeDelta = TimeDelta::days(38);
+
 /// How long a backup of the database may take: what it shows is of its beginning, and it is kept from its end on.
 const A_BACKUP_TAKES: TimeDelta = TimeDelta::days(1);
 
@@ -71,6 +74,30 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), 
     Ok(())
 }
 
+/// Whether a deleted tenant may be destroyed; if so, it is not billed and nobody destroys it until the transaction ends. It may not while
+/// something of it is still to be billed by an account that is not parked, or is a draft, which becomes final only before; but after
+/// [`AT_THE_LATEST`] it may.
+///
+/// # Errors
+/// When the database fails.
+pub async fn may_go(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<bool, Error> {
+    Ok(lock_settled(tx, db, id).await?.is_some())
+}
+
+async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option<store::Left>, Error> {
+    let Some(left) = store::lock_deleted(tx, id).await? else { return Ok(None) };
+    // Now that it is held, by a statement of its own: whoever held it before may have billed it.
+    if store::is_settled(tx, id).await? {
+        return Ok(Some(left));
+    }
+    let now = left.test_clock.unwrap_or_else(|| db.env().now());
+    if left.deleted_at.is_some_and(|at| now <= at + AT_THE_LATEST) {
+        return Ok(None);
+    }
+    tracing::error!(tenant.id = %id, "a tenant is destroyed though something of it is not billed");
+    Ok(Some(left))
+}
+
 /// Notes what a deleted tenant has before any of it goes, so that its record says so however often the work is taken up
 /// anew; what was noted first.
 ///
@@ -84,7 +111,7 @@ pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Resul
 
 /// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record. A backup of the database that was taken until then
 /// has the tenant's rows and its wrapped keys: the record names the day on which the last of those, kept for so long from its end on, is gone. One
-/// that was begun before and ends on the next day has them too.
+/// that was begun before and ends on the next day has them too. `false`: somebody else has destroyed it, or it [may not go](may_go).
 ///
 /// # Errors
 /// When the database fails.
@@ -94,10 +121,10 @@ pub async fn tenant(
     id: TenantId,
     destroyed: Destroyed,
     backups_kept: TimeDelta,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let server = Caller::server(db.clone());
     let mut tx = system(db).await?;
-    let Some(left) = store::lock_due_tenant(&mut tx, id).await? else { return Ok(()) };
+    let Some(left) = lock_settled(&mut tx, db, id).await? else { return Ok(false) };
     let now = db.env().now();
     let mut counts = serde_json::to_value(destroyed).map_err(Error::internal)?;
     for (name, count) in store::remove_all(&mut tx, id).await? {
@@ -124,7 +151,7 @@ pub async fn tenant(
         event::record_on(&mut tx, &server, trail, event::Kind::TenantPurged, id, data).await?;
     }
     tx.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// What is left of a tenant that was destroyed.

@@ -236,12 +236,12 @@ async fn chain_events(worker: &Worker) {
 }
 
 async fn purge(worker: &Worker) {
-    // Nobody bills a tenant that is destroyed.
+    // Nobody bills a tenant that is destroyed, nor charges it by a payment method that is gone: those that are not billed are passed by.
     if let Err(error) = billing::run::settle(&worker.db).await {
-        tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed, and nothing is destroyed");
-        metrics::counter!("pillarbox_purge_failures_total").increment(1);
-        return;
+        metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
+        tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed to the end");
     }
+    count_charges(billing::payment::autopay_deleted(&worker.db, &*worker.payments).await);
     match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept).await {
         Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
             metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);
@@ -303,7 +303,11 @@ async fn bill_what_is_due(worker: &Worker) {
 }
 
 async fn charge_what_is_due(worker: &Worker) {
-    match billing::payment::autopay(&worker.db, &*worker.payments).await {
+    count_charges(billing::payment::autopay(&worker.db, &*worker.payments).await);
+}
+
+fn count_charges(done: Result<billing::payment::Autopaid, billing::Error>) {
+    match done {
         Ok(billing::payment::Autopaid { charged, failed }) => {
             metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
             metrics::counter!("pillarbox_autopay_failures_total").increment(failed);

@@ -435,7 +435,7 @@ async fn list(
 ///
 /// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
 /// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued and the first two in the
-/// issuer's present look. A void invoice says that it is one, and asks for nothing; so does a draft, which is no XML.
+/// issuer's present look. On page and PDF a void invoice says that it is one, and asks for nothing; so does a draft, which is no XML.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", content((Invoice = "application/json"), (String = "text/html"),

@@ -198,7 +198,7 @@ fn decimal(text: &str) -> Result<Decimal, Problem> {
     text.parse().map_err(Problem::internal)
 }
 
-/// As it was issued: what was paid since is no part of a document that never changes, unless it was taken back.
+/// As it was issued: what was paid since is no part of a document that never changes.
 fn totals(net: kernel::Money, tax: kernel::Money, total: kernel::Money) -> Totals {
     let (net, tax, gross) = (net.amount_minor, tax.amount_minor, total.amount_minor);
     Totals { net, tax, gross }

@@ -15,7 +15,7 @@ use crate::ledger::{self, Posting};
 use crate::price_book::Item;
 use crate::profile::DAYS_TO_PAY;
 use crate::rating::{Billed, Rate};
-use crate::run::opened;
+use crate::run::{is_settled, opened};
 use crate::series;
 
 /// Makes a draft final today: numbered, posted and due.
@@ -33,7 +33,7 @@ pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> 
         let detail = "a draft of an earlier boundary becomes final before it";
         return Err(Error::Conflict { code: "earlier_draft", detail });
     }
-    make_final(&ctx, &mut tx, &draft, ctx.today()).await?;
+    make_final(&ctx, &mut tx, &draft, (ctx.today(), false)).await?;
     let made = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(made)
@@ -57,20 +57,21 @@ pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the tenant's drafts final whose day has come, or without a day all of them, the oldest first and each in a transaction of its own. Returns
-/// how many invoices and credit notes that were.
-pub(crate) async fn finalize_due(ctx: &Ctx, as_of: Option<NaiveDate>) -> Result<(u64, u64), Error> {
-    let until = as_of.map_or(ctx.today(), |as_of| as_of.min(ctx.today()));
+/// Makes the tenant's drafts final whose day has come, or all that it leaves, the oldest first and each in a transaction of its own.
+/// Returns how many invoices and credit notes that were.
+pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u64), Error> {
+    let until = as_of.min(ctx.today());
     let (mut invoices, mut credit_notes) = (0, 0);
     loop {
         let mut tx = ctx.begin().await?;
         unbilled::hold(&mut tx).await?;
         let Some(id) = unbilled::oldest_draft(&mut tx).await? else { break };
         let draft = store::find(&mut tx, id).await?.ok_or(Error::Stored("draft"))?;
-        if as_of.is_some() && draft.issued_on > until {
+        let settles = is_settled(&mut tx, ctx, as_of).await?;
+        if draft.issued_on > until && !settles {
             break;
         }
-        make_final(ctx, &mut tx, &draft, until).await?;
+        make_final(ctx, &mut tx, &draft, (until, settles)).await?;
         tx.commit().await?;
         match draft.kind {
             DocumentKind::Invoice => invoices += 1,
@@ -91,8 +92,15 @@ async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> 
     }
 }
 
-async fn make_final(ctx: &Ctx, tx: &mut TenantTx, draft: &Invoice, day: NaiveDate) -> Result<(), Error> {
+/// On a day; what is settled is due on it.
+async fn make_final(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    draft: &Invoice,
+    (day, settles): (NaiveDate, bool),
+) -> Result<(), Error> {
     let days_to_pay = draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+    let days_to_pay = if settles { 0 } else { days_to_pay };
     let due_on = day.checked_add_days(Days::new(days_to_pay.into())).ok_or(Error::Stored("day"))?;
     let number = series::store::take(tx.conn(), draft.issuer.id, draft.kind.series()).await?;
     let now = ctx.env().now();

@@ -70,10 +70,23 @@ fn next(due_on: NaiveDate, charges: &Charges, today: NaiveDate) -> Option<Attemp
 /// # Errors
 /// When the tenants cannot be looked up; one that fails by itself is logged and counted.
 pub async fn autopay(db: &Db, provider: &dyn Provider) -> Result<Autopaid, Error> {
+    charge_those(db, provider, false).await
+}
+
+/// As [`autopay`], of deleted tenants alone: before some of them are destroyed, and their payment methods with them.
+///
+/// # Errors
+/// As [`autopay`].
+pub async fn autopay_deleted(db: &Db, provider: &dyn Provider) -> Result<Autopaid, Error> {
+    charge_those(db, provider, true).await
+}
+
+async fn charge_those(db: &Db, provider: &dyn Provider, are_deleted: bool) -> Result<Autopaid, Error> {
     let server = Caller::server(db.clone());
     let (mut done, mut after) = (Autopaid::default(), None);
     loop {
-        let page = store::autopaying(&mut read(db).await?, db.env().now(), after, PAGE).await?;
+        let now = db.env().now();
+        let page = store::autopaying(&mut read(db).await?, now, are_deleted, after, PAGE).await?;
         let Some(&last) = page.last() else { return Ok(done) };
         after = Some(last);
         for id in page {

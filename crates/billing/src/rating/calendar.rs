@@ -4,7 +4,9 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::RatingError;
+use super::document::CycleState;
 use super::instalment::Instalment;
+use super::timeline::is_same;
 
 /// The local calendar day of an instant in a zone.
 pub fn local_day(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
@@ -55,24 +57,32 @@ impl Span {
 pub struct Zones<'a> {
     of_boundary: Tz,
     within: &'a [(Span, Tz)],
+    recorded: &'a [CycleState],
 }
 
 impl<'a> Zones<'a> {
     /// The boundary's, but for those that begin on some days, which are counted where these are.
     pub fn within(of_boundary: Tz, days: &'a [(Span, Tz)]) -> Self {
-        Self { of_boundary, within: days }
+        Self { of_boundary, within: days, recorded: &[] }
     }
 
-    /// That of a cycle, by its first day that is charged.
-    pub(super) fn of(self, first: NaiveDate) -> Tz {
-        let around = self.within.iter().find(|(days, _)| days.contains(first));
-        around.map_or(self.of_boundary, |(_, zone)| *zone)
+    /// But for some cycles, which are counted where they were when they were billed.
+    pub fn but_as_in(self, recorded: &'a [CycleState]) -> Self {
+        Self { recorded, ..self }
+    }
+
+    /// That of a cycle; of one that is not recorded, by its first day that is charged.
+    pub(super) fn of(self, cycle: &Cycle) -> Tz {
+        let recorded = self.recorded.iter().find(|state| is_same(&state.cycle, cycle)).map(|state| state.zone);
+        let first = cycle.charged.start();
+        let around = self.within.iter().find(|(days, _)| days.contains(first)).map(|(_, zone)| *zone);
+        recorded.or(around).unwrap_or(self.of_boundary)
     }
 }
 
 impl From<Tz> for Zones<'_> {
     fn from(of_boundary: Tz) -> Self {
-        Self { of_boundary, within: &[] }
+        Self { of_boundary, within: &[], recorded: &[] }
     }
 }
 

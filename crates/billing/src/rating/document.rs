@@ -178,7 +178,7 @@ pub(super) fn open(
             let Some(first) = first.filter(|first| *first <= boundary) else { continue };
             let is_open = cycles.iter().any(|state| is_same(&state.cycle, &cycle));
             if !is_open {
-                let zone = zones.of(cycle.charged.start());
+                let zone = zones.of(&cycle);
                 cycles.push(CycleState { cycle, zone, billed: Vec::new() });
             }
             if !is_open || first == boundary {

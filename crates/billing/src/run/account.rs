@@ -25,8 +25,6 @@ pub(crate) struct Treatment {
     pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
     pub(crate) waits: bool,
-    /// Whether what is held of a tenant that cannot be restored any more is billed to its end.
-    pub(crate) settles: bool,
 }
 
 /// How an account came out of a run.
@@ -51,7 +49,8 @@ pub(crate) enum Outcome {
     Parked,
 }
 
-/// Bills every boundary of an account up to a day, or up to the tenant's present day if that is earlier.
+/// Bills every boundary of an account up to a day, or up to the tenant's present day if that is earlier; of a tenant that cannot
+/// be restored any more all that are left ([`settles`]).
 ///
 /// What cannot be rated parks the account, with the reason. Only the database's faults are errors.
 pub(super) async fn bill(
@@ -146,7 +145,7 @@ pub(super) async fn bill_all(
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
         let claim = claims.remove(&ctx.tenant_id());
         let deleted_at = claim.as_ref().and_then(|claim| claim.deleted_at);
-        let settles = treatment.settles && ctx.today() <= as_of && is_left(deleted_at, ctx);
+        let settles = settles(deleted_at, (ctx.now(), ctx.today()), as_of);
         let until = if settles { NaiveDate::MAX } else { as_of.min(ctx.today()) };
         let outcome = match claim {
             // A row that was waited for is gone with its tenant.
@@ -187,18 +186,23 @@ pub(super) async fn bill_all(
 pub(crate) struct Due<'a> {
     pub(crate) ctx: &'a Ctx,
     pub(crate) until: NaiveDate,
-    /// Whether boundaries to come are billed on the present day.
+    /// Whether it is billed to its end: boundaries to come on the present day, and all of it is final at once and due.
     pub(crate) settles: bool,
 }
 
-/// Whether a tenant was deleted so long ago that it cannot be restored any more.
-fn is_left(deleted_at: Option<DateTime<Utc>>, ctx: &Ctx) -> bool {
-    deleted_at.is_some_and(|at| at + RESTORABLE < ctx.now())
+/// Whether a run up to a day bills what is held of a tenant to its end: that was deleted so long ago that it cannot be restored any
+/// more, and its present day is among those that are billed.
+pub(super) fn settles(
+    deleted_at: Option<DateTime<Utc>>,
+    (now, today): (DateTime<Utc>, NaiveDate),
+    as_of: NaiveDate,
+) -> bool {
+    today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE < now)
 }
 
-/// As a run finds out of a tenant before it bills it to its end.
-pub(crate) async fn is_left_for_good(tx: &mut TenantTx, ctx: &Ctx) -> Result<bool, Error> {
-    Ok(is_left(store::deleted_at(tx).await?, ctx))
+/// As [`settles`], of the transaction's tenant.
+pub(crate) async fn is_settled(tx: &mut TenantTx, ctx: &Ctx, as_of: NaiveDate) -> Result<bool, Error> {
+    Ok(settles(store::deleted_at(tx).await?, (ctx.now(), ctx.today()), as_of))
 }
 
 /// Whether documents become final at once, where the issuer does not look at drafts first.

@@ -10,8 +10,8 @@ use crate::Error;
 use crate::invoice::draft;
 use crate::invoice::store::unbilled::with_drafts_due;
 
-/// Makes every draft final that is to be by a day, or whose tenant cannot be restored any more: once that is destroyed, none is made final. One that
-/// cannot be is left for the next run.
+/// Makes every draft final that is to be by a day, or whose tenant cannot be restored any more: once that is destroyed, none is made
+/// final. One that cannot be is left for the next run.
 pub(super) async fn finalize_due(
     caller: &Caller,
     as_of: NaiveDate,
@@ -24,16 +24,16 @@ pub(super) async fn finalize_due(
     // Nothing becomes final before its day has come for the tenant, whatever is asked.
     let is_present = matches!(reach, Reach::Present);
     let until = if is_present { NaiveDate::MAX } else { as_of };
+    let by = ((!matches!(reach, Reach::Left)).then_some(as_of), is_present);
     loop {
         let mut tx = system(caller.db()).await?;
-        let by = (as_of, is_present);
         let tenants = with_drafts_due(&mut tx, by, reach.bounds(), left, after, limit).await?;
         tx.commit().await?;
-        let Some((last, _)) = tenants.last() else { return Ok(()) };
+        let Some(last) = tenants.last() else { return Ok(()) };
         after = Some(*last);
-        for (tenant_id, is_left) in tenants {
+        for tenant_id in tenants {
             let made = match caller.enter_deleted_too(tenant_id).await {
-                Ok(ctx) => draft::finalize_due(&ctx, (!is_left).then_some(until)).await,
+                Ok(ctx) => draft::finalize_due(&ctx, until).await,
                 Err(error) => Err(error.into()),
             };
             match made {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::account::{self, Outcome, Treatment};
 use super::{Reach, RunSummary, drafts, operator, store, system};
 use crate::Error;
-use crate::{subscription, wholesale};
+use crate::{one_off_item, subscription, wholesale};
 
 /// How often an account is tried whose transaction gave way to others.
 const ATTEMPTS: u32 = 3;
@@ -55,28 +55,20 @@ async fn bill_due(
     for level in Level::of(reach) {
         bill_level(&caller, *level, (as_of, reach), limit, summary).await?;
     }
+    if matches!(reach, Reach::Left) {
+        // Of a run that did not see that they were left.
+        drafts::finalize_due(&caller, as_of, reach, limit, summary).await?;
+    }
     // Counted afterwards, since an account that was billed may have another boundary that has not come.
-    for level in Level::of(reach).iter().filter(|level| !level.settles()) {
-        let (until, mut after) = (level.until(as_of, reach), None);
+    for level in Level::of(reach) {
+        let (until, mut after) = (level.until(as_of), None);
         while let Some(page) = due_page(db, *level, (as_of, reach), &mut after, limit).await? {
-            let waiting = page.iter().filter(|account| !account.has_come(db.env().now(), until)).count();
+            let asked = page.iter().filter(|account| account.next_invoice_on <= until);
+            let waiting = asked.filter(|account| !account.has_come(db.env().now(), until)).count();
             summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
         }
     }
     Ok(())
-}
-
-/// Bills to its end what is held of tenants that cannot be restored any more.
-pub(super) async fn settle(
-    db: &Db,
-    as_of: NaiveDate,
-    page: NonZeroU32,
-    summary: &mut RunSummary,
-) -> Result<(), Error> {
-    let (caller, reach, limit) = (operator(db), Reach::Present, i64::from(page.get()));
-    take_account(&caller, reach, limit).await?;
-    drafts::finalize_due(&caller, as_of, reach, limit, summary).await?;
-    bill_level(&caller, Level::Left, (as_of, reach), limit, summary).await
 }
 
 /// Bills what is due at one level.
@@ -87,14 +79,19 @@ async fn bill_level(
     limit: i64,
     summary: &mut RunSummary,
 ) -> Result<(), Error> {
-    let (db, until) = (caller.db(), level.until(as_of, reach));
+    let (db, until) = (caller.db(), level.until(as_of));
     let is_named = matches!(reach, Reach::Tenant(_));
-    let first = Treatment { retries_parked: is_named, waits: is_named, settles: level.settles() };
+    let first = Treatment { retries_parked: is_named, waits: is_named };
     let (mut held, mut after) = (Vec::new(), None);
     while let Some(page) = due_page(db, level, (as_of, reach), &mut after, limit).await? {
         let come = page.iter().filter(|account| account.has_come(db.env().now(), until));
-        let customers: Vec<Customer> = come.map(|account| account.customer).collect();
-        summary.accounts_due += customers.len() as u64;
+        let mut customers = Vec::new();
+        for account in come {
+            summary.accounts_due += 1;
+            if !account.settles(db.env().now(), until) || withdraw(caller, account.customer, summary).await? {
+                customers.push(account.customer);
+            }
+        }
         held.extend(some(caller, &customers, until, first, summary).await?);
     }
     // Whoever held these may have billed them, or only have changed what they buy by.
@@ -102,6 +99,23 @@ async fn bill_level(
         one(caller, customer, until, Treatment { waits: true, ..first }, summary).await?;
     }
     Ok(())
+}
+
+/// Withdraws what a tenant that is settled was to be charged on days to come. `false`: that failed, and it is left for the next run.
+async fn withdraw(caller: &Caller, customer: Customer, summary: &mut RunSummary) -> Result<bool, Error> {
+    let Customer::Tenant(tenant_id) = customer else { return Ok(true) };
+    let withdrawn = match caller.enter_deleted_too(tenant_id).await {
+        Ok(ctx) => one_off_item::settle(&ctx).await,
+        Err(error) => Err(error.into()),
+    };
+    match withdrawn {
+        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => Err(error),
+        Err(error) => {
+            summary.failed(&error, 1);
+            Ok(false)
+        }
+        Ok(()) => Ok(true),
+    }
 }
 
 /// Takes account of what has become of tenants since: it may make boundaries.
@@ -147,8 +161,6 @@ enum Level {
     Retail,
     /// Resellers those of their tenants that live by a test clock.
     Sandbox,
-    /// Resellers what is held of those of their tenants that cannot be restored any more.
-    Left,
     /// The operator its resellers.
     Wholesale,
 }
@@ -157,23 +169,18 @@ impl Level {
     /// The operator's own documents are made by its own runs alone.
     fn of(reach: Reach) -> &'static [Self] {
         match reach {
-            Reach::All => &[Self::Retail, Self::Left, Self::Wholesale],
-            Reach::Present => &[Self::Retail, Self::Sandbox, Self::Left, Self::Wholesale],
-            Reach::Reseller(_) | Reach::Tenant(_) => &[Self::Retail, Self::Left],
+            Reach::All => &[Self::Retail, Self::Wholesale],
+            Reach::Present => &[Self::Retail, Self::Sandbox, Self::Wholesale],
+            Reach::Left | Reach::Reseller(_) | Reach::Tenant(_) => &[Self::Retail],
         }
     }
 
     /// Up to which day it is billed; nobody is beyond their own present day.
-    fn until(self, as_of: NaiveDate, reach: Reach) -> NaiveDate {
-        match (self, reach) {
-            (Self::Sandbox, _) | (Self::Left, Reach::Present) => NaiveDate::MAX,
-            (Self::Retail | Self::Left | Self::Wholesale, _) => as_of,
+    fn until(self, as_of: NaiveDate) -> NaiveDate {
+        match self {
+            Self::Sandbox => NaiveDate::MAX,
+            Self::Retail | Self::Wholesale => as_of,
         }
-    }
-
-    /// Whether boundaries that have not come are billed as well.
-    fn settles(self) -> bool {
-        matches!(self, Self::Left)
     }
 }
 
@@ -191,19 +198,25 @@ pub(super) struct DueAccount {
     /// Its calendar; `None` for one that cannot be read.
     pub(super) calendar: Option<Calendar>,
     pub(super) test_clock: Option<DateTime<Utc>>,
-    /// Whether its tenant cannot be restored any more.
-    pub(super) is_left: bool,
+    /// When its tenant was deleted, if it is.
+    pub(super) deleted_at: Option<DateTime<Utc>>,
 }
 
 impl DueAccount {
-    /// Whether the boundary's day has come in the account's own time; of one that is left, whether its present day is among those up to `until`. An
-    /// unknown zone is for billing to stumble over.
+    /// Whether the boundary's day is one of those up to `until` and has come in the account's own time, or all that is left is
+    /// billed. An unknown zone is for billing to stumble over.
     fn has_come(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
+        let today = self.calendar.as_ref().map(|calendar| calendar.today(self.test_clock.unwrap_or(now)));
+        today.is_none_or(|today| self.next_invoice_on <= today.min(until)) || self.settles(now, until)
+    }
+
+    /// Whether all that is left is billed, as far as is known before its row is held.
+    fn settles(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
         let now = self.test_clock.unwrap_or(now);
-        self.calendar.as_ref().is_none_or(|calendar| {
-            let today = calendar.today(now);
-            if self.is_left { today <= until } else { self.next_invoice_on <= today }
-        })
+        let settles = |calendar: &Calendar| {
+            account::settles(self.deleted_at, (now, calendar.today(now)), until)
+        };
+        self.calendar.as_ref().is_some_and(settles)
     }
 }
 
@@ -217,9 +230,8 @@ async fn due_page(
 ) -> Result<Option<Vec<DueAccount>>, Error> {
     let mut tx = system(db).await?;
     let page = match level {
-        Level::Retail => store::due(&mut tx, as_of, reach, *after, limit).await?,
+        Level::Retail => store::due(&mut tx, (as_of, reach), db.env().now(), *after, limit).await?,
         Level::Sandbox => store::due_by_clock(&mut tx, *after, limit).await?,
-        Level::Left => store::left(&mut tx, as_of, reach, db.env().now(), *after, limit).await?,
         Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, limit).await?,
     };
     tx.commit().await?;

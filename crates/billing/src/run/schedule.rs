@@ -3,7 +3,7 @@
 use chrono::{NaiveDate, TimeDelta};
 use db::Db;
 
-use super::drive::{self, drive};
+use super::drive::drive;
 use super::{PAGE, Reach, RunSummary, store, system};
 use crate::Error;
 
@@ -23,23 +23,20 @@ pub async fn scheduled(db: &Db) -> Result<Option<RunSummary>, Error> {
         return Ok(None);
     }
     let mut summary = RunSummary::default();
-    drive(db, latest(db), Reach::Present, PAGE, &mut summary).await?;
+    // The day that it is where it is latest.
+    let as_of = (db.env().now() + FURTHEST_AHEAD).date_naive();
+    drive(db, as_of, Reach::Present, PAGE, &mut summary).await?;
     leading.commit().await?;
     Ok(Some(summary))
 }
 
-/// Bills to its end what is held of tenants that cannot be restored any more, as every run does: before they are destroyed, since nobody bills
-/// them afterwards. Several processes may do so at once.
+/// Bills to its end what is held of tenants that cannot be restored any more, as every run does, and makes all their drafts final:
+/// before they are destroyed, since nobody does afterwards. Several processes may do so at once.
 ///
 /// # Errors
 /// As for [`scheduled`].
 pub async fn settle(db: &Db) -> Result<RunSummary, Error> {
     let mut summary = RunSummary::default();
-    drive::settle(db, latest(db), PAGE, &mut summary).await?;
+    drive(db, NaiveDate::MAX, Reach::Left, PAGE, &mut summary).await?;
     Ok(summary)
-}
-
-/// The day that it is where it is latest.
-fn latest(db: &Db) -> NaiveDate {
-    (db.env().now() + FURTHEST_AHEAD).date_naive()
 }

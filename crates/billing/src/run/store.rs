@@ -35,22 +35,25 @@ pub(super) async fn standing_otherwise(
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
-/// Accounts with a boundary on or before a day, the oldest first, after the one given. Those that live by a test clock only
-/// where they are not looked for by it.
+/// Accounts with a boundary on or before a day, and those with any whose tenants cannot be restored any more, the oldest boundary
+/// first, after the one given. Those that live by a test clock only where they are not looked for by it.
 pub(super) async fn due(
     tx: &mut SystemTx,
-    as_of: NaiveDate,
-    reach: Reach,
+    (as_of, reach): (NaiveDate, Reach),
+    now: DateTime<Utc>,
     after: Option<(NaiveDate, Uuid)>,
     limit: i64,
 ) -> Result<Vec<DueAccount>, db::Error> {
     let (reseller, tenant) = reach.bounds();
     let (after_day, after_tenant) = after.unwrap_or_default();
+    let as_of = (!matches!(reach, Reach::Left)).then_some(as_of);
     let rows = sqlx::query!(
         r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
-           t.former_time_zones_until, t.test_clock
+           t.former_time_zones_until, t.test_clock, t.deleted_at
          from subscriptions s join tenants t on t.id = s.tenant_id
-         where s.next_invoice_on <= $1 and t.purged_at is null
+         where t.purged_at is null and (s.next_invoice_on <= $1::date or s.tenant_id = any (array(
+             select id from tenants where status = 'deleted' and purged_at is null
+               and deleted_at < coalesce(test_clock, $8::timestamptz) - make_interval(secs => $9::integer))))
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
            and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid) and not ($7 and t.test_clock is not null)
          order by s.next_invoice_on, s.tenant_id limit $6"#,
@@ -60,19 +63,22 @@ pub(super) async fn due(
         after_day,
         after_tenant,
         limit,
-        matches!(reach, Reach::Present)
+        matches!(reach, Reach::Present),
+        now,
+        restorable_seconds()
     )
     .fetch_all(tx.conn())
     .await?;
     let due = rows.into_iter().map(|row| {
         let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
-        of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), row.test_clock)
+        let account = of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), row.test_clock);
+        DueAccount { deleted_at: row.deleted_at, ..account }
     });
     Ok(due.collect())
 }
 
-/// Accounts of tenants that live by a test clock, with a boundary on or before the latest day that it shows anywhere, the oldest
-/// first, after the one given.
+/// Accounts of tenants that live by a test clock, with a boundary on or before the latest day that it shows anywhere, or with any if they
+/// cannot be restored any more by it, the oldest boundary first, after the one given.
 pub(super) async fn due_by_clock(
     tx: &mut SystemTx,
     after: Option<(NaiveDate, Uuid)>,
@@ -81,64 +87,26 @@ pub(super) async fn due_by_clock(
     let (after_day, after_tenant) = after.unwrap_or_default();
     let rows = sqlx::query!(
         r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
-           t.former_time_zones_until, t.test_clock as "test_clock!"
+           t.former_time_zones_until, t.test_clock as "test_clock!", t.deleted_at
          from tenants t join subscriptions s on s.tenant_id = t.id
          where t.test_clock is not null and t.purged_at is null
-           and s.next_invoice_on <= (t.test_clock at time zone 'UTC' + interval '14 hours')::date
+           and (s.next_invoice_on <= (t.test_clock at time zone 'UTC' + interval '14 hours')::date
+             or t.deleted_at < t.test_clock - make_interval(secs => $4::integer))
            and (s.next_invoice_on, s.tenant_id) > ($1::date, $2::uuid)
          order by s.next_invoice_on, s.tenant_id limit $3"#,
         after_day,
         after_tenant,
-        limit
+        limit,
+        restorable_seconds()
     )
     .fetch_all(tx.conn())
     .await?;
     let due = rows.into_iter().map(|row| {
         let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
-        of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), Some(row.test_clock))
+        let account = of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), Some(row.test_clock));
+        DueAccount { deleted_at: row.deleted_at, ..account }
     });
     Ok(due.collect())
-}
-
-/// Accounts of which something is held though their tenants cannot be restored any more, the oldest boundary first, after the one given: those that
-/// are parked only where their tenant is named, and is not due otherwise.
-pub(super) async fn left(
-    tx: &mut SystemTx,
-    as_of: NaiveDate,
-    reach: Reach,
-    now: DateTime<Utc>,
-    after: Option<(NaiveDate, Uuid)>,
-    limit: i64,
-) -> Result<Vec<DueAccount>, db::Error> {
-    let (reseller, tenant) = reach.bounds();
-    let (after_day, after_tenant) = after.unwrap_or_default();
-    let rows = sqlx::query!(
-        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.former_time_zones,
-           t.former_time_zones_until, t.test_clock
-         from tenants t join subscriptions s on s.tenant_id = t.id
-         where t.status = 'deleted' and t.purged_at is null
-           and t.deleted_at < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
-           and ($3::uuid is null or $3 = any (t.reseller_path)) and ($4::uuid is null or s.tenant_id = $4)
-           and s.next_invoice_on is not null and (s.parked_at is null or ($4::uuid is not null and s.next_invoice_on > $5))
-           and (s.next_invoice_on, s.tenant_id) > ($6::date, $7::uuid)
-         order by s.next_invoice_on, s.tenant_id limit $8"#,
-        now,
-        restorable_seconds(),
-        reseller,
-        tenant,
-        as_of,
-        after_day,
-        after_tenant,
-        limit
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let left = rows.into_iter().map(|row| {
-        let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
-        let account = of_tenant(row.tenant_id, row.next_invoice_on, calendar.ok(), row.test_clock);
-        DueAccount { is_left: true, ..account }
-    });
-    Ok(left.collect())
 }
 
 /// For how long a deleted tenant can be restored.
@@ -153,7 +121,7 @@ fn of_tenant(
     test_clock: Option<DateTime<Utc>>,
 ) -> DueAccount {
     let customer = Customer::Tenant(TenantId::from_uuid(id));
-    DueAccount { next_invoice_on, customer, calendar, test_clock, is_left: false }
+    DueAccount { next_invoice_on, customer, calendar, test_clock, deleted_at: None }
 }
 
 /// Whether nobody else leads the scheduled runs; nobody will until the transaction ends.
@@ -189,7 +157,7 @@ pub(super) async fn due_agreements(
         customer: Customer::Reseller(ResellerId::from_uuid(row.reseller_id)),
         calendar: Calendar::of_row(&row.time_zone, &[], &[]).ok(),
         test_clock: None,
-        is_left: false,
+        deleted_at: None,
     });
     Ok(accounts.collect())
 }
@@ -309,7 +277,7 @@ impl Reach {
     /// The one reseller, or the one tenant, that it is bounded to.
     pub(super) fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
         match self {
-            Self::All | Self::Present => (None, None),
+            Self::All | Self::Present | Self::Left => (None, None),
             Self::Reseller(id) => (Some(id.uuid()), None),
             Self::Tenant(id) => (None, Some(id.uuid())),
         }

@@ -372,15 +372,35 @@ impl Agreements {
     }
 
     /// The boundary after the last that was billed, if one was: where changes are billed daily, the next day on which they are and
-    /// seats are charged.
+    /// seats are charged, while the tenant is there to change something.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        let open = self.absences().pop().filter(|(_, until)| until.is_none());
+        self.boundary_after(last_billed, open.map(|(from, _)| from))
+    }
+
+    /// Whether a boundary follows the last that was billed; or did once, when there were daily ones of a deleted tenant, too.
+    pub(crate) fn follows(
+        &self,
+        boundary: Option<NaiveDate>,
+        last_billed: Option<NaiveDate>,
+    ) -> Result<bool, Error> {
+        Ok(self.next_boundary(last_billed)? == boundary || self.boundary_after(last_billed, None)? == boundary)
+    }
+
+    /// As [`Self::next_boundary`]; from the first day on that nobody is there, only what there is whatever changes.
+    fn boundary_after(
+        &self,
+        last_billed: Option<NaiveDate>,
+        gone: Option<NaiveDate>,
+    ) -> Result<Option<NaiveDate>, Error> {
         let monthly = self.next_monthly(last_billed)?;
         let Some(day_after) = last_billed.and_then(|last| last.succ_opt()) else { return Ok(monthly) };
         let starts = self.all_terms().map(|terms| terms.starts_on);
         let mut days: Vec<NaiveDate> = starts.filter(|day| *day > day_after).chain([day_after]).collect();
         days.retain(|day| {
             let is_daily = |terms: &AgreedTerms| terms.changes_billed == ChangesBilled::Daily;
-            monthly.is_none_or(|monthly| *day < monthly) && self.terms_on(*day).is_some_and(is_daily)
+            let is_before = |end: Option<NaiveDate>| end.is_none_or(|end| *day < end);
+            is_before(monthly) && is_before(gone) && self.terms_on(*day).is_some_and(is_daily)
         });
         days.sort_unstable();
         if days.is_empty() {

@@ -117,19 +117,23 @@ impl Agreements {
     }
 
     /// Brings all cycles up to what is known at the end of a boundary's day, as [`rating::document`] does: seats first, since
-    /// those that are charged pool what may be stored, and what is sold beside them in the middle of a cycle is counted where that is. Storage of what was over by `settled` is left alone ([`rating::storage`]).
+    /// those that are charged pool what may be stored, and what is sold beside them in the middle of a cycle is counted where that is,
+    /// unless it is `recorded` as counted elsewhere. Storage of what was over by `settled` is left alone ([`rating::storage`]).
     pub(crate) fn rate(
         &self,
         timelines: &BTreeMap<Item, Timeline>,
         (boundary, zone): (NaiveDate, Tz),
+        recorded: Option<&Cycles>,
         settled: Option<NaiveDate>,
         cycles: &mut Cycles,
         used: &Used,
     ) -> Result<Vec<RatedLine>, Error> {
         let (mut rated, mut of_seats) = (Vec::new(), Vec::new());
+        let recorded = |item: Item| recorded.and_then(|of| of.get(&item)).map_or(&[][..], Vec::as_slice);
         for (&item, timeline) in timelines.iter().filter(|(item, _)| **item != Item::Storage) {
             let log = used.counted.get(&item).ok_or(Error::Stored("log of what was used"))?;
-            let (of_item, zones) = (cycles.entry(item).or_default(), Zones::within(zone, &of_seats));
+            let zones = Zones::within(zone, &of_seats).but_as_in(recorded(item));
+            let of_item = cycles.entry(item).or_default();
             let lines = rating::document(timeline, boundary, zones, of_item, log)?;
             if item == Item::Mailbox {
                 of_seats = elsewhere(timeline, of_item, zone)?;
@@ -140,7 +144,8 @@ impl Agreements {
             let mut of_storage = cycles.remove(&Item::Storage).unwrap_or_default();
             let seats = cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
             let allowance = |day| self.included_bytes(seats, day);
-            let (at, stored) = ((boundary, Zones::within(zone, &of_seats)), &used.stored);
+            let zones = Zones::within(zone, &of_seats).but_as_in(recorded(Item::Storage));
+            let (at, stored) = ((boundary, zones), &used.stored);
             let lines = rating::storage(timeline, at, settled, &mut of_storage, stored, &allowance)?;
             cycles.insert(Item::Storage, of_storage);
             rated.extend(lines.into_iter().map(|(line, gib)| RatedLine {

@@ -71,6 +71,8 @@ pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Su
             discounts: discounts.remove(&tenant_id).unwrap_or_default(),
             one_off_items: items.remove(&tenant_id).unwrap_or_default(),
         };
+        let put_at = put_at(&entries);
+        let entries = entries.into_iter().map(|(entry, _)| entry).collect();
         let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?.beside(beside);
         let subscription = Subscription {
             id: SubscriptionId::from_uuid(row.id),
@@ -82,24 +84,42 @@ pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Su
             agreed,
             bills_again: row.bills_again,
             created_at: row.created_at,
+            put_at,
         };
         all.insert(tenant_id, subscription);
     }
     Ok(all)
 }
 
-/// Everything that was agreed with each tenant, in that order.
-async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry>>, Error> {
+/// When the terms that begin on a day, and hold, were put for the first time.
+fn put_at(entries: &[(Entry, DateTime<Utc>)]) -> BTreeMap<NaiveDate, DateTime<Utc>> {
+    let mut put_at = BTreeMap::<NaiveDate, DateTime<Utc>>::new();
+    for (entry, at) in entries {
+        match entry {
+            Entry::Terms(terms) => {
+                put_at.retain(|day, _| *day <= terms.starts_on);
+                put_at.entry(terms.starts_on).or_insert(*at);
+            }
+            Entry::End(end) => put_at.retain(|day, _| day < end),
+        }
+    }
+    put_at
+}
+
+/// Everything that was agreed with each tenant, in that order, and when.
+async fn entries(
+    tx: &mut impl OfTenants,
+) -> Result<BTreeMap<TenantId, Vec<(Entry, DateTime<Utc>)>>, Error> {
     let tenants = tx.tenant_ids();
     let ends = sqlx::query!(
-        "select tenant_id, ordinal, starts_on from subscription_terms where tenant_id = any ($1) and price_id is null",
+        "select tenant_id, ordinal, starts_on, set_at from subscription_terms where tenant_id = any ($1) and price_id is null",
         &tenants
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
-        r#"select s.tenant_id, s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
+        r#"select s.tenant_id, s.ordinal, s.starts_on, s.set_at, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
              s.price_book_id as "book_id!", s.payment_schedule, p."interval"
            from subscription_terms s join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
            where s.tenant_id = any ($1)"#,
@@ -128,9 +148,10 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
             setup_price: sold.setup_price,
             changes_billed: sold.changes_billed,
         };
-        entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
+        entries.push((row.tenant_id, row.ordinal, (Entry::Terms(terms), row.set_at)));
     }
-    entries.extend(ends.into_iter().map(|end| (end.tenant_id, end.ordinal, Entry::End(end.starts_on))));
+    let end = |of: NaiveDate, at: DateTime<Utc>| (Entry::End(of), at);
+    entries.extend(ends.into_iter().map(|row| (row.tenant_id, row.ordinal, end(row.starts_on, row.set_at))));
     entries.sort_by_key(|(tenant_id, ordinal, _)| (*tenant_id, *ordinal));
     Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
 }
@@ -225,7 +246,7 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
 }
 
 /// As [`find_if_free`], but waits for whoever holds it: no longer than half a minute, after which it is an error.
-pub(super) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+pub(crate) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     db::wait_half_a_minute(tx.conn()).await?;
     sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)

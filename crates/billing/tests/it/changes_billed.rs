@@ -1,13 +1,13 @@
 //! Changes in mid-cycle, billed by the day.
 
 use billing::price_book::{NewPrice, publish};
-use billing::rating::RemovalPolicy::CreditToBalance;
+use billing::rating::RemovalPolicy::{AtCycleEnd, CreditToBalance};
 use tenancy::user;
 use testkit::World;
 
 use super::courses::run_and_verify;
 use super::verify::found;
-use super::{all_shown, at, invoices, price, run, seat, subscribe, world_on};
+use super::{all_shown, at, date, invoices, price, run, seat, subscribe, world_on};
 
 fn changes(billed: &str) -> NewPrice {
     NewPrice { changes_billed: Some(billed.into()), ..price("month", "31", CreditToBalance) }
@@ -120,6 +120,23 @@ async fn nothing_is_due_from_an_end_or_a_pause_on() {
     assert_eq!(total(&world).await, 1600);
     let subscription = billing::subscription::get(&world.ctx).await.unwrap();
     assert_eq!(subscription.next_invoice_on, None);
+}
+
+#[tokio::test]
+async fn of_a_deleted_tenant_nothing_changes_any_more() {
+    let world = world_on("2026-01-01").await;
+    let daily = NewPrice { changes_billed: Some("daily".into()), ..price("month", "31", AtCycleEnd) };
+    let book = publish(&world.operator, Some(world.reseller.id), vec![daily]).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    run(&world, "2026-01-10").await;
+    let next = billing::subscription::get(&world.ctx).await.unwrap().next_invoice_on;
+    assert!(next.is_none_or(|day| date("2026-02-01") <= day), "{next:?}");
+    run_and_verify(&world, "2026-02-01").await;
+    assert_eq!(total(&world).await, 3100);
 }
 
 #[tokio::test]

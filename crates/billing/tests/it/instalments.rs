@@ -208,7 +208,8 @@ async fn what_is_held_of_a_deleted_tenant_is_billed_once_it_cannot_be_restored()
     assert_eq!(amounts, [833, 834, 833, 833, 834, 833, 833, 834, 833, 833, 834, 833]);
     let issued_on = |nth: usize| (documents[nth].issued_on, documents[nth].due_on);
     assert_eq!(issued_on(2).0, date("2026-03-01"));
-    assert!((3..12).all(|nth| issued_on(nth) == (date("2026-03-13"), issued_on(3).1)));
+    // At once: what it could be charged by is destroyed a day later.
+    assert!((3..12).all(|nth| issued_on(nth) == (date("2026-03-13"), date("2026-03-13"))));
     let last = documents[11].lines[0].description.as_str();
     assert_eq!(last, "mailboxes, per year, instalment 12 of 12, 2026-12-01 to 2026-12-31");
     assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, None);
@@ -254,6 +255,53 @@ async fn what_a_tenant_leaves_as_drafts_becomes_final_with_it() {
     let documents = invoices(&world.ctx).await;
     assert_eq!(documents.len(), 12);
     assert!(documents.iter().all(|document| document.status == "final"));
-    assert!(documents[2..].iter().all(|document| document.issued_on == date("2026-03-13")));
+    let day = date("2026-03-13");
+    assert!(documents[2..].iter().all(|document| (document.issued_on, document.due_on) == (day, day)));
+    assert_clean(&world, 12).await;
+}
+
+#[tokio::test]
+async fn nothing_stays_a_draft_of_a_tenant_that_was_left_while_nobody_billed() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-02-01").await;
+    drafting(&world, 20, 0).await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&world.ctx, None).await.unwrap();
+    // A boundary has come, and nine have not.
+    at(&world, "2026-03-20T10:00");
+    let day = date("2026-03-20");
+    let previewed = super::preview::previewed(&world.ctx, "2026-03-20").await;
+    let summary = run(&world, "2026-03-20").await;
+    assert_eq!((summary.accounts_due, summary.accounts_billed), (1, 1));
+    assert_eq!((summary.invoices, summary.drafts), (10, 0));
+    assert_eq!(all_shown(&world.ctx).await[2..], previewed);
+    let documents = invoices(&world.ctx).await;
+    assert!(documents.iter().all(|document| document.status == "final" && document.due_on <= day));
+    assert_eq!((documents.len(), documents[2].issued_on), (12, date("2026-03-01")));
+    assert!(documents[3..].iter().all(|document| document.issued_on == day));
+    assert_clean(&world, 12).await;
+}
+
+#[tokio::test]
+async fn a_run_for_a_day_that_is_past_leaves_drafts_as_they_are() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    drafting(&world, 20, 0).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&world.ctx, None).await.unwrap();
+    at(&world, "2026-03-10T10:00");
+    run(&world, "2026-03-10").await;
+    at(&world, "2026-03-13T10:00");
+    let summary = run(&world, "2026-03-12").await;
+    assert_eq!((summary.invoices, summary.accounts_due), (0, 0));
+    assert!(invoices(&world.ctx).await.iter().all(|document| document.status == "draft"));
+    // Whoever settles makes them final, and bills the rest.
+    let summary = billing::run::settle(&world.test_db.db()).await.unwrap();
+    assert_eq!((summary.invoices, summary.drafts), (12, 0));
     assert_clean(&world, 12).await;
 }

@@ -6,10 +6,12 @@ use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, cancel, get, put};
 use billing::verify::Difference;
 use kernel::{ErrorKind, Money, PageRequest};
-use tenancy::Ctx;
+use tenancy::event::Kind;
+use tenancy::{Ctx, Scope};
 use testkit::World;
 
 use super::courses::run_and_verify;
+use super::run::told_on;
 use super::tax::{customer, is, taxing};
 use super::verify::{found, owner};
 use super::{all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, world_on};
@@ -298,4 +300,28 @@ async fn a_setup_of_the_operator_or_a_bad_one_is_refused() {
         let error = publish(&world.operator, issuer, vec![priced(setup)]).await.unwrap_err();
         assert_eq!(error.field_errors()[0].pointer, "/prices/0/setup_price");
     }
+}
+
+#[tokio::test]
+async fn what_is_for_a_day_to_come_is_not_billed_with_what_a_deleted_tenant_leaves() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::LockedUntilTermEnd { grace_days: 7 }).await;
+    let locked = PutSubscription { term_months: Some(12), ..terms(&book, "month") };
+    put(&world.ctx, locked, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-03-01").await;
+    at(&world, "2026-03-02T12:00");
+    let past = add(&world.ctx, Some("2026-03-20")).await;
+    at(&world, "2026-03-02T12:01");
+    let to_come = add(&world.ctx, Some("2026-06-20")).await;
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    run_and_verify(&world, "2026-04-02").await;
+    let kept: Vec<_> = list(&world.ctx).await.iter().map(|item| item.id).collect();
+    assert_eq!(kept, [past.id]);
+    let documents = invoices(&world.ctx).await;
+    let lines = documents.iter().flat_map(|document| &document.lines);
+    assert_eq!((documents.len(), lines.filter(|line| line.item == "one_off").count()), (12, 1));
+    let told = told_on(&world, Scope::Tenant(world.tenant.id), Kind::OneOffItemDeleted).await;
+    let [(subject, data)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((subject, &data["reason"]), (&to_come.id.to_string(), &"tenant_deleted".into()));
 }

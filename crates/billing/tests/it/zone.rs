@@ -15,7 +15,7 @@ use tenancy::{Ctx, storage_sample, user};
 use testkit::{World, world};
 
 use super::items::{GIB, make, selling, storage, stores_in};
-use super::verify::{assert_clean, assert_tenant_clean};
+use super::verify::{assert_clean, assert_tenant_clean, owner};
 use super::{all_shown, at, ctx_of, date, domain, invoices, price, run, seat, subscribe, terms, world_on};
 
 /// A tenant that lives there, without a subscription yet.
@@ -311,6 +311,33 @@ async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
     assert_clean(&world, 2).await;
 }
 
+/// Before, what came to be sold in mid-cycle was counted where the boundary was.
+#[tokio::test]
+async fn what_was_counted_by_another_rule_is_verified_as_it_was_counted() {
+    let world = world_on("2026-01-01").await;
+    let shared = NewPrice { item: "shared_mailbox".into(), ..price("month", "3.10", CreditToBalance) };
+    let (seats, both) = (selling(&world, Vec::new()).await, selling(&world, vec![shared]).await);
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &seats, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-20T12:00");
+    subscribe(&ctx, &both, "month").await;
+    // It is the 25th in both places.
+    at(&world, "2026-01-25T09:00");
+    make(&ctx, mailbox::Kind::Shared, "info").await.unwrap();
+    at(&world, "2026-02-01T08:00");
+    run(&world, "2026-02-01").await;
+    let as_before = "update billing_coverage set time_zone = 'America/Los_Angeles'
+                     where tenant_id = $1 and item = 'shared_mailbox' and kind = 'cycle'";
+    let owner = owner(&world).await;
+    sqlx::query(as_before).bind(ctx.tenant_id().uuid()).execute(&owner).await.unwrap();
+    assert!(zones(&ctx, "shared_mailbox").await[0].ends_with(" America/Los_Angeles"));
+    assert_clean(&world, 2).await;
+}
+
 #[tokio::test]
 async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
     let world = world_on("2026-01-09").await;
@@ -344,6 +371,27 @@ async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
         assert_eq!(zones(ctx, "mailbox").await[0], "[2026-01-10,2026-02-10) America/Los_Angeles");
         assert_tenant_clean(&world, ctx.tenant_id()).await;
     }
+}
+
+#[tokio::test]
+async fn so_is_who_subscribes_again_on_such_a_day() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, Vec::new()).await;
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    cancel(&ctx, Some("2026-01-05"), None).await.unwrap();
+    at(&world, "2026-01-09T20:00");
+    run(&world, "2026-01-09").await;
+    // The tenth in Auckland, where it is over sixteen hours later.
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-10T12:00");
+    assert_eq!(subscribe(&ctx, &book, "month").await.terms.starts_on, date("2026-01-10"));
+    run(&world, "2026-01-10").await;
+    let calendars = zones(&ctx, "mailbox").await;
+    assert_eq!(calendars.last().unwrap(), "[2026-01-10,2026-02-10) America/Los_Angeles");
+    assert_tenant_clean(&world, ctx.tenant_id()).await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(super) fn check(document: &Document) -> Checked {
         present("BR-50", "the account to pay into has no IBAN", &bank.iban)?;
     }
     let terms = document.payment_terms.as_deref().is_some_and(|terms| !clean(terms).is_empty());
-    let asks = !document.is_void && super::sign(document) * i128::from(document.totals.gross) > 0;
+    let asks = super::sign(document) * i128::from(document.totals.gross) > 0;
     // A credit note's due date is within its means of payment, where the rule's own test does not look for it.
     let due = document.due_on.is_some() && document.kind == Kind::Invoice;
     need("BR-CO-25", "an amount is due and there is neither a due date nor a term", !asks || due || terms)?;

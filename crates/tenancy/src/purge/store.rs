@@ -110,19 +110,33 @@ pub(super) struct Left {
     pub(super) name: String,
     pub(super) reseller_path: Vec<Uuid>,
     pub(super) deleted_at: Option<DateTime<Utc>>,
+    pub(super) test_clock: Option<DateTime<Utc>>,
 }
 
 /// `None` when somebody else has destroyed it.
-pub(super) async fn lock_due_tenant(tx: &mut SystemTx, id: TenantId) -> Result<Option<Left>, Error> {
+pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Option<Left>, Error> {
     let left = sqlx::query_as!(
         Left,
-        "select name, reseller_path, deleted_at from tenants
+        "select name, reseller_path, deleted_at, test_clock from tenants
          where id = $1 and status = 'deleted' and purged_at is null for update",
         id.uuid()
     )
     .fetch_optional(tx.conn())
     .await?;
     Ok(left)
+}
+
+/// Whether nothing is left to be billed of a tenant, but by an account that is parked, and none of its documents that count is a draft.
+pub(super) async fn is_settled(tx: &mut SystemTx, id: TenantId) -> Result<bool, Error> {
+    let is_settled = sqlx::query_scalar!(
+        r#"select not exists (select from subscriptions where tenant_id = $1 and next_invoice_on is not null and parked_at is null)
+             and not exists (select from invoices i where i.tenant_id = $1 and i.status = 'draft'
+               and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_settled!""#,
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_settled)
 }
 
 /// Notes what there is to destroy, unless that was noted; what was.

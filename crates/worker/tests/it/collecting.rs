@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use billing::dunning::{self, Policy};
-use billing::payment_method::{self, PutPaymentMethod};
-use billing::payment_provider::{self, PutPaymentProvider};
 use billing::price_book;
 use chrono::TimeDelta;
 use kernel::PageRequest;
-use secrecy::SecretString;
 use tenancy::policy::Capability;
 use tenancy::tenant;
-use testkit::stripe::{FakeStripe, Fault, SECRET_KEY};
+use testkit::stripe::{FakeStripe, Fault};
 use testkit::{World, world};
 use tokio::time::Instant;
 
-use crate::{Working, in_debt, subscribe};
+use crate::{Working, in_debt, pays_by_itself, subscribe};
 
 /// A tenant that does not pay, and another that pays by itself by a provider that does not answer.
 async fn scene() -> World {
@@ -28,14 +25,7 @@ async fn scene() -> World {
     subscribe(&payer, &book).await;
     tenancy::user::create(&payer, world::new_user("ada@payer.example", None)).await.unwrap();
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let provider = PutPaymentProvider {
-        secret_key: SecretString::from(SECRET_KEY),
-        webhook_secret: SecretString::from("whsec_of_the_test"),
-        is_enabled: true,
-    };
-    payment_provider::put(&reseller, &provider, None).await.unwrap();
-    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: true };
-    payment_method::put(&payer, method, None).await.unwrap();
+    pays_by_itself(&world, &payer).await;
     let policy = Policy {
         suspend_after_days: Some(1),
         suspend_capabilities: vec![Capability::Send],

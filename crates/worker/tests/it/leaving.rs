@@ -1,4 +1,4 @@
-//! A tenant that goes for good: it is billed to the end before it is destroyed.
+//! A tenant that goes for good: it is billed and charged to the end before it is destroyed.
 
 use std::time::Duration;
 
@@ -8,11 +8,15 @@ use billing::run;
 use billing::subscription::{self, PutSubscription};
 use chrono::TimeDelta;
 use kernel::PageRequest;
+use mailstore::MailStore;
+use mailstore::purge::Purged;
+use tenancy::auth::Auth;
 use tenancy::{purge, tenant};
-use testkit::World;
+use testkit::stripe::FakeStripe;
+use testkit::{World, world};
 use tokio::time::Instant;
 
-use crate::{PATIENCE, Working};
+use crate::{PATIENCE, Working, pays_by_itself};
 
 /// A tenant with one seat that pays a year's price by the month, of which the first was billed, is deleted.
 async fn deleted() -> World {
@@ -37,6 +41,7 @@ async fn deleted() -> World {
     };
     subscription::put(&world.ctx, put, None).await.unwrap();
     world.user("ada", None).await;
+    pays_by_itself(&world, &world.ctx).await;
     let db = world.test_db.db();
     run::run(&db, db.env().now().date_naive(), None).await.unwrap();
     tenant::delete(&world.ctx, None).await.unwrap();
@@ -44,11 +49,12 @@ async fn deleted() -> World {
 }
 
 #[tokio::test]
-async fn what_is_held_of_a_tenant_is_billed_before_it_is_destroyed() {
+async fn what_is_held_of_a_tenant_is_billed_and_charged_before_it_is_destroyed() {
     let world = deleted().await;
+    let fake = FakeStripe::start().await;
     // Nobody was there on the day on which it would have been billed.
-    world.test_db.clock().advance(TimeDelta::days(40));
-    let working = Working::new(world).await;
+    world.test_db.clock().advance(TimeDelta::days(35));
+    let working = Working::charging_at(world, fake.url().as_str()).await;
     let ctx = working.world.operator.enter_deleted_too(working.world.tenant.id).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while purge::record(&ctx).await.is_err() {
@@ -59,5 +65,45 @@ async fn what_is_held_of_a_tenant_is_billed_before_it_is_destroyed() {
     let invoices = invoice::list(&ctx, Default::default(), page).await.unwrap().items;
     let totals: Vec<i64> = invoices.iter().map(|invoice| invoice.total.amount_minor).collect();
     assert_eq!(totals, [1000; 12]);
+    // The last may be under way.
+    while fake.balance() < 12_000 {
+        assert!(Instant::now() < deadline, "{} was charged", fake.balance());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     working.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_billed_to_the_end_is_not_destroyed_for_a_week_and_keeps_no_other() {
+    let world = deleted().await;
+    let other = world::tenant(&world.operator, &world.reseller, "Other").await;
+    tenant::delete(&world.operator.enter(other.id).await.unwrap(), None).await.unwrap();
+    let db = world.test_db.db();
+    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let destroy = async || mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(32));
+    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    assert!(purge::record(&ctx).await.is_err());
+    // Somebody sees to it all the same, or it is lost.
+    world.test_db.clock().advance(TimeDelta::hours(5 * 24 + 12));
+    assert_eq!(destroy().await, Purged::default());
+    world.test_db.clock().advance(TimeDelta::days(1));
+    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    purge::record(&ctx).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_billed_to_the_end_is_destroyed() {
+    let world = deleted().await;
+    let db = world.test_db.db();
+    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
+    let auth = Auth::new(db.clone()).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(32));
+    run::settle(&db).await.unwrap();
+    let purged = mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
 }

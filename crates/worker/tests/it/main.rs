@@ -9,15 +9,19 @@ mod webhook;
 
 use std::time::Duration;
 
+use billing::payment_method::{self, PutPaymentMethod};
+use billing::payment_provider::{self, PutPaymentProvider};
 use billing::price_book::{self, NewPrice, PriceBook};
 use billing::run::{self, NewRun, Run};
 use billing::subscription::{self, PutSubscription};
 use db::jobs;
 use db::jobs::Depth;
 use mailstore::MailStore;
+use secrecy::SecretString;
 use tenancy::Ctx;
 use tenancy::auth::Auth;
 use testkit::World;
+use testkit::stripe::SECRET_KEY;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +115,19 @@ async fn subscribe(ctx: &Ctx, book: &PriceBook) {
         trial_ends_on: None,
     };
     subscription::put(ctx, put, None).await.unwrap();
+}
+
+/// The reseller takes charges, and a tenant of its pays by itself.
+async fn pays_by_itself(world: &World, ctx: &Ctx) {
+    let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let provider = PutPaymentProvider {
+        secret_key: SecretString::from(SECRET_KEY),
+        webhook_secret: SecretString::from("whsec_of_the_test"),
+        is_enabled: true,
+    };
+    payment_provider::put(&reseller, &provider, None).await.unwrap();
+    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: true };
+    payment_method::put(ctx, method, None).await.unwrap();
 }
 
 async fn asked(world: &World) -> Run {

@@ -20,25 +20,24 @@ pub(crate) async fn hold(tx: &mut TenantTx) -> Result<bool, db::Error> {
 }
 
 /// The tenants with a draft that is to become final by a day, after the one given; those that live by a test clock by theirs instead, if
-/// `by_clock`; and those with any draft that were deleted so many seconds before `now`. Each with whether it was.
+/// `by_clock`; and those with any draft that were deleted so many seconds before `now`, without a day these alone.
 pub(crate) async fn with_drafts_due(
     tx: &mut SystemTx,
-    (as_of, by_clock): (NaiveDate, bool),
+    (as_of, by_clock): (Option<NaiveDate>, bool),
     (reseller, tenant): (Option<uuid::Uuid>, Option<uuid::Uuid>),
     (now, restorable_seconds): (DateTime<Utc>, i32),
     after: Option<TenantId>,
     limit: i64,
-) -> Result<Vec<(TenantId, bool)>, db::Error> {
-    let rows = sqlx::query!(
-        r#"select distinct i.tenant_id, gone.is_left as "is_left!" from invoices i join tenants t on t.id = i.tenant_id
-         cross join lateral (select t.deleted_at is not null
-           and t.deleted_at < coalesce(t.test_clock, $7::timestamptz) - make_interval(secs => $8::integer) as is_left) gone
+) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        "select distinct i.tenant_id from invoices i join tenants t on t.id = i.tenant_id
          where i.status = 'draft' and t.purged_at is null
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or i.tenant_id = $3)
-           and i.tenant_id > $4 and (gone.is_left or i.issued_on <= case when $6 and t.test_clock is not null
-             then (t.test_clock at time zone 'UTC' + interval '14 hours')::date else $1 end)
+           and i.tenant_id > $4 and (t.deleted_at < coalesce(t.test_clock, $7::timestamptz) - make_interval(secs => $8::integer)
+             or i.issued_on <= case when $6 and t.test_clock is not null
+               then (t.test_clock at time zone 'UTC' + interval '14 hours')::date else $1::date end)
            and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-         order by i.tenant_id limit $5"#,
+         order by i.tenant_id limit $5",
         as_of,
         reseller,
         tenant,
@@ -50,7 +49,7 @@ pub(crate) async fn with_drafts_due(
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.tenant_id), row.is_left)).collect())
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
 /// Whether a reseller's own documents are drafts; of a tenant that was destroyed none ever becomes final.

@@ -10,16 +10,17 @@ use crate::payment::PaymentStatus;
 use crate::payment::autopay::{Attempt, Charges};
 
 /// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest. Those that
-/// are deleted owe it all the same, until they are destroyed and their payment methods with them.
+/// are deleted owe it all the same, until they are destroyed and their payment methods with them; or those alone.
 pub(in crate::payment) async fn autopaying(
     read: &mut SystemRead,
     now: DateTime<Utc>,
+    are_deleted: bool,
     after: Option<TenantId>,
     limit: i64,
 ) -> Result<Vec<TenantId>, db::Error> {
     let rows = sqlx::query_scalar!(
         "select t.id from tenants t
-         where ($2::uuid is null or t.id > $2) and exists (
+         where ($2::uuid is null or t.id > $2) and (not $4 or t.deleted_at is not null) and exists (
            select from payment_methods m where m.tenant_id = t.id and m.is_autopay
              and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = m.issuer_id
                and i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
@@ -29,7 +30,8 @@ pub(in crate::payment) async fn autopaying(
          order by t.id limit $3",
         now,
         after.map(TenantId::uuid),
-        limit
+        limit,
+        are_deleted
     )
     .fetch_all(read.conn())
     .await?;

@@ -157,7 +157,7 @@ impl Books {
             let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
             // Of any cycle the lines may have been let go that are billed again.
             let settled = last.filter(|_| before.is_none());
-            let lines = agreed.rate(&timelines, (boundary, zone), settled, &mut cycles, &used)?;
+            let lines = agreed.rate(&timelines, (boundary, zone), None, settled, &mut cycles, &used)?;
             let lines = agreed.owed(&lines, &windows.bill(billing), boundary)?;
             rated.next_boundary = agreed.next_boundary(Some(boundary))?;
             rated.changes.extend(Span::new(last.unwrap_or(rated.subscription.starts_on()), boundary));

@@ -215,6 +215,15 @@ impl Placed<'_> {
         }
         after(today.max(boundary), self.draft_days())
     }
+
+    /// What is settled is due at once: a day later what it could be charged by is destroyed.
+    fn due_on(&self, issued_on: NaiveDate) -> Result<NaiveDate, Error> {
+        if self.of.rated.due.settles {
+            return Ok(self.ctx().today());
+        }
+        let profile = self.draft.issuer.profile.as_ref();
+        after(issued_on, profile.map_or(DAYS_TO_PAY, |profile| profile.days_to_pay))
+    }
 }
 
 impl Drafted<'_> {
@@ -261,8 +270,6 @@ pub(super) async fn write_all(
     let mut new = Vec::new();
     for ((one, id), number) in placed.iter().zip(ids).zip(numbers) {
         let issued_on = one.issued_on()?;
-        let days_to_pay =
-            one.draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
         new.push(NewInvoice {
             id,
             kind: one.draft.kind(),
@@ -272,7 +279,7 @@ pub(super) async fn write_all(
             billing: Some(one.draft.billing),
             reason: None,
             issued_on,
-            due_on: after(issued_on, days_to_pay)?,
+            due_on: one.due_on(issued_on)?,
             totals: &one.draft.taxed.totals,
             tax_behavior: one.of.rated.subscription.terms.price.basis,
             tax_rates_known: one.draft.tax_rates_known,
