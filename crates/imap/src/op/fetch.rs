@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
         let (true, Some(since)) = (session.enabled.qresync && command.by_uid, command.changed_since) else {
             return Err(Status::bad("VANISHED goes with UID, CHANGEDSINCE and ENABLE QRESYNC").into());
         };
-        let gone = resync::vanished(&login, selected, since, &selected.ever(&command.set)).await?;
+        let gone = resync::vanished(&login, selected, since, Some(&selected.ever(&command.set))).await?;
         resync::line(session, &gone, true).await?;
     }
     session.enabled.condstore |=

@@ -59,6 +59,8 @@ pub(super) async fn all(ctx: &Ctx, mailbox_id: MailboxId, with_deleted: bool) ->
         drop(tx);
         folder::list(ctx, mailbox_id).await?
     };
+    // A client may know messages of the server that a list came from by those that are kept.
+    let uid_nexts = store::uid_nexts(&mut *ctx.read().await?, mailbox_id).await?;
     let live = folders.into_iter().map(|folder| Source {
         path: folder.path,
         is_inbox: folder.role == Some(Role::Inbox),
@@ -68,7 +70,7 @@ pub(super) async fn all(ctx: &Ctx, mailbox_id: MailboxId, with_deleted: bool) ->
         numbers: Some(Numbers {
             folder_id: folder.id,
             uid_validity: folder.uid_validity,
-            uid_next: folder.uid_next,
+            uid_next: uid_nexts.get(&folder.id).copied().unwrap_or(folder.uid_next),
         }),
     });
     let mut sources: Vec<Source> = live.collect();
