@@ -320,6 +320,35 @@ async fn a_name_of_pop3_that_another_message_has_or_that_is_none_gives_way_to_ou
 }
 
 #[tokio::test]
+async fn of_two_files_of_one_name_one_has_the_uid_and_the_other_comes_last() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    let list = format!("3 V{VALIDITY} N60\n3 Ptwice :a\n5 Pb :b\n");
+    maildir(root.path(), &["a:2,S", "b:2,"], &list);
+    fs::write(root.path().join("new/a"), "Subject: other\n\n").unwrap();
+    let (progress, untaken, late) = told(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, untaken, late), (3, vec![], vec![]));
+    let is = listed(&[(3, "other", "twice"), (5, "b", "b"), (1_000_060, "a", "")]);
+    assert_eq!(numbered(&bench, ada).await["Inbox"].2, is);
+}
+
+#[tokio::test]
+async fn a_list_without_its_next_uid_gives_names_of_pop3_alone() {
+    let bench = Bench::new().await;
+    let root = tempfile::tempdir().unwrap();
+    for (who, next) in [("ada", ""), ("bob", " N2147483648")] {
+        let mailbox = bench.mailbox(who, None).await;
+        maildir(root.path(), &["a", "b"], &format!("3 V{VALIDITY}{next}\n9 Ppop:9 :b\n7 :a\n"));
+        let (progress, untaken) = run(&bench, mailbox, root.path()).await;
+        assert_eq!((progress.done, untaken), (2, vec![]));
+        let is = &numbered(&bench, mailbox).await["Inbox"];
+        assert!(is.0 != VALIDITY, "{is:?}");
+        assert_eq!(is.2, listed(&[(1, "a", "000000074c0907b0"), (2, "b", "pop:9")]));
+    }
+}
+
+#[tokio::test]
 async fn a_broken_list_costs_uids_and_no_mail_and_couriers_is_read_where_dovecots_is_not() {
     let bench = Bench::new().await;
     let root = tempfile::tempdir().unwrap();
