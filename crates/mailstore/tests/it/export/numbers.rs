@@ -5,7 +5,7 @@ use std::fs;
 
 use chrono::TimeDelta;
 use kernel::MailboxId;
-use mailstore::export::Format;
+use mailstore::export::{self, Format};
 use mailstore::folder;
 use mailstore::message::{self, Flag, Flags, State};
 
@@ -121,4 +121,19 @@ async fn the_list_of_uids_is_that_of_the_last_run() {
     let again = read(".");
     assert!(again.starts_with(&format!("3 V{validity} N7 G")) && again.contains("\n6 P"), "{again}");
     assert_eq!((again.lines().count(), read(".Work")), (4, work));
+}
+
+#[tokio::test]
+async fn while_an_export_is_written_there_is_no_list_that_lacks_some_of_it() {
+    let bench = Bench::new().await;
+    let ada = with_holes(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("mail");
+    exported(&bench, ada, &to, Format::Maildir).await;
+    put(&bench, ada, None, "Subject: new\r\n\r\n", Flags::default()).await;
+    let (list, mut is_there) = (to.join("dovecot-uidlist"), Vec::new());
+    let tell = |_| is_there.push(list.exists());
+    export::run(&bench.store, bench.ctx(), ada, &to, Format::Maildir, tell).await.unwrap();
+    assert_eq!(is_there.first(), Some(&false));
+    assert!(list.exists() && fs::read_dir(to.join("tmp")).unwrap().next().is_none());
 }

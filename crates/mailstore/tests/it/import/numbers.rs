@@ -320,6 +320,27 @@ async fn a_name_of_pop3_that_another_message_has_or_that_is_none_gives_way_to_ou
 }
 
 #[tokio::test]
+async fn an_mbox_put_behind_another_gets_new_uids_and_keeps_no_fields() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    let from = "From x Thu Nov 20 14:03:07 2025\n";
+    let first = format!("{from}X-IMAPbase: {VALIDITY} 20\nX-UID: 5\nSubject: a\n\n");
+    // 9 is another message's there.
+    let second = format!("{from}X-IMAPbase: {} 20\nX-UID: 9\nSubject: b\n\n", VALIDITY + 1);
+    let last = format!("{from}X-UID: 10\nX-UIDL: pop:10\nSubject: c\n\n");
+    fs::write(root.path().join("inbox.mbox"), format!("{first}\n{second}\n{last}")).unwrap();
+    let (progress, untaken) = run(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, untaken), (3, vec![]));
+    let is = listed(&[(5, "a", ""), (1_000_021, "b", ""), (1_000_022, "c", "pop:10")]);
+    assert_eq!(numbered(&bench, ada).await["Inbox"].2, is);
+    for message in bench.list(ada, State::Live).await {
+        let raw = message::raw(&bench.store, bench.ctx(), ada, message.id, None).await.unwrap();
+        assert!(raw.bytes.starts_with(b"Subject: "), "{:?}", raw.bytes);
+    }
+}
+
+#[tokio::test]
 async fn of_two_files_of_one_name_one_has_the_uid_and_the_other_comes_last() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
