@@ -16,13 +16,12 @@ const AT_ONCE: usize = 5_000;
 
 /// Tells which messages are gone since a client was here last, and of which the flags are others.
 pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resync) -> Result<(), Trouble> {
+    let since = session.since(known.modseq).await?;
     let selected = session.selected()?;
     let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
     // Which numbers it takes for which UIDs would only save us from naming some that it does not know any more (§3.2.5.2).
     let among = known.known_uids.as_ref().map(|set| selected.ever(set));
     let gone = vanished(login, selected, known.modseq, among.as_ref()).await?;
-    // Who names one that is yet to come has it from elsewhere, and knows nothing of what changed here.
-    let since = Some(known.modseq).filter(|since| *since <= selected.reached());
     let is_known = |uid: &u32| among.as_ref().is_none_or(|among| among.contains(u64::from(*uid)));
     let uids: Vec<u32> = selected.uids().iter().copied().filter(is_known).collect();
     line(session, &gone, true).await?;

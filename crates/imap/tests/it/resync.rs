@@ -132,5 +132,7 @@ async fn who_knows_an_imported_folder_from_another_server_is_told_of_all_that_is
         assert_eq!(fetched.len(), 2, "{told:?}");
         assert!(fetched[0].starts_with("1 FETCH (UID 5 FLAGS (\\Seen) MODSEQ ("), "{told:?}");
         assert!(fetched[1].starts_with("2 FETCH (UID 30 FLAGS () MODSEQ ("), "{told:?}");
+        let told = ok(&mut client, &format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq})")).await;
+        assert_eq!(told.iter().filter(|line| line.contains(" FETCH ")).count(), 2, "{modseq}: {told:?}");
     }
 }
