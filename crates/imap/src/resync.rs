@@ -14,6 +14,9 @@ use crate::session::{End, Session, Trouble};
 /// Of how many messages what has changed is looked up at a time.
 const AT_ONCE: usize = 5_000;
 
+/// How far beyond all UIDs that were here one may be that a client knows from another server, where messages that are gone had it.
+const BEYOND: u64 = 1_000_000;
+
 /// Tells which messages are gone since a client was here last, and of which the flags are others.
 pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resync) -> Result<(), Trouble> {
     let since = session.since(known.modseq).await?;
@@ -49,7 +52,9 @@ pub(crate) async fn vanished(
     let gone = match (gone(login, selected, since).await, among) {
         (Ok(gone), Some(among)) => gone.within(among),
         (Ok(gone), None) => gone,
-        (Err(mailstore::Error::ChangesExpired), Some(among)) => among.clone(),
+        (Err(mailstore::Error::ChangesExpired), Some(among)) => {
+            among.within(&std::iter::once(1..=selected.last_uid() + BEYOND).collect())
+        }
         (Err(mailstore::Error::ChangesExpired), None) => std::iter::once(1..=selected.last_uid()).collect(),
         (Err(error), _) => return Err(error),
     };
