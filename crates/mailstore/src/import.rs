@@ -14,7 +14,7 @@
 //! Filed as it was found, a message keeps its UID with the folder's UID validity, where a folder takes these over: see [`Untaken`]. They are in a Maildir's
 //! `dovecot-uidlist` or `courierimapuiddb`, and in an mbox's `X-IMAPbase` (or `X-IMAP`, in its first message) and `X-UID`, which are taken off if they come
 //! before all other fields and the marks. Messages of a Maildir are taken in the order of their UIDs, those that have none last; in an mbox one without
-//! a UID, or with one that is not higher than those before, costs those after it theirs.
+//! a UID, or with one that is not higher than those before, costs those after it theirs. Of how many that is so is told at the end ([`Event::Late`]).
 //! However it is filed, a message keeps its name by POP3 (UIDL) if no other of the mailbox has it: `P` in `dovecot-uidlist`, in the Inbox also the name that
 //! Dovecot makes of the UID by default, and `X-UIDL` where `X-UID` is taken off too. Modification sequences are not taken: a client asks once for all flags.
 //!

@@ -78,7 +78,9 @@ impl UidList {
     /// As of reading.
     pub(crate) fn read(from: impl BufRead, is_there: impl Fn(&str) -> bool) -> io::Result<Option<Self>> {
         let mut from = from.take(MAX_BYTES);
-        let Some(mut header) = next_line(&mut from)?.as_deref().and_then(Header::read) else { return Ok(None) };
+        let Some(mut header) = next_line(&mut from)?.as_deref().and_then(Header::read) else {
+            return Ok(None);
+        };
         let mut entries = HashMap::new();
         while let Some(line) = next_line(&mut from)? {
             let Some((file, entry)) = line_of(&line, header.is_dovecots) else { continue };

@@ -35,7 +35,9 @@ pub enum Untaken {
     #[error("the folder has had messages before")]
     HadMessages,
     /// Whichever is renamed to what, a name would have a UID twice.
-    #[error("another folder of the mailbox has its UIDVALIDITY, or one that was deleted had that or a later one")]
+    #[error(
+        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted had that or a later one"
+    )]
     OfAnother,
     /// Folders that are made later could not have later ones.
     #[error("its UIDVALIDITY lies in the future")]

@@ -262,7 +262,8 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
         let mut is_dedicated = false;
         for (result, delivery) in pending.results.iter_mut().zip(&mut pending.part.deliveries) {
             // What the pack says of it is to be so.
-            let is_taken = |uidl: &Uidl| named.uidls.contains(&(delivery.mailbox_id, uidl.as_str().to_owned()));
+            let is_taken =
+                |uidl: &Uidl| named.uidls.contains(&(delivery.mailbox_id, uidl.as_str().to_owned()));
             if delivery.was.uidl.as_ref().is_some_and(is_taken) {
                 delivery.was.uidl = None;
             }

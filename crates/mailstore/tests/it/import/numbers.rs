@@ -187,8 +187,7 @@ async fn an_import_that_was_broken_off_goes_on_with_the_uids_of_the_rest() {
     let (.., late) = told(&bench, bob, root.path()).await;
     assert_eq!(late, [("Inbox".to_owned(), 2)]);
     let is = numbered(&bench, bob).await;
-    let with_live =
-        [(5, "a", "a"), (1_000_060, "live", ""), (1_000_061, "b", "b"), (1_000_062, "c", "c")];
+    let with_live = [(5, "a", "a"), (1_000_060, "live", ""), (1_000_061, "b", "b"), (1_000_062, "c", "c")];
     assert_eq!(is["Inbox"], (VALIDITY, 1_000_063, listed(&with_live)));
 
     // The same of what is moved there.
@@ -200,7 +199,10 @@ async fn an_import_that_was_broken_off_goes_on_with_the_uids_of_the_rest() {
     let a = bench.list(carol, State::Live).await[0].id;
     message::relocate(&bench.store, bench.ctx(), carol, &[a], work).await.unwrap();
     message::relocate(&bench.store, bench.ctx(), carol, &[a], inbox).await.unwrap();
-    assert_eq!(numbered(&bench, carol).await["Inbox"], (VALIDITY, 1_000_061, listed(&[(1_000_060, "a", "a")])));
+    assert_eq!(
+        numbered(&bench, carol).await["Inbox"],
+        (VALIDITY, 1_000_061, listed(&[(1_000_060, "a", "a")]))
+    );
     bench.assert_exact().await;
 }
 
