@@ -137,7 +137,7 @@ impl Header {
 /// The next line without its end, nothing of one that is too long; `None` at the end.
 fn next_line(from: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();
-    if (&mut *from).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+    if from.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
     if !line.ends_with(b"\n") && line.len() as u64 == MAX_LINE_BYTES {
