@@ -14,19 +14,18 @@ use crate::session::{End, Session, Trouble};
 /// Of how many messages what has changed is looked up at a time.
 const AT_ONCE: usize = 5_000;
 
+/// How far beyond all UIDs that were here one may be that a client knows from another server, where messages that are gone had it.
+const BEYOND: u64 = 1_000_000;
+
 /// Tells which messages are gone since a client was here last, and of which the flags are others.
 pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resync) -> Result<(), Trouble> {
+    let since = session.since(known.modseq).await?;
     let selected = session.selected()?;
     let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
     // Which numbers it takes for which UIDs would only save us from naming some that it does not know any more (§3.2.5.2).
-    let among = match &known.known_uids {
-        Some(set) => selected.ever(set),
-        None => UidSet::from_iter([1..=u64::from(u32::MAX)]),
-    };
-    let gone = vanished(login, selected, known.modseq, &among).await?;
-    // Who names one that is yet to come has it from elsewhere, and knows nothing of what changed here.
-    let since = Some(known.modseq).filter(|since| *since <= selected.reached());
-    let is_known = |uid: &u32| among.contains(u64::from(*uid));
+    let among = known.known_uids.as_ref().map(|set| selected.ever(set));
+    let gone = vanished(login, selected, known.modseq, among.as_ref()).await?;
+    let is_known = |uid: &u32| among.as_ref().is_none_or(|among| among.contains(u64::from(*uid)));
     let uids: Vec<u32> = selected.uids().iter().copied().filter(is_known).collect();
     line(session, &gone, true).await?;
     for uids in uids.chunks(AT_ONCE) {
@@ -42,21 +41,25 @@ pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resyn
     Ok(())
 }
 
-/// The UIDs among some that are gone since a modification sequence. Where the log does not go back so far, all that are not there: the client
-/// passes over what it does not know (RFC 7162 §3.2.5.1).
+/// The UIDs, all or among some, that are gone since a modification sequence. Where the log does not go back so far, all of these that are not there: the
+/// client passes over what it does not know (RFC 7162 §3.2.5.1). One that it names may be beyond all that were here: it has that from elsewhere.
 pub(crate) async fn vanished(
     login: &MailLogin,
     selected: &Selected,
     since: u64,
-    among: &UidSet,
+    among: Option<&UidSet>,
 ) -> Result<UidSet, mailstore::Error> {
-    let gone = match gone(login, selected, since).await {
-        Ok(gone) => gone,
-        Err(mailstore::Error::ChangesExpired) => std::iter::once(1..=selected.last_uid()).collect(),
-        Err(error) => return Err(error),
+    let gone = match (gone(login, selected, since).await, among) {
+        (Ok(gone), Some(among)) => gone.within(among),
+        (Ok(gone), None) => gone,
+        (Err(mailstore::Error::ChangesExpired), Some(among)) => {
+            among.within(&std::iter::once(1..=selected.last_uid() + BEYOND).collect())
+        }
+        (Err(mailstore::Error::ChangesExpired), None) => std::iter::once(1..=selected.last_uid()).collect(),
+        (Err(error), _) => return Err(error),
     };
     let present: UidSet = selected.uids().iter().copied().map(u64::from).collect();
-    Ok(gone.within(among).without(&present))
+    Ok(gone.without(&present))
 }
 
 /// The UIDs that the log says are gone.

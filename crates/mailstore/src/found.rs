@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 
 use blob::BlobKey;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{PackId, TenantId};
 use pack::{Delivery, Ending, Generation, Located, Tail};
@@ -50,7 +50,10 @@ pub async fn take_in(
     lost_seconds: NonZeroU32,
 ) -> Result<Found, Error> {
     let mut tx = system(&store.db).await?;
-    store::raise(&mut tx, i64::from(IN_A_SECOND) * i64::from(lost_seconds.get())).await?;
+    let lost_seconds = i64::from(lost_seconds.get());
+    // An import may have set a mailbox's modification sequence to the microseconds of the clock meanwhile.
+    let leapt = (read_at + TimeDelta::seconds(lost_seconds)).timestamp_micros();
+    store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, leapt).await?;
     tx.commit().await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {

@@ -14,7 +14,7 @@
 //! Filed as it was found, a message keeps its UID with the folder's UID validity, where a folder takes these over: see [`Untaken`]. They are in a Maildir's
 //! `dovecot-uidlist` or `courierimapuiddb`, and in an mbox's `X-IMAPbase` (or `X-IMAP`, in its first message) and `X-UID`, which are taken off if they come
 //! before all other fields and the marks. Messages of a Maildir are taken in the order of their UIDs, those that have none last; in an mbox one without
-//! a UID, or with one that is not higher than those before, costs those after it theirs.
+//! a UID, or with one that is not higher than those before, costs those after it theirs. Of how many that is so is told at the end ([`Event::Late`]).
 //! However it is filed, a message keeps its name by POP3 (UIDL) if no other of the mailbox has it: `P` in `dovecot-uidlist`, in the Inbox also the name that
 //! Dovecot makes of the UID by default, and `X-UIDL` where `X-UID` is taken off too. Modification sequences are not taken: a client asks once for all flags.
 //!
@@ -94,6 +94,14 @@ pub enum Event<'a> {
         folder: &'a str,
         /// Why.
         reason: Untaken,
+    },
+    /// Some of a folder's messages got new UIDs, though it goes by a list that has others for them: mail with higher ones was there before, or the list has
+    /// one twice. Told at the end.
+    Late {
+        /// The folder's path.
+        folder: &'a str,
+        /// How many.
+        count: u64,
     },
     /// One is no file of mail, and there is nothing to take.
     PassedOver {
@@ -176,7 +184,6 @@ pub async fn run(
             }
             Err(reason) => {
                 progress.failed += 1;
-                import.lists.failed();
                 let is_new = match &reason {
                     Failure::Folder { path, .. } => refused.insert(path.clone()),
                     _ => true,
@@ -188,7 +195,9 @@ pub async fn run(
         }
         tell(Event::Progress(progress));
     }
-    import.lists.leave().await?;
+    for (folder, count) in import.lists.close().await? {
+        tell(Event::Late { folder: &folder, count });
+    }
     reading.await.map_err(|_| Error::ShuttingDown)?;
     Ok(progress)
 }
@@ -235,19 +244,25 @@ impl<'a> Import<'a> {
         }
         let key = self.key(parts, raw.sha256);
         let Was { uidl, listed } = raw.was;
-        let (listed, untaken) = match listed.filter(|_| self.filing == Filing::AsFound) {
-            Some(listed) => self.lists.place(folder, listed, &key).await.map_err(Failure::Refused)?,
-            None => (None, None),
-        };
-        if let Some(reason) = untaken {
-            tell(Event::Renumbered { folder: &path(), reason });
+        let listed = listed.filter(|_| self.filing == Filing::AsFound);
+        if let Some(listed) = listed {
+            let path = path();
+            let untaken = self.lists.open(folder, &path, listed.of).await.map_err(Failure::Refused)?;
+            if let Some(reason) = untaken {
+                tell(Event::Renumbered { folder: &path, reason });
+            }
         }
         let now = self.ctx.env().now();
         let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
         let target = Target { ctx: self.ctx.clone(), mailbox_id: self.mailbox_id, folder: folder.into() };
         let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key: Some(key) };
         let was = Was { uidl, listed };
-        ingest::ingest_known(self.mail, &target, incoming, was).await.map_err(Failure::Refused)
+        let outcome =
+            ingest::ingest_known(self.mail, &target, incoming, was).await.map_err(Failure::Refused)?;
+        if let (Outcome::Stored(_), Some(listed)) = (outcome, listed) {
+            self.lists.took(folder, listed);
+        }
+        Ok(outcome)
     }
 
     /// What the next message of a hash is known by.

@@ -47,12 +47,16 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
         let (true, Some(since)) = (session.enabled.qresync && command.by_uid, command.changed_since) else {
             return Err(Status::bad("VANISHED goes with UID, CHANGEDSINCE and ENABLE QRESYNC").into());
         };
-        let gone = resync::vanished(&login, selected, since, &selected.ever(&command.set)).await?;
+        let gone = resync::vanished(&login, selected, since, Some(&selected.ever(&command.set))).await?;
         resync::line(session, &gone, true).await?;
     }
     session.enabled.condstore |=
         command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
-    let mut telling = Telling { session, login, mailbox_id, command, reading: None, refused: None };
+    let since = match command.changed_since {
+        Some(modseq) => session.since(modseq).await?,
+        None => None,
+    };
+    let mut telling = Telling { session, login, mailbox_id, command, since, reading: None, refused: None };
     telling.all(&uids).await?;
     match telling.refused {
         // Which message it was the client sees by its being left out.
@@ -66,6 +70,8 @@ struct Telling<'a> {
     login: MailLogin,
     mailbox_id: MailboxId,
     command: &'a Fetch,
+    /// From which modification sequence on what has changed is told; `None` where all is.
+    since: Option<u64>,
     /// The body of the one message that is told, if that was begun to be read before.
     reading: Option<Reading>,
     /// Why a message was left out; the others are told all the same.
@@ -122,7 +128,7 @@ impl Telling<'_> {
         }
         let wanted: UidSet = uids.iter().take(AT_ONCE).copied().map(u64::from).collect();
         let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
-        let (ctx, since) = (self.login.ctx.clone(), self.command.changed_since);
+        let (ctx, since) = (self.login.ctx.clone(), self.since);
         let needs_structure = self.needs_structure();
         let work = async move {
             let uids = wanted.ranges();

@@ -22,6 +22,17 @@ impl Session {
         self.tell_known(may_expunge).await
     }
 
+    /// From which modification sequence on to tell a client that names one what has changed; `None`, all, for one that is yet to come: who has that has it
+    /// from elsewhere, and knows nothing of what changed here.
+    pub(crate) async fn since(&mut self, modseq: u64) -> Result<Option<u64>, Trouble> {
+        // It may be of a change that was not looked at.
+        if self.selected()?.reached() < modseq {
+            self.catch_up().await?;
+        }
+        let reached = self.selected()?.reached();
+        Ok(Some(modseq).filter(|modseq| *modseq <= reached))
+    }
+
     /// Learns what has changed.
     async fn catch_up(&mut self) -> Result<(), Trouble> {
         let login = self.login()?;

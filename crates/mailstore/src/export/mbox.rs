@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
@@ -102,7 +102,8 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
 
 /// Writes the messages of a Maildir's folder as an mbox, in the order of their UIDs, in which other programs number them.
 pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
-    let list = fs::read_to_string(folder.join(uidlist::DOVECOT)).ok().and_then(|text| UidList::read(&text));
+    let list = fs::File::open(folder.join(uidlist::DOVECOT)).ok();
+    let list = list.and_then(|file| UidList::read(BufReader::new(file), |_| true).ok().flatten());
     let listed = |path: &Path| list.as_ref().and_then(|list| list.entry(&name(path)));
     let keywords = fs::read_to_string(folder.join(maildir::KEYWORDS_FILE)).unwrap_or_default();
     let keywords = maildir::read_keywords(&keywords);
@@ -112,7 +113,7 @@ pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> 
         let bytes = fs::read(path).map_err(Failure::of(path))?;
         let name = name(path);
         let flags = maildir::flags(&name, &keywords);
-        let numbering = list.as_ref().map(UidList::numbering);
+        let numbering = list.as_ref().and_then(UidList::numbering);
         let numbers = numbers((at == 0).then_some(numbering), listed(path));
         let received = maildir::received(&name).unwrap_or(0);
         entry(out, received, &numbers, &flags, &bytes).map_err(Failure::of(path))?;

@@ -53,6 +53,7 @@ pub(super) async fn all(ctx: &Ctx, mailbox_id: MailboxId, with_deleted: bool) ->
     }
     let is_deleted = !quota::exists(&mut tx, mailbox_id).await?;
     let deleted = if with_deleted { store::folders(&mut tx, mailbox_id).await? } else { Vec::new() };
+    let uid_nexts = store::uid_nexts(&mut tx, mailbox_id).await?;
     let folders = if is_deleted {
         Tree::new(folder::store::list(&mut tx, mailbox_id).await?).into_folders()
     } else {
@@ -68,7 +69,8 @@ pub(super) async fn all(ctx: &Ctx, mailbox_id: MailboxId, with_deleted: bool) ->
         numbers: Some(Numbers {
             folder_id: folder.id,
             uid_validity: folder.uid_validity,
-            uid_next: folder.uid_next,
+            // A client may know messages of the server that a list came from by those that are kept.
+            uid_next: uid_nexts.get(&folder.id).map_or(folder.uid_next, |next| folder.uid_next.max(*next)),
         }),
     });
     let mut sources: Vec<Source> = live.collect();

@@ -1,5 +1,7 @@
 //! SQL of exports.
 
+use std::collections::BTreeMap;
+
 use db::Error;
 use kernel::{FolderId, MailboxId};
 use tenancy::TenantTx;
@@ -36,4 +38,20 @@ pub(super) async fn folders(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<
         deleted_count: from_column(row.deleted_count),
     });
     Ok(rows.collect())
+}
+
+/// The UIDs from which on none was given out, nor is kept for a list, of a mailbox's folders.
+pub(super) async fn uid_nexts(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+) -> Result<BTreeMap<FolderId, u64>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select id, greatest(uid_next, uid_reserved) as "uid_next!" from folders where tenant_id = $1 and mailbox_id = $2"#,
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (FolderId::from_uuid(row.id), from_column(row.uid_next))).collect())
 }

@@ -135,6 +135,12 @@ impl Tree {
             private::folder(&at).map_err(Failure::of(&at))?;
         }
         make(&at)?;
+        // It says what an earlier run has written. Should this one be broken off, no list is better than one that lacks what is there.
+        let list = at.join(uidlist::DOVECOT);
+        match fs::remove_file(&list) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failure::of(&list)(error)),
+            _ => {}
+        }
         if let Some((whole, fitting)) = own
             && whole != fitting
         {
@@ -219,7 +225,9 @@ impl Tree {
         let guid = folder_id.uuid().simple().to_string();
         let list = self.at.join(uidlist::DOVECOT);
         let text = uidlist::write(uid_validity, uid_next, &guid, there);
-        private::write(&list, &text).map_err(Failure::of(&list))
+        let part = self.at.join("tmp").join(format!("{}{OURS}", uidlist::DOVECOT));
+        private::write(&part, &text).map_err(Failure::of(&part))?;
+        fs::rename(&part, &list).map_err(Failure::of(&list))
     }
 
     /// What a message's file is to be called. Letters are written down before anything is named by them.

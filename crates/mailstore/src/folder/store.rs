@@ -91,7 +91,8 @@ pub(super) async fn insert_junk(
     let ids = sqlx::query_scalar!(
         "insert into folders (tenant_id, mailbox_id, id, name, role, uid_validity, created_at)
          select lacking.tenant_id, lacking.mailbox_id, lacking.id, free.name, 'junk',
-           (select greatest($4, max(uid_validity) + 1) from folders known
+           (select greatest($4, max(known.uid_validity) + 1, max(mailboxes.uid_validity_floor) + 1) from folders known
+            join mailboxes on mailboxes.tenant_id = known.tenant_id and mailboxes.id = known.mailbox_id
             where known.tenant_id = lacking.tenant_id and known.mailbox_id = lacking.mailbox_id), $5
          from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as lacking (tenant_id, mailbox_id, id)
          cross join lateral (
@@ -126,7 +127,7 @@ fn uid_validity_at(now: DateTime<Utc>) -> i64 {
 pub(crate) struct Known {
     /// How many are there, or were deleted not long ago and left no name.
     pub(crate) count: u64,
-    /// The UID validity of the next one: higher than that of any before.
+    /// The UID validity of the next one: higher than that of any before under which UIDs were given out.
     pub(crate) next_uid_validity: i64,
 }
 
@@ -137,8 +138,9 @@ pub(crate) async fn known(
 ) -> Result<Known, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        r#"select count(*) filter (where deleted_at is null or subscribed_path is null) as "count!", greatest($3, max(uid_validity) + 1) as "next!" from folders
-           where tenant_id = $1 and mailbox_id = $2"#,
+        r#"select count(*) filter (where deleted_at is null or subscribed_path is null) as "count!",
+             greatest($3, max(uid_validity) + 1, (select uid_validity_floor + 1 from mailboxes where tenant_id = $1 and id = $2)) as "next!"
+           from folders where tenant_id = $1 and mailbox_id = $2"#,
         tenant_id,
         mailbox_id.uuid(),
         uid_validity_at(now),
@@ -178,7 +180,7 @@ pub(crate) async fn insert(
 }
 
 /// Puts a folder that was deleted back, if it was known as that: whether its name was subscribed to, so that it did not count. Where another one had its
-/// name since, its UIDs are others'.
+/// name since, its UIDs are others'; one that took its UID validity over may have a lower one than those before it.
 pub(crate) async fn put_back(
     tx: &mut TenantTx,
     (mailbox_id, id): (MailboxId, FolderId),
@@ -191,7 +193,8 @@ pub(crate) async fn put_back(
         r#"update folders set deleted_at = null, subscribed_path = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
            uid_validity = case when exists (
              select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
-               and later.name = $5 and later.uid_validity > folders.uid_validity) then $8 else uid_validity end
+               and later.name = $5 and (later.uid_validity > folders.uid_validity or later.created_at > folders.created_at))
+             then $8 else uid_validity end
          from (select subscribed_path is not null as had_name from folders
                where tenant_id = $1 and mailbox_id = $2 and id = $3) as old
          where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is not null
@@ -237,7 +240,7 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// Marks a folder as deleted; with its path, if that is subscribed to.
+/// Marks a folder of a locked mailbox as deleted; with its path, if that is subscribed to. No folder gets its UID validity any more, also when its row is gone.
 pub(super) async fn mark_deleted(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -248,8 +251,11 @@ pub(super) async fn mark_deleted(
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set deleted_at = $4, highest_modseq = $5, subscribed_path = $6
-         where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        "with gone as (
+           update folders set deleted_at = $4, highest_modseq = $5, subscribed_path = $6
+           where tenant_id = $1 and mailbox_id = $2 and id = $3 returning uid_validity, uid_next)
+         update mailboxes set uid_validity_floor = greatest(uid_validity_floor, gone.uid_validity)
+         from gone where mailboxes.tenant_id = $1 and mailboxes.id = $2 and gone.uid_next > 1",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -329,7 +335,7 @@ pub(super) struct Locked {
     pub(super) role: Option<String>,
     pub(super) uid_validity: i64,
     pub(super) uid_next: i64,
-    /// Those below it, from the next one on, are for messages of a list alone.
+    /// Those below it, from the next one on, are for messages of a list alone: 1 where there is none.
     pub(super) uid_reserved: i64,
 }
 

@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{PackId, TenantId};
 
-/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher, gives the latter to all that the mailbox
-/// has, and lets the log begin there.
-pub(super) async fn raise(tx: &mut SystemTx, gap: i64) -> Result<(), Error> {
-    sqlx::query!("update mailboxes set modseq = modseq + $1", gap).execute(tx.conn()).await?;
+/// Sets the next UID of each folder, and the modification sequence of each mailbox, so much higher than it was and may have leapt to, gives the latter to
+/// all that the mailbox has, and lets the log begin there.
+pub(super) async fn raise(tx: &mut SystemTx, gap: i64, leapt: i64) -> Result<(), Error> {
+    sqlx::query!("update mailboxes set modseq = greatest(modseq, $2) + $1", gap, leapt)
+        .execute(tx.conn())
+        .await?;
     // HIGHESTMODSEQ (RFC 7162 §3.1.2.1) never falls, and a client may have been told one that was lost.
     sqlx::query!(
-        "update folders set uid_next = folders.uid_next + $1, highest_modseq = mailboxes.modseq from mailboxes
+        "update folders set uid_next = greatest(folders.uid_next, folders.uid_reserved) + $1, highest_modseq = mailboxes.modseq from mailboxes
          where mailboxes.tenant_id = folders.tenant_id and mailboxes.id = folders.mailbox_id",
         gap,
     )

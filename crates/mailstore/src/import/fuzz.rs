@@ -67,12 +67,16 @@ fn written(bytes: &[u8]) {
 
 /// A list of UIDs: what it says is within bounds, and what is written of it is read again as the same.
 fn uids(text: &str) {
-    let Some(list) = UidList::read(text) else { return };
-    let (of, mut messages) = (list.numbering(), Vec::new());
+    let read = |text: &str| UidList::read(text.as_bytes(), |_| true).expect("memory can be read");
+    let Some(list) = read(text) else { return };
+    let Some(of) = list.numbering() else { return };
+    let mut messages = Vec::new();
     assert!(of.uid_validity > 0);
     for line in text.lines() {
         let file = line.rsplit([' ', ':']).next().unwrap_or_default();
-        let Some(entry) = list.entry(file).filter(|_| !file.ends_with('\r')) else { continue };
+        // What is written beside a longer one may be too much for a line.
+        let is_kept = file.len() < 1_000 && !file.ends_with('\r');
+        let Some(entry) = list.entry(file).filter(|_| is_kept) else { continue };
         assert!((1..=MAX_UID).contains(&entry.uid) && entry.uid < of.uid_next);
         let uidl = list.uidl(entry).map_or_else(|| "none".to_owned(), |uidl| uidl.as_str().to_owned());
         messages.push((file, u64::from(entry.uid), uidl));
@@ -81,7 +85,7 @@ fn uids(text: &str) {
     messages.dedup();
     let there = messages.iter().map(|(file, uid, uidl)| (*file, *uid, uidl.as_str()));
     let written = uidlist::write(of.uid_validity, u64::from(of.uid_next), &"0".repeat(32), there);
-    let again = UidList::read(&written).expect("what was written");
+    let again = read(&written).expect("what was written");
     for (file, uid, uidl) in &messages {
         let entry = again.entry(file).expect("what was written");
         assert_eq!(

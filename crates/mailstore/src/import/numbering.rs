@@ -1,18 +1,20 @@
 //! Taking over the UIDs that messages had where they come from: a client that knows them need not fetch the mail again.
 //!
-//! A folder takes over a list's UID validity if it never gave out a UID, and then each message's UID. What a client knows from there about a UID is true here
-//! as well, or it is told otherwise:
+//! A folder takes over a list's UID validity if it never gave out a UID, and then each message's UID, as long as they ascend. What a client knows from
+//! there about a UID is true here as well, or it is told otherwise:
 //!
-//! - From then on nothing but the list's messages gets a UID that is in the list's range ([`crate::folder`]'s `uid_reserved`).
+//! - From then on nothing but the list's messages gets a UID that is in the list's range, or in the [`HEADROOM`] above it, where the other server may go on
+//!   giving out UIDs for a while ([`crate::folder`]'s `uid_reserved`). What is delivered here meanwhile gets one beyond, and since UIDs ascend (RFC 9051
+//!   §2.3.1.1) so does all that the list has yet to come.
 //! - The mailbox's modification sequence goes on from the microseconds of the clock, which no other server counts beyond. So all that is here is newer than
 //!   what the client has of there, and it is told of all flags.
 //! - The UIDs of the range that nothing has in the end are logged as gone.
 //! - The folder itself is logged as changed: a session that has it open ends.
 //!
-//! No UID validity comes twice: none is taken over that a folder of the mailbox has, or had, or that is later than the log goes back before it forgets a
-//! deleted folder, after which a new one gets a later validity by the clock; nor one of whose messages an import has taken some before.
+//! No UID validity comes twice: none is taken over that another folder of the mailbox has, nor one that is not higher than those of its folders that were
+//! deleted (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kernel::{FolderId, MailboxId};
 use tenancy::Ctx;
@@ -20,9 +22,11 @@ use tenancy::Ctx;
 use super::store;
 use crate::change::{self, Kind, UidSet};
 use crate::folder;
-use crate::ingest::ImportKey;
 use crate::uidlist::{Listed, Numbering};
 use crate::{Error, MailStore, from_column, lock_mailbox};
+
+/// How many UIDs above a list's are kept as well: the other server may give them out until mail comes here, and a later copy of its list have them.
+const HEADROOM: i64 = 1_000_000;
 
 /// Why a folder does not take over the UIDs that its messages had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,11 +34,10 @@ pub enum Untaken {
     /// Clients may know others by them.
     #[error("the folder has had messages before")]
     HadMessages,
-    /// As [`Self::HadMessages`], in a folder that is not there any more.
-    #[error("an earlier import has taken messages of it before")]
-    ImportedBefore,
     /// Whichever is renamed to what, a name would have a UID twice.
-    #[error("another folder of the mailbox has or had the same UIDVALIDITY")]
+    #[error(
+        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted had that or a later one"
+    )]
     OfAnother,
     /// Folders that are made later could not have later ones.
     #[error("its UIDVALIDITY lies in the future")]
@@ -46,63 +49,61 @@ pub(super) struct Lists<'a> {
     mail: &'a MailStore,
     ctx: &'a Ctx,
     mailbox_id: MailboxId,
-    /// The folder that has taken one over, or `None`: by the folder (`None` is the Inbox) and the list's UID validity.
-    known: HashMap<(Option<FolderId>, u32), Option<FolderId>>,
-    current: Option<Current>,
+    /// By the folder (`None` is the Inbox) and the list's UID validity; `None` for a list that the folder has not taken over.
+    known: BTreeMap<(Option<FolderId>, u32), Option<Adopted>>,
 }
 
-/// The folder whose list is being gone through.
-struct Current {
+/// A list that a folder has taken over.
+struct Adopted {
     folder: FolderId,
-    /// Whether all messages have been taken.
-    is_whole: bool,
+    path: String,
+    uid_next: u32,
+    /// The UIDs that the list has for the messages that were taken.
+    wanted: Vec<u32>,
 }
 
 impl<'a> Lists<'a> {
     pub(super) fn new(mail: &'a MailStore, ctx: &'a Ctx, mailbox_id: MailboxId) -> Self {
-        Self { mail, ctx, mailbox_id, known: HashMap::new(), current: None }
+        Self { mail, ctx, mailbox_id, known: BTreeMap::new() }
     }
 
-    /// The place of a message in its list, if the folder that it goes into numbers its messages as the list does, and the first time that it does not, why.
-    pub(super) async fn place(
+    /// Has a folder take over a list that comes up for the first time; why it does not, if so.
+    pub(super) async fn open(
         &mut self,
         folder: Option<FolderId>,
-        listed: Listed,
-        key: &ImportKey,
-    ) -> Result<(Option<Listed>, Option<Untaken>), Error> {
-        let list = (folder, listed.of.uid_validity);
-        let (taken, untaken) = match self.known.get(&list) {
-            Some(taken) => (*taken, None),
-            None => {
-                let adopted = adopt(self.mail, self.ctx, self.mailbox_id, folder, listed.of, key).await?;
-                self.known.insert(list, adopted.ok());
-                (adopted.ok(), adopted.err())
-            }
-        };
-        if let Some(folder) = taken
-            && self.current.as_ref().is_none_or(|current| current.folder != folder)
-        {
-            self.leave().await?;
-            self.current = Some(Current { folder, is_whole: true });
+        path: &str,
+        of: Numbering,
+    ) -> Result<Option<Untaken>, Error> {
+        let list = (folder, of.uid_validity);
+        if self.known.contains_key(&list) {
+            return Ok(None);
         }
-        Ok((taken.map(|_| listed), untaken))
+        let adopted = adopt(self.mail, self.ctx, self.mailbox_id, folder, of).await?;
+        let known = adopted.ok().map(|folder| Adopted {
+            folder,
+            path: path.to_owned(),
+            uid_next: of.uid_next,
+            wanted: Vec::new(),
+        });
+        self.known.insert(list, known);
+        Ok(adopted.err())
     }
 
-    /// Notes that a message was not taken, which may be taken later.
-    pub(super) fn failed(&mut self) {
-        if let Some(current) = &mut self.current {
-            current.is_whole = false;
+    /// Notes that a message was taken.
+    pub(super) fn took(&mut self, folder: Option<FolderId>, listed: Listed) {
+        if let Some(Some(adopted)) = self.known.get_mut(&(folder, listed.of.uid_validity)) {
+            adopted.wanted.push(listed.uid);
         }
     }
 
-    /// Ends the list that is being gone through, if there is one.
-    pub(super) async fn leave(&mut self) -> Result<(), Error> {
-        match self.current.take() {
-            Some(Current { folder, is_whole }) => {
-                settle(self.mail, self.ctx, self.mailbox_id, folder, is_whole).await
-            }
-            None => Ok(()),
+    /// Ends the lists: the folders, by their paths, that messages were taken into which did not get the UIDs that their list has for them, and how many.
+    pub(super) async fn close(self) -> Result<Vec<(String, u64)>, Error> {
+        let mut late = Vec::new();
+        for adopted in self.known.into_values().flatten() {
+            let count = settle(self.mail, self.ctx, self.mailbox_id, &adopted).await?;
+            late.extend((count > 0).then_some((adopted.path, count)));
         }
+        Ok(late)
     }
 }
 
@@ -113,7 +114,6 @@ async fn adopt(
     mailbox_id: MailboxId,
     folder: Option<FolderId>,
     list: Numbering,
-    first: &ImportKey,
 ) -> Result<Result<FolderId, Untaken>, Error> {
     let now = ctx.env().now();
     let mut tx = ctx.begin().await?;
@@ -122,12 +122,11 @@ async fn adopt(
         Some(id) => id,
         None => folder::ensure_inbox(&mut tx, ctx, mailbox_id).await?,
     };
-    let (uid_validity, uid_next) = (i64::from(list.uid_validity), i64::from(list.uid_next));
+    let uid_validity = i64::from(list.uid_validity);
     let numbers = store::numbers(&mut tx, mailbox_id, id, uid_validity).await?;
     let numbers = numbers.ok_or(Error::FolderNotFound)?;
     if numbers.uid_reserved > 1 && numbers.uid_validity == uid_validity {
-        store::reserve(&mut tx, mailbox_id, id, uid_next).await?;
-        tx.commit().await?;
+        // A later list may have come beyond what is kept. No more is: a recovery could not tell up to where UIDs had been given out.
         return Ok(Ok(id));
     }
     if numbers.uid_next > 1 || numbers.uid_reserved > 1 {
@@ -139,39 +138,32 @@ async fn adopt(
     if numbers.is_anothers {
         return Ok(Err(Untaken::OfAnother));
     }
-    if store::is_imported(&mut tx, mailbox_id, first).await? {
-        return Ok(Err(Untaken::ImportedBefore));
-    }
     let modseq = store::raise_modseq(&mut tx, mailbox_id, now.timestamp_micros()).await?;
-    store::renumber(&mut tx, mailbox_id, id, uid_validity, uid_next, modseq).await?;
+    let uid_reserved = i64::from(list.uid_next) + HEADROOM;
+    store::renumber(&mut tx, mailbox_id, id, uid_validity, uid_reserved, modseq).await?;
     folder::note(&mut tx, ctx, mailbox_id, id, modseq).await?;
     mail.commit(tx, mailbox_id).await?;
     Ok(Ok(id))
 }
 
-/// Logs the UIDs of a list that nothing has and nothing will get; if all of its messages were taken, the folder goes on after the list.
-async fn settle(
-    mail: &MailStore,
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    id: FolderId,
-    is_whole: bool,
-) -> Result<(), Error> {
+/// Logs the UIDs of a list that nothing has, if the log does not have them; how many messages did not get the UIDs that they were to get.
+async fn settle(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, list: &Adopted) -> Result<u64, Error> {
     let mut tx = ctx.begin().await?;
     let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     // It may have been deleted since.
-    let Some(numbers) = store::numbers(&mut tx, mailbox_id, id, 0).await? else { return Ok(()) };
-    let uid_next = store::settle(&mut tx, mailbox_id, id, is_whole, modseq).await?;
-    let uid_next = uid_next.ok_or(Error::FolderNotFound)?;
-    let passed = UidSet::from_iter([1..=from_column(uid_next.min(numbers.uid_reserved) - 1)]);
-    let there = store::uids(&mut tx, mailbox_id, id).await?.into_iter().map(from_column);
-    let uids = passed.without(&there.collect());
-    if uids.is_empty() && uid_next == numbers.uid_next {
-        return Ok(());
-    }
+    let Some(numbers) = store::numbers(&mut tx, mailbox_id, list.folder, 0).await? else { return Ok(0) };
+    let there = store::uids(&mut tx, mailbox_id, list.folder).await?;
+    let wanted: UidSet = list.wanted.iter().copied().map(u64::from).collect();
+    let late = (list.wanted.len() as u64).saturating_sub(wanted.within(&there).iter().count() as u64);
+    // Also those that the other server gave out last, and that are in its list no more.
+    let end = numbers.uid_next.max(i64::from(list.uid_next)).min(numbers.uid_reserved);
+    let passed = UidSet::from_iter([1..=from_column(end - 1)]);
+    let uids = passed.without(&there).without(&store::gone(&mut tx, mailbox_id, list.folder).await?);
     if !uids.is_empty() {
-        let gone = change::store::Entry { folder_id: id, kind: Kind::Gone, uids };
+        store::touch(&mut tx, mailbox_id, list.folder, modseq).await?;
+        let gone = change::store::Entry { folder_id: list.folder, kind: Kind::Gone, uids };
         change::store::insert(&mut tx, mailbox_id, modseq, &[gone], ctx.env().now()).await?;
+        mail.commit(tx, mailbox_id).await?;
     }
-    mail.commit(tx, mailbox_id).await
+    Ok(late)
 }

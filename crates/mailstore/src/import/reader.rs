@@ -98,7 +98,7 @@ fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
         let message = match entry {
             Ok(Entry::Message { mut bytes, received_at }) => {
                 let marks = status::take(&mut bytes, number == 1);
-                numbering = numbering.or(marks.numbering);
+                numbering = numbering.or(marks.numbering).filter(|_| !marks.is_anothers);
                 let (former, was) = (marks.former, was(&marks, numbering));
                 let raw = finish(bytes, received_at, marks.flags, limit_bytes);
                 raw.map(|raw| Raw { former, was, ..raw })

@@ -1,5 +1,7 @@
 //! Finds the files to import.
 
+use std::collections::HashSet;
+use std::io::{BufReader, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,19 +60,23 @@ struct Place {
     /// The names of the folders on the way, or of a Maildir's subfolder.
     folder: Vec<String>,
     keywords: Arc<Vec<String>>,
-    /// A Maildir's list of UIDs.
-    uids: Option<Arc<UidList>>,
+    /// What a Maildir's list of UIDs says of the file that is visited.
+    was: Was,
 }
 
-impl Place {
-    /// What the list says of a file.
-    fn was(&self, path: &Path) -> Was {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let listed = self.uids.as_ref().and_then(|list| Some((list, list.entry(&name)?)));
-        let Some((list, entry)) = listed else { return Was::default() };
-        let uidl = if filing::is_inbox(&self.folder) { list.uidl(entry) } else { entry.uidl.clone() };
-        Was { uidl, listed: Some(Listed { of: list.numbering(), uid: entry.uid }) }
-    }
+/// How much of a Maildir's own small files is read.
+const MAX_OWN_BYTES: u64 = 1 << 20;
+
+/// A Maildir's file's name without its flags, by which lists have it.
+fn base(path: &Path) -> String {
+    uidlist::base(&path.file_name().unwrap_or_default().to_string_lossy()).to_owned()
+}
+
+/// What a list says of a file in a folder.
+fn was(list: &UidList, base: &str, folder: &[String]) -> Was {
+    let Some(entry) = list.entry(base) else { return Was::default() };
+    let uidl = if filing::is_inbox(folder) { list.uidl(entry) } else { entry.uidl.clone() };
+    Was { uidl, listed: list.numbering().map(|of| Listed { of, uid: entry.uid }) }
 }
 
 /// Searches the paths. A symbolic link is followed if it is one of them.
@@ -177,8 +183,8 @@ impl Found {
             // A folder of messages is no folder of a mailbox.
             Kind::Message => Vec::new(),
         };
-        let was = if kind == Kind::Maildir { place.was(&path) } else { Was::default() };
-        self.files.push(File { path, kind, size_bytes, folder, keywords: place.keywords.clone(), was });
+        let (keywords, was) = (place.keywords.clone(), place.was.clone());
+        self.files.push(File { path, kind, size_bytes, folder, keywords, was });
     }
 
     fn search(&mut self, folder: &Path, place: &Place) {
@@ -191,12 +197,9 @@ impl Found {
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
             let keywords = Arc::new(maildir::read_keywords(&self.read_own(folder, maildir::KEYWORDS_FILE)));
-            let uids = self.read_uids(folder).map(Arc::new);
-            let place = Place { in_maildir: true, folder: of.clone(), keywords, uids, ..place.clone() };
-            // A UID that is lower than one that was given out cannot be.
-            entries.sort_by_cached_key(|path| place.was(path).listed.map_or(u32::MAX, |listed| listed.uid));
-            for path in entries {
-                self.visit(path, &place);
+            let place = Place { in_maildir: true, folder: of.clone(), keywords, ..place.clone() };
+            for (path, was) in self.listed(folder, entries, &of) {
+                self.visit(path, &Place { was, ..place.clone() });
             }
         }
         for path in self.entries(folder) {
@@ -239,38 +242,64 @@ impl Found {
         false
     }
 
-    /// What a small file of a Maildir says, if it is there.
-    fn read_own(&mut self, folder: &Path, name: &str) -> String {
-        String::from_utf8(self.read_bytes(folder, name)).unwrap_or_default()
+    /// The files of a Maildir, each with what a list of UIDs says of it, in the order in which they can have these: ascending, those without one last. Of
+    /// several of one name the list means one, and which of them it was is not to be told from the rest.
+    fn listed(&mut self, folder: &Path, entries: Vec<PathBuf>, of: &[String]) -> Vec<(PathBuf, Was)> {
+        let mut names: HashSet<String> = entries.iter().map(|path| base(path)).collect();
+        let list = self.read_uids(folder, &names);
+        let known = |path: PathBuf| {
+            let base = base(&path);
+            let list = list.as_ref().filter(|_| names.remove(&base));
+            let was = list.map_or_else(Was::default, |list| was(list, &base, of));
+            (path, was)
+        };
+        let mut files: Vec<_> = entries.into_iter().map(known).collect();
+        files.sort_by_key(|(_, was)| was.listed.map_or(u32::MAX, |listed| listed.uid));
+        files
     }
 
     /// Which UIDs a Maildir's messages have, if there is a list.
-    fn read_uids(&mut self, folder: &Path) -> Option<UidList> {
-        let mut lists = [uidlist::DOVECOT, uidlist::COURIER].into_iter();
-        lists.find_map(|name| UidList::read(&String::from_utf8_lossy(&self.read_bytes(folder, name))))
+    fn read_uids(&mut self, folder: &Path, names: &HashSet<String>) -> Option<UidList> {
+        for name in [uidlist::DOVECOT, uidlist::COURIER] {
+            let Some(file) = self.open_own(folder, name) else { continue };
+            match UidList::read(BufReader::new(file), |name| names.contains(name)) {
+                Ok(None) => {}
+                Ok(list) => return list,
+                Err(error) => self.unreadable.push((folder.join(name), error)),
+            }
+        }
+        None
     }
 
-    fn read_bytes(&mut self, folder: &Path, name: &str) -> Vec<u8> {
+    /// What a small file of a Maildir says, if it is there.
+    fn read_own(&mut self, folder: &Path, name: &str) -> String {
+        let Some(file) = self.open_own(folder, name) else { return String::new() };
+        let mut bytes = Vec::new();
+        if let Err(error) = file.take(MAX_OWN_BYTES).read_to_end(&mut bytes) {
+            self.unreadable.push((folder.join(name), error));
+            return String::new();
+        }
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    fn open_own(&mut self, folder: &Path, name: &str) -> Option<fs::File> {
         let path = folder.join(name);
-        let read = match look(&path) {
-            Ok(Some(of)) if of.is_file() => fs::read(&path),
+        let opened = match look(&path) {
+            Ok(Some(of)) if of.is_file() => fs::File::open(&path),
             Ok(Some(of)) if !of.is_dir() => {
                 self.passed_over.push((path, kind(of)));
-                return Vec::new();
+                return None;
             }
-            Ok(_) => return Vec::new(),
+            Ok(_) => return None,
             Err(error) => Err(error),
         };
-        read.unwrap_or_else(|error| {
-            self.unreadable.push((path, error));
-            Vec::new()
-        })
+        opened.map_err(|error| self.unreadable.push((path, error))).ok()
     }
 
     fn visit(&mut self, path: PathBuf, place: &Place) {
         match fs::symlink_metadata(&path) {
             Ok(of) if of.is_dir() => {
-                let mut place = place.clone();
+                let mut place = Place { was: Was::default(), ..place.clone() };
                 place.folder.push(stands_for(path.file_name()));
                 self.search(&path, &place);
             }

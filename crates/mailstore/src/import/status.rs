@@ -18,6 +18,8 @@ pub(super) struct Marks {
     /// 1 to [`MAX_UID`].
     pub(super) uid: Option<u32>,
     pub(super) uidl: Option<Uidl>,
+    /// Whether another mbox begins with it, which was put behind the one before: what that one said of its numbers is no more so.
+    pub(super) is_anothers: bool,
     /// The hash of the message in CRLF form with its numbers: versions that did not take these off took nothing off then.
     pub(super) former: Option<[u8; 32]>,
 }
@@ -42,6 +44,8 @@ pub(super) fn take(bytes: &mut Vec<u8>, is_first: bool) -> Marks {
         }
         match name.as_str() {
             "x-imapbase" if is_first => marks.numbering = numbering(says),
+            // Behind others it is the message's own: an export puts none there.
+            "x-imapbase" if known.is_empty() => marks.is_anothers = true,
             "x-uid" => marks.uid = uid(says),
             "x-uidl" => marks.uidl = says.trim().parse().ok(),
             "status" => marks.flags.flags.extend(says.contains('R').then_some(Flag::Seen)),
@@ -61,8 +65,9 @@ pub(super) fn take(bytes: &mut Vec<u8>, is_first: bool) -> Marks {
     } else {
         let header = &bytes[end..];
         marks.uid = last(header, b"x-uid:").and_then(uid);
-        let base = || last(header, b"x-imapbase:").or_else(|| last(header, b"x-imap:"));
-        marks.numbering = if is_first { base().and_then(numbering) } else { None };
+        let base = last(header, b"x-imapbase:").or_else(|| last(header, b"x-imap:"));
+        marks.numbering = base.filter(|_| is_first).and_then(numbering);
+        marks.is_anothers = base.is_some() && !is_first;
     }
     bytes.drain(..end);
     marks
@@ -157,9 +162,17 @@ mod tests {
         assert_eq!(bytes, &own[b"Status: O\n".len()..]);
         assert_eq!(marks.numbering, Some(Numbering { uid_validity: 5, uid_next: 10 }));
         assert_eq!((marks.uid, marks.uidl, marks.former), (Some(9), None, None));
-        let mut later = b"X-IMAPbase: 5 9\nX-UID: 1\n\n".to_vec();
-        assert_eq!(take(&mut later, false), Marks { uid: Some(1), ..Marks::default() });
-        assert_eq!(later, b"X-IMAPbase: 5 9\nX-UID: 1\n\n");
+        let mut later = b"X-UID: 1\nX-IMAPbase: 5 9\n\n".to_vec();
+        let marks = take(&mut later, false);
+        assert_eq!((marks.uid, marks.numbering, marks.is_anothers), (Some(1), None, false));
+        assert_eq!(later, b"X-IMAPbase: 5 9\n\n");
+        let mut another = b"X-IMAPbase: 5 9\nX-UID: 1\nSubject: y\n\n".to_vec();
+        let marks = take(&mut another, false);
+        assert_eq!((marks.uid, marks.numbering, marks.is_anothers), (Some(1), None, true));
+        assert_eq!(another, b"Subject: y\n\n");
+        let mut of_others = b"Subject: y\nX-IMAPbase: 5 9\n\n".to_vec();
+        assert!(take(&mut of_others, false).is_anothers);
+        assert_eq!(of_others, b"Subject: y\nX-IMAPbase: 5 9\n\n");
         for says in ["", "0 5", "5", "x 5", "5 2147483648", "4294967296 1"] {
             assert_eq!(numbering(says), None, "{says}");
         }

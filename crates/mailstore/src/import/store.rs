@@ -4,6 +4,8 @@ use db::Error;
 use kernel::{FolderId, MailboxId};
 use tenancy::TenantTx;
 
+use crate::change::UidSet;
+use crate::from_column;
 use crate::ingest::ImportKey;
 
 /// Whether an import has ever taken a message into the mailbox.
@@ -42,11 +44,11 @@ pub(super) struct Numbers {
     pub(super) uid_validity: i64,
     pub(super) uid_next: i64,
     pub(super) uid_reserved: i64,
-    /// Whether another folder of the mailbox has a certain UID validity, a deleted one among them.
+    /// Whether a certain UID validity is, or may have been, another folder's of the mailbox.
     pub(super) is_anothers: bool,
 }
 
-/// How a folder of a locked mailbox does, and whether another has a UID validity.
+/// How a folder of a locked mailbox does, and whether another may have had a UID validity.
 pub(super) async fn numbers(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -58,7 +60,9 @@ pub(super) async fn numbers(
         Numbers,
         r#"select uid_validity, uid_next, uid_reserved,
              exists (select from folders other where other.tenant_id = $1 and other.mailbox_id = $2 and other.id <> $3
-                     and other.uid_validity = $4) as "is_anothers!"
+                     and other.uid_validity = $4)
+               or exists (select from mailboxes where mailboxes.tenant_id = $1 and mailboxes.id = $2 and mailboxes.uid_validity_floor >= $4)
+               as "is_anothers!"
            from folders where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is null"#,
         tenant_id,
         mailbox_id.uuid(),
@@ -109,57 +113,50 @@ pub(super) async fn renumber(
     Ok(())
 }
 
-/// Keeps the UIDs of a folder up to a higher one for a list.
-pub(super) async fn reserve(
+/// Notes that something of a folder has changed.
+pub(super) async fn touch(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: FolderId,
-    uid_reserved: i64,
+    modseq: i64,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set uid_reserved = greatest(uid_reserved, $4) where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        "update folders set highest_modseq = $4 where tenant_id = $1 and mailbox_id = $2 and id = $3",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
-        uid_reserved,
+        modseq,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Notes a change of a folder, and lets its next UID be one that is in no list if `is_whole`: the first UID that is still to be given out to anybody.
-pub(super) async fn settle(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    id: FolderId,
-    is_whole: bool,
-    modseq: i64,
-) -> Result<Option<i64>, Error> {
+/// The UIDs that the log says are gone from a folder.
+pub(super) async fn gone(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<UidSet, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        "update folders set uid_next = case when $4 then greatest(uid_next, uid_reserved) else uid_next end, highest_modseq = $5
-         where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is null returning uid_next",
-        tenant_id,
-        mailbox_id.uuid(),
-        id.uuid(),
-        is_whole,
-        modseq,
-    )
-    .fetch_optional(tx.conn())
-    .await?)
-}
-
-/// The UIDs of a folder's live messages, ascending.
-pub(super) async fn uids(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<Vec<i64>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        "select uid from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' order by uid",
+    let rows = sqlx::query_scalar!(
+        "select uids from mail_changes where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and kind = 'gone'",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
     )
     .fetch_all(tx.conn())
-    .await?)
+    .await?;
+    Ok(rows.iter().flat_map(|uids| UidSet::from_column(uids).ranges().to_vec()).collect())
+}
+
+/// The UIDs of a folder's live messages.
+pub(super) async fn uids(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<UidSet, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let uids = sqlx::query_scalar!(
+        "select uid from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live'",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(uids.into_iter().map(from_column).collect())
 }

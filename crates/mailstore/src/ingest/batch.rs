@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
-use pack::{About, Sealed, Writer};
+use pack::{About, Sealed, Uidl, Writer};
 use tenancy::quota::{self, Charge, Intake, Mailboxes};
 use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
@@ -256,19 +256,25 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
         })
         .collect();
     let mut rooms = quota::have_room(&mail.db, &wanted).await?.into_iter();
-    let (imported, folders) = look_for_named(mail, batch, way).await?;
+    let named = look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         let mut is_dedicated = false;
-        for (result, delivery) in pending.results.iter_mut().zip(&pending.part.deliveries) {
+        for (result, delivery) in pending.results.iter_mut().zip(&mut pending.part.deliveries) {
+            // What the pack says of it is to be so.
+            let is_taken =
+                |uidl: &Uidl| named.uidls.contains(&(delivery.mailbox_id, uidl.as_str().to_owned()));
+            if delivery.was.uidl.as_ref().is_some_and(is_taken) {
+                delivery.was.uidl = None;
+            }
             let room = rooms.next().flatten();
             is_dedicated |= room.is_some_and(|room| room.storage_dedicated);
-            let is_there = |folder: FolderId| folders.contains(&folder);
+            let is_there = |folder: FolderId| named.folders.contains(&folder);
             *result = match room {
                 None => Some(Err(Error::MailboxGone)),
                 Some(_) if !delivery.folder.named().is_none_or(is_there) => Some(Err(Error::FolderNotFound)),
                 // What is there already needs no room.
-                Some(_) if key.is_some_and(|key| imported.contains(&(delivery.mailbox_id, key))) => {
+                Some(_) if key.is_some_and(|key| named.imported.contains(&(delivery.mailbox_id, key))) => {
                     Some(Ok(Outcome::AlreadyImported))
                 }
                 Some(quota::Room { fits: false, .. }) => Some(Err(Error::OverQuota)),
@@ -288,13 +294,26 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
     Ok(Some(reserved(mail, batch, tenant, way).await?))
 }
 
-/// Which of the imports' keys are there already, and which of the folders that are named. What a server delivers has neither.
-async fn look_for_named(
-    mail: &MailStore,
-    batch: &[&mut Pending],
-    way: Way,
-) -> Result<(BTreeSet<(MailboxId, ImportKey)>, BTreeSet<FolderId>), Error> {
+/// What is there of what deliveries name.
+#[derive(Default)]
+struct Named {
+    imported: BTreeSet<(MailboxId, ImportKey)>,
+    folders: BTreeSet<FolderId>,
+    /// Names by POP3 of other messages.
+    uidls: BTreeSet<(MailboxId, String)>,
+}
+
+/// Which of the imports' keys are there already, which of the folders that are named, and which of the names by POP3 that messages bring along. What a
+/// server delivers has none of them.
+async fn look_for_named(mail: &MailStore, batch: &[&mut Pending], way: Way) -> Result<Named, Error> {
     let keys = import_keys(batch);
+    let uidls: Vec<_> = batch
+        .iter()
+        .flat_map(|pending| pending.open())
+        .filter_map(|(_, delivery)| {
+            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.was.uidl.clone()?))
+        })
+        .collect();
     let folders: BTreeSet<_> = batch
         .iter()
         .flat_map(|pending| pending.open())
@@ -302,11 +321,15 @@ async fn look_for_named(
             Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder.named()?))
         })
         .collect();
-    if keys.is_empty() && folders.is_empty() {
-        return Ok(Default::default());
+    if keys.is_empty() && folders.is_empty() && uidls.is_empty() {
+        return Ok(Named::default());
     }
     let mut tx = way.begin(mail, batch).await?;
-    Ok((store::imported(&mut tx, &keys).await?, store::existing(&mut tx, &folders).await?))
+    Ok(Named {
+        imported: store::imported(&mut tx, &keys).await?,
+        folders: store::existing(&mut tx, &folders).await?,
+        uidls: store::named(&mut tx, &uidls).await?,
+    })
 }
 
 /// An empty pack: the one that a batch before has reserved for such as these, or else one that is reserved now.

@@ -95,24 +95,32 @@ impl NewMessage {
     }
 }
 
-/// Sees to it that messages of locked mailboxes which bring a name by POP3 have one that no other of their mailbox has, deleted ones among them: the
-/// first to bring it keeps it.
-pub(super) async fn name(tx: &mut IngestTx, rows: &mut [&mut NewMessage]) -> Result<(), Error> {
-    if rows.is_empty() {
-        return Ok(());
+/// Those of the names by POP3 that a message of the mailbox has, deleted ones among them.
+pub(super) async fn named(
+    tx: &mut IngestTx,
+    names: &[(TenantId, MailboxId, Uidl)],
+) -> Result<BTreeSet<(MailboxId, String)>, Error> {
+    if names.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    let taken = sqlx::query!(
+    let rows = sqlx::query!(
         "select mailbox_id, uidl from messages
          where (tenant_id, mailbox_id, uidl) in (select * from unnest($1::uuid[], $2::uuid[], $3::text[]))",
-        &rows.iter().map(|row| row.tenant_id.uuid()).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.mailbox_id.uuid()).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.uidl.as_str().to_owned()).collect::<Vec<_>>(),
+        &names.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
+        &names.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
+        &names.iter().map(|(.., uidl)| uidl.as_str().to_owned()).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut taken: BTreeSet<_> = taken.into_iter().map(|row| (row.mailbox_id, row.uidl)).collect();
+    Ok(rows.into_iter().map(|row| (MailboxId::from_uuid(row.mailbox_id), row.uidl)).collect())
+}
+
+/// Sees to it that messages of locked mailboxes which bring a name by POP3 have one that no other of their mailbox has: the first to bring it keeps it.
+pub(super) async fn name(tx: &mut IngestTx, rows: &mut [&mut NewMessage]) -> Result<(), Error> {
+    let names: Vec<_> = rows.iter().map(|row| (row.tenant_id, row.mailbox_id, row.uidl.clone())).collect();
+    let mut taken = named(tx, &names).await?;
     for row in rows {
-        if !taken.insert((row.mailbox_id.uuid(), row.uidl.as_str().to_owned())) {
+        if !taken.insert((row.mailbox_id, row.uidl.as_str().to_owned())) {
             row.uidl = Uidl::of(row.id);
         }
     }

@@ -1,9 +1,12 @@
 //! A database that was lost, and is there again.
 
+use std::fs;
+
 use blob::{BlobKey, KeyPrefix};
 use db::rebuild::Rebuild;
 use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
+use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
 use mailstore::{MailStore, change, check, sweep};
 use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
@@ -178,6 +181,41 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
         (0, 1, 1),
         "only carol's is looked at: {twice:?}"
     );
+    assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn numbers_that_an_import_made_leap_are_not_given_out_twice() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada").await, bench.mailbox("bob").await);
+    let maildir = tempfile::tempdir().unwrap();
+    for part in ["cur", "new"] {
+        fs::create_dir(maildir.path().join(part)).unwrap();
+    }
+    fs::write(maildir.path().join("cur/a"), mail(1)).unwrap();
+    let list = "3 V1275660208 N40 G3085f01b7f11094c501100008c4a11c1\n5 :a\n";
+    fs::write(maildir.path().join("dovecot-uidlist"), list).unwrap();
+    let imported = async |mailbox| {
+        let paths = vec![maildir.path().to_owned()];
+        import::run(&bench.store, bench.ctx(), mailbox, Filing::AsFound, paths, |_| {}).await.unwrap();
+    };
+    folder_of(bench.ctx(), ada, Role::Inbox).await;
+    imported(bob).await;
+    bench.ship().await;
+    // Of one all of it is lost, of the other what came then.
+    imported(ada).await;
+    bench.deliver(bob, None, &mail(2)).await;
+    let of_ada = folder_of(bench.ctx(), ada, Role::Inbox).await;
+    let of_bob = folder_of(bench.ctx(), bob, Role::Inbox).await;
+    assert_eq!((of_ada.uid_next, of_bob.uid_next), (6, 1_000_041));
+
+    let again = bench.recovered().await;
+    let is = folder_of(&again.ctx, ada, Role::Inbox).await;
+    assert!(is.highest_modseq > of_ada.highest_modseq, "{is:?} {of_ada:?}");
+    let is = folder_of(&again.ctx, bob, Role::Inbox).await;
+    let lost = 100_000 * u64::from(recovery::MOST_SECONDS.get());
+    assert_eq!(is.uid_validity, of_bob.uid_validity);
+    assert!(is.uid_next >= 1_000_040 + lost, "{is:?}");
     assert_exact(&again.test_db).await;
 }
 

@@ -1,12 +1,14 @@
 //! Mail that is put back as it was at a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use blob::{BlobKey, KeyPrefix};
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{FolderId, MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder};
+use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message};
 use mailstore::restore::{Extent, Place, Wanted};
 use mailstore::{MailStore, change, check, outline, sweep};
@@ -293,6 +295,36 @@ async fn what_took_the_place_of_a_folder_stands_for_it() {
     assert_eq!(folders["Arbeit/Deep"].id, scene.deep);
     assert!(folders["Arbeit/Deep"].uid_validity > validity);
     scene.assert_as_it_was(&scene.ids[2]).await;
+    assert_exact(&bench.world.test_db).await;
+}
+
+#[tokio::test]
+async fn a_folder_gets_a_later_validity_also_where_one_with_a_lower_had_its_name_since() {
+    let bench = Bench::new().await;
+    let (ctx, ada) = (bench.ctx(), bench.mailbox("ada").await);
+    let work = make(&bench, ada, "Work", None).await;
+    let ids = deliver(&bench, ada, Some(work), 0..1).await;
+    let validity = paths(ctx, ada).await["Work"].uid_validity;
+    let maildir = tempfile::tempdir().unwrap();
+    for part in ["cur", "new", ".Other", ".Other/cur", ".Other/new"] {
+        fs::create_dir(maildir.path().join(part)).unwrap();
+    }
+    fs::write(maildir.path().join(".Other/cur/a"), mail(9)).unwrap();
+    fs::write(maildir.path().join(".Other/dovecot-uidlist"), "3 V1275660208 N40\n5 :a\n").unwrap();
+    let from = vec![maildir.path().to_owned()];
+    import::run(&bench.store, ctx, ada, Filing::AsFound, from, |_| {}).await.unwrap();
+    let other = paths(ctx, ada).await["Other"].clone();
+    assert_eq!(other.uid_validity, 1_275_660_208);
+    let at = ctx.env().now();
+    folder::delete(&bench.store, ctx, ada, work).await.unwrap();
+    let renamed = Changed { name: Some("Work".to_owned()), ..Changed::default() };
+    folder::update(&bench.store, ctx, ada, other.id, renamed).await.unwrap();
+    folder::delete(&bench.store, ctx, ada, other.id).await.unwrap();
+    restored(&bench, at, Place::InPlace, Extent::Folder(ada, work)).await;
+    let is = paths(ctx, ada).await["Work"].clone();
+    assert_eq!(is.id, work);
+    assert!(is.uid_validity > validity, "{is:?}");
+    assert!(live(ctx, ada).await.contains_key(&ids[0]));
     assert_exact(&bench.world.test_db).await;
 }
 

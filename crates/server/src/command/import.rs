@@ -57,6 +57,11 @@ fn tell(bar: &ProgressBar, event: Event<'_>) {
                 eprintln!("{folder}: its messages get new UIDs, and IMAP clients fetch them again: {reason}")
             });
         }
+        Event::Late { folder, count } => {
+            bar.suspend(|| {
+                eprintln!("{folder}: {count} of its messages got new UIDs: others with higher ones were there before")
+            });
+        }
         Event::Failed { origin, reason } | Event::PassedOver { origin, reason } => {
             bar.suspend(|| eprintln!("{origin}: {reason}"));
         }

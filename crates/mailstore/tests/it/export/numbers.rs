@@ -5,7 +5,7 @@ use std::fs;
 
 use chrono::TimeDelta;
 use kernel::MailboxId;
-use mailstore::export::Format;
+use mailstore::export::{self, Format};
 use mailstore::folder;
 use mailstore::message::{self, Flag, Flags, State};
 
@@ -26,6 +26,12 @@ async fn numbered(bench: &Bench, mailbox_id: MailboxId) -> Numbered {
         messages.sort();
     }
     all
+}
+
+/// What clients know messages by.
+fn known(all: &Numbered) -> Vec<(&str, u32, &[(u64, String)])> {
+    let known = all.iter().map(|(path, (validity, _, messages))| (path.as_str(), *validity, &messages[..]));
+    known.collect()
 }
 
 /// An Inbox and a folder with holes at the beginning, within and, in the Inbox, at the end.
@@ -69,14 +75,19 @@ async fn what_comes_back_in_any_form_is_numbered_as_it_was() {
         exported(&bench, ada, &to, format).await;
         let other = bench.mailbox(&name.replace('.', "-"), None).await;
         assert_eq!(imported(&bench, other, &to).await.done, 4, "{name}");
-        assert_eq!(numbered(&bench, other).await, was, "{name}");
+        assert_eq!(known(&numbered(&bench, other).await), known(&was), "{name}");
         assert_eq!(seen(&bench, other).await, seen(&bench, ada).await, "{name}");
         assert_eq!(imported(&bench, other, &to).await.skipped, 4, "{name}");
-        assert_eq!(numbered(&bench, other).await, was, "{name}");
+        assert_eq!(known(&numbered(&bench, other).await), known(&was), "{name}");
+        // Those that are kept are no more to be given out elsewhere.
+        let again = dir.path().join(format!("again-{}", name.replace('.', "-")));
+        exported(&bench, other, &again, Format::Maildir).await;
+        let list = fs::read_to_string(again.join("dovecot-uidlist")).unwrap();
+        assert!(list.starts_with(&format!("3 V{} N1000006 G", was["Inbox"].0)), "{list}");
 
         put(&bench, other, None, "Subject: new\r\n\r\n", Flags::default()).await;
         let new = numbered(&bench, other).await["Inbox"].2.last().unwrap().0;
-        assert_eq!(new, 6, "{name}");
+        assert_eq!(new, 1_000_006, "{name}");
         let made = make(&bench, other, "Made", None).await;
         let folders = folder::list(bench.ctx(), other).await.unwrap();
         let (made, rest): (Vec<_>, Vec<_>) = folders.into_iter().partition(|folder| folder.id == made);
@@ -110,4 +121,19 @@ async fn the_list_of_uids_is_that_of_the_last_run() {
     let again = read(".");
     assert!(again.starts_with(&format!("3 V{validity} N7 G")) && again.contains("\n6 P"), "{again}");
     assert_eq!((again.lines().count(), read(".Work")), (4, work));
+}
+
+#[tokio::test]
+async fn while_an_export_is_written_there_is_no_list_that_lacks_some_of_it() {
+    let bench = Bench::new().await;
+    let ada = with_holes(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("mail");
+    exported(&bench, ada, &to, Format::Maildir).await;
+    put(&bench, ada, None, "Subject: new\r\n\r\n", Flags::default()).await;
+    let (list, mut is_there) = (to.join("dovecot-uidlist"), Vec::new());
+    let tell = |_| is_there.push(list.exists());
+    export::run(&bench.store, bench.ctx(), ada, &to, Format::Maildir, tell).await.unwrap();
+    assert_eq!(is_there.first(), Some(&false));
+    assert!(list.exists() && fs::read_dir(to.join("tmp")).unwrap().next().is_none());
 }

@@ -41,15 +41,26 @@ fn listed(messages: &[(u64, &str, &str)]) -> Vec<(u64, String, String)> {
 }
 
 async fn run(bench: &Bench, mailbox: MailboxId, path: &Path) -> (Progress, Vec<(String, Untaken)>) {
-    let mut untaken = Vec::new();
+    let (progress, untaken, _) = told(bench, mailbox, path).await;
+    (progress, untaken)
+}
+
+/// Also of which folders, how many messages came too late for their UIDs.
+async fn told(
+    bench: &Bench,
+    mailbox: MailboxId,
+    path: &Path,
+) -> (Progress, Vec<(String, Untaken)>, Vec<(String, u64)>) {
+    let (mut untaken, mut late) = (Vec::new(), Vec::new());
     let tell = |event: Event<'_>| match event {
         Event::Failed { origin, reason } => panic!("{origin}: {reason}"),
         Event::Renumbered { folder, reason } => untaken.push((folder.to_owned(), reason)),
+        Event::Late { folder, count } => late.push((folder.to_owned(), count)),
         _ => {}
     };
     let paths = vec![path.to_owned()];
-    let progress = import::run(&bench.store, bench.ctx(), mailbox, Filing::AsFound, paths, tell);
-    (progress.await.unwrap(), untaken)
+    let progress = import::run(&bench.store, bench.ctx(), mailbox, Filing::AsFound, paths, tell).await;
+    (progress.unwrap(), untaken, late)
 }
 
 /// A folder of a Maildir with these files in `cur`, each a message that is called so, and with a list.
@@ -79,28 +90,30 @@ async fn a_list_of_dovecots_is_taken_over_with_its_holes_and_its_names_of_pop3()
     fs::write(root.path().join("new/e"), "Subject: e\n\n").unwrap();
     let list = format!("3 V{} N5 G3085f01b7f11094c501100008c4a11c2\n4 :x\n3 Ppop:3 :y\n", VALIDITY + 1);
     maildir(&root.path().join(".Work"), &["x:2,S", "y:2,"], &list);
-    let (progress, untaken) = run(&bench, ada, root.path()).await;
-    assert_eq!((progress.done, untaken), (7, vec![]));
+    let (progress, untaken, late) = told(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, untaken, late), (7, vec![], vec![]));
     let is = numbered(&bench, ada).await;
     let messages = [
         (7, "b", "pop:7"),
         (9, "e", "000000094c0907b0"),
         (50, "c", "000000324c0907b0"),
-        (60, "a", ""),
-        (61, "d", ""),
+        // Beyond what the other server may give out yet.
+        (1_000_060, "a", ""),
+        (1_000_061, "d", ""),
     ];
-    assert_eq!(is["Inbox"], (VALIDITY, 62, listed(&messages)));
+    assert_eq!(is["Inbox"], (VALIDITY, 1_000_062, listed(&messages)));
     // POP3 does not show it.
     assert_eq!(is["Work"], (VALIDITY + 1, 5, listed(&[(3, "y", "pop:3"), (4, "x", "")])));
 
     // Whoever knows the folder from elsewhere is told what is not here, and of all that is.
     let inbox = inbox(&bench, ada).await.id;
-    let changes = change::since(bench.ctx(), ada, Some(before)).await.unwrap().changes;
+    let changes = change::since(bench.ctx(), ada, Some(before)).await.unwrap();
+    let (changes, reached) = (changes.changes, changes.modseq);
     let of = |kind| changes.iter().filter(move |change| change.folder_id == inbox && change.kind == kind);
     let gone: Vec<_> = of(Kind::Gone).flat_map(|change| change.uids.ranges().to_vec()).collect();
-    assert_eq!(gone, [1..=6, 8..=8, 10..=49, 51..=59]);
+    assert_eq!(gone, [1..=6, 8..=8, 10..=49, 51..=1_000_059]);
     let arrived: UidSet = of(Kind::Arrived).flat_map(|change| change.uids.iter()).collect();
-    assert_eq!(arrived.iter().collect::<Vec<_>>(), [7, 9, 50, 60, 61]);
+    assert_eq!(arrived.iter().collect::<Vec<_>>(), [7, 9, 50, 1_000_060, 1_000_061]);
     assert_eq!(of(Kind::Folder).count(), 1);
     let micros = bench.ctx().env().now().timestamp_micros().unsigned_abs();
     assert!(bench.list(ada, State::Live).await.iter().all(|message| message.modseq > micros));
@@ -108,6 +121,8 @@ async fn a_list_of_dovecots_is_taken_over_with_its_holes_and_its_names_of_pop3()
     let (again, untaken) = run(&bench, ada, root.path()).await;
     assert_eq!((again.skipped, untaken), (7, vec![]));
     assert_eq!(numbered(&bench, ada).await, is);
+    let changes = change::since(bench.ctx(), ada, Some(reached)).await.unwrap().changes;
+    assert!(changes.is_empty(), "what is gone is told once: {changes:?}");
     bench.assert_exact().await;
 }
 
@@ -152,21 +167,28 @@ async fn an_import_that_was_broken_off_goes_on_with_the_uids_of_the_rest() {
     let root = tempfile::tempdir().unwrap();
     maildir(root.path(), &["a", "b", "c"], &format!("3 V{VALIDITY} N60\n5 Pa :a\n7 Pb :b\n9 Pc :c\n"));
     let ada = bench.mailbox("ada", None).await;
+    let before = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
     broken_off(&bench, ada, root.path(), 1).await;
     assert_eq!(numbered(&bench, ada).await["Inbox"], (VALIDITY, 6, listed(&[(5, "a", "a")])));
     let (progress, untaken) = run(&bench, ada, root.path()).await;
     assert_eq!((progress.done, progress.skipped, untaken), (2, 1, vec![]));
     let whole = listed(&[(5, "a", "a"), (7, "b", "b"), (9, "c", "c")]);
-    assert_eq!(numbered(&bench, ada).await["Inbox"], (VALIDITY, 60, whole));
+    assert_eq!(numbered(&bench, ada).await["Inbox"], (VALIDITY, 10, whole));
+    // The rest's run tells of those before it too, and of those that came last there.
+    let changes = change::since(bench.ctx(), ada, Some(before)).await.unwrap().changes;
+    let gone = changes.iter().filter(|change| change.kind == Kind::Gone);
+    let gone: Vec<_> = gone.flat_map(|change| change.uids.ranges().to_vec()).collect();
+    assert_eq!(gone, [1..=4, 6..=6, 8..=8, 10..=59]);
 
     // What arrives meanwhile gets no UID that a client may know another message by, and none comes below it then.
     let bob = bench.mailbox("bob", None).await;
     broken_off(&bench, bob, root.path(), 1).await;
     bench.stored(bob, b"Subject: live\r\n\r\n").await;
-    run(&bench, bob, root.path()).await;
+    let (.., late) = told(&bench, bob, root.path()).await;
+    assert_eq!(late, [("Inbox".to_owned(), 2)]);
     let is = numbered(&bench, bob).await;
-    let with_live = listed(&[(5, "a", "a"), (60, "live", ""), (61, "b", "b"), (62, "c", "c")]);
-    assert_eq!(is["Inbox"], (VALIDITY, 63, with_live));
+    let with_live = [(5, "a", "a"), (1_000_060, "live", ""), (1_000_061, "b", "b"), (1_000_062, "c", "c")];
+    assert_eq!(is["Inbox"], (VALIDITY, 1_000_063, listed(&with_live)));
 
     // The same of what is moved there.
     let carol = bench.mailbox("carol", None).await;
@@ -177,8 +199,32 @@ async fn an_import_that_was_broken_off_goes_on_with_the_uids_of_the_rest() {
     let a = bench.list(carol, State::Live).await[0].id;
     message::relocate(&bench.store, bench.ctx(), carol, &[a], work).await.unwrap();
     message::relocate(&bench.store, bench.ctx(), carol, &[a], inbox).await.unwrap();
-    assert_eq!(numbered(&bench, carol).await["Inbox"], (VALIDITY, 61, listed(&[(60, "a", "a")])));
+    assert_eq!(
+        numbered(&bench, carol).await["Inbox"],
+        (VALIDITY, 1_000_061, listed(&[(1_000_060, "a", "a")]))
+    );
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_later_copy_of_a_list_goes_on_with_its_uids_until_mail_is_delivered_here() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    maildir(root.path(), &["a"], &format!("3 V{VALIDITY} N10\n1 Pa :a\n"));
+    run(&bench, ada, root.path()).await;
+    // The old server has gone on.
+    let later = format!("3 V{VALIDITY} N15\n1 Pa :a\n12 Pb :b\n");
+    maildir(&root.path().join("later"), &["a", "b"], &later);
+    let (progress, _, late) = told(&bench, ada, &root.path().join("later")).await;
+    assert_eq!((progress.done, progress.skipped, late), (1, 1, vec![]));
+    bench.stored(ada, b"Subject: live\r\n\r\n").await;
+    let last = format!("3 V{VALIDITY} N20\n1 Pa :a\n12 Pb :b\n15 Pc :c\n");
+    maildir(&root.path().join("last"), &["a", "b", "c"], &last);
+    let (progress, _, late) = told(&bench, ada, &root.path().join("last")).await;
+    assert_eq!((progress.done, late), (1, vec![("Inbox".to_owned(), 1)]));
+    let is = listed(&[(1, "a", "a"), (12, "b", "b"), (1_000_010, "live", ""), (1_000_011, "c", "c")]);
+    assert_eq!(numbered(&bench, ada).await["Inbox"], (VALIDITY, 1_000_012, is));
 }
 
 #[tokio::test]
@@ -202,9 +248,9 @@ async fn validities_never_come_twice_and_later_folders_have_later_ones() {
     assert_eq!((is["A"].0, is["A"].2[0].0, is["B"].2[0].0, is["C"].2[0].0), (soon, 5, 1, 1));
     // Made while an earlier one had a later validity.
     assert!(is["B"].0 > soon && is["C"].0 > is["B"].0 && is["C"].0 < far, "{is:?}");
-    assert_eq!(is["D"], (VALIDITY, 60, listed(&[(5, "m", "")])));
+    assert_eq!(is["D"], (VALIDITY, 6, listed(&[(5, "m", "")])));
 
-    // What had it is not known any more, but not a message of it comes a second time.
+    // What had it is deleted, and then not known any more.
     let folders = folder::list(bench.ctx(), ada).await.unwrap();
     let d = folders.iter().find(|folder| folder.path == "D").unwrap().id;
     let hidden = Changed { is_subscribed: Some(false), ..Changed::default() };
@@ -228,7 +274,34 @@ async fn validities_never_come_twice_and_later_folders_have_later_ones() {
     bench.sweep_out().await;
     change::expire(&bench.world.test_db.db()).await.unwrap();
     let (_, untaken) = run(&bench, ada, root.path()).await;
-    assert!(untaken.contains(&("D".to_owned(), Untaken::ImportedBefore)), "{untaken:?}");
+    assert!(untaken.contains(&("D".to_owned(), Untaken::OfAnother)), "{untaken:?}");
+}
+
+#[tokio::test]
+async fn a_validity_that_a_forgotten_folder_had_is_not_taken_over() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let new = NewFolder { parent_id: None, name: "Work".to_owned(), role: None, is_subscribed: false };
+    let work = folder::create(&bench.store, bench.ctx(), ada, new).await.unwrap();
+    let message = bench.stored(ada, b"Subject: here\r\n\r\n").await;
+    message::relocate(&bench.store, bench.ctx(), ada, &[message], work.id).await.unwrap();
+    folder::delete(&bench.store, bench.ctx(), ada, work.id).await.unwrap();
+    bench.world.test_db.clock().advance(change::KEPT + TimeDelta::days(1));
+    bench.sweep_out().await;
+    change::expire(&bench.world.test_db.db()).await.unwrap();
+    let root = tempfile::tempdir().unwrap();
+    for part in ["cur", "new"] {
+        fs::create_dir(root.path().join(part)).unwrap();
+    }
+    // As an export of it has it, which the folder may have come beyond since.
+    maildir(&root.path().join(".Work"), &["m"], &format!("3 V{} N60\n5 :m\n", work.uid_validity));
+    let later = work.uid_validity + 1;
+    maildir(&root.path().join(".Later"), &["m"], &format!("3 V{later} N60\n5 :m\n"));
+    let (_, untaken) = run(&bench, ada, root.path()).await;
+    assert_eq!(untaken, [("Work".to_owned(), Untaken::OfAnother)]);
+    let is = numbered(&bench, ada).await;
+    assert!(is["Work"].0 > work.uid_validity, "{is:?}");
+    assert_eq!(is["Later"].0, later);
 }
 
 #[tokio::test]
@@ -246,6 +319,56 @@ async fn a_name_of_pop3_that_another_message_has_or_that_is_none_gives_way_to_ou
     // What is too long is none, and Dovecot's own is made of the UID.
     let inbox = listed(&[(1, "a", "same"), (2, "b", ""), (3, "c", "000000034c0907b0")]);
     assert_eq!((&is["Inbox"].2, &is["Work"].2), (&inbox, &listed(&[(1, "x", "")])));
+}
+
+#[tokio::test]
+async fn an_mbox_put_behind_another_gets_new_uids_and_keeps_no_fields() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    let from = "From x Thu Nov 20 14:03:07 2025\n";
+    let first = format!("{from}X-IMAPbase: {VALIDITY} 20\nX-UID: 5\nSubject: a\n\n");
+    // 9 is another message's there.
+    let second = format!("{from}X-IMAPbase: {} 20\nX-UID: 9\nSubject: b\n\n", VALIDITY + 1);
+    let last = format!("{from}X-UID: 10\nX-UIDL: pop:10\nSubject: c\n\n");
+    fs::write(root.path().join("inbox.mbox"), format!("{first}\n{second}\n{last}")).unwrap();
+    let (progress, untaken) = run(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, untaken), (3, vec![]));
+    let is = listed(&[(5, "a", ""), (1_000_021, "b", ""), (1_000_022, "c", "pop:10")]);
+    assert_eq!(numbered(&bench, ada).await["Inbox"].2, is);
+    for message in bench.list(ada, State::Live).await {
+        let raw = message::raw(&bench.store, bench.ctx(), ada, message.id, None).await.unwrap();
+        assert!(raw.bytes.starts_with(b"Subject: "), "{:?}", raw.bytes);
+    }
+}
+
+#[tokio::test]
+async fn of_two_files_of_one_name_one_has_the_uid_and_the_other_comes_last() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    let list = format!("3 V{VALIDITY} N60\n3 Ptwice :a\n5 Pb :b\n");
+    maildir(root.path(), &["a:2,S", "b:2,"], &list);
+    fs::write(root.path().join("new/a"), "Subject: other\n\n").unwrap();
+    let (progress, untaken, late) = told(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, untaken, late), (3, vec![], vec![]));
+    let is = listed(&[(3, "other", "twice"), (5, "b", "b"), (1_000_060, "a", "")]);
+    assert_eq!(numbered(&bench, ada).await["Inbox"].2, is);
+}
+
+#[tokio::test]
+async fn a_list_without_its_next_uid_gives_names_of_pop3_alone() {
+    let bench = Bench::new().await;
+    let root = tempfile::tempdir().unwrap();
+    for (who, next) in [("ada", ""), ("bob", " N2147483648")] {
+        let mailbox = bench.mailbox(who, None).await;
+        maildir(root.path(), &["a", "b"], &format!("3 V{VALIDITY}{next}\n9 Ppop:9 :b\n7 :a\n"));
+        let (progress, untaken) = run(&bench, mailbox, root.path()).await;
+        assert_eq!((progress.done, untaken), (2, vec![]));
+        let is = &numbered(&bench, mailbox).await["Inbox"];
+        assert!(is.0 != VALIDITY, "{is:?}");
+        assert_eq!(is.2, listed(&[(1, "a", "000000074c0907b0"), (2, "b", "pop:9")]));
+    }
 }
 
 #[tokio::test]
@@ -283,10 +406,10 @@ async fn an_mbox_s_numbers_are_read_before_the_marks_and_where_other_programs_wr
     let (progress, untaken) = run(&bench, ada, root.path()).await;
     assert_eq!((progress.done, untaken), (5, vec![]));
     let is = numbered(&bench, ada).await;
-    assert_eq!(is["Inbox"], (VALIDITY, 21, listed(&[(5, "a", "pop:5"), (7, "b", "pop:7")])));
+    assert_eq!(is["Inbox"], (VALIDITY, 8, listed(&[(5, "a", "pop:5"), (7, "b", "pop:7")])));
     // One without a UID costs those after it theirs.
-    let work = listed(&[(3, "c", ""), (21, "d", ""), (22, "e", "")]);
-    assert_eq!(is["Work"], (VALIDITY + 1, 23, work));
+    let work = listed(&[(3, "c", ""), (1_000_021, "d", ""), (1_000_022, "e", "")]);
+    assert_eq!(is["Work"], (VALIDITY + 1, 1_000_023, work));
     for message in bench.list(ada, State::Live).await {
         let raw = message::raw(&bench.store, bench.ctx(), ada, message.id, None).await.unwrap();
         let text = String::from_utf8(raw.bytes.to_vec()).unwrap();
