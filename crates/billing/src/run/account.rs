@@ -5,7 +5,7 @@ mod books;
 mod document;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{InvoiceId, TenantId};
@@ -20,11 +20,14 @@ pub(crate) use books::opened;
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Treatment {
+pub(crate) struct Treatment<'a> {
     /// Whether it is tried though it is parked.
     pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
     pub(crate) waits: bool,
+    /// Those that may be billed to their end, of which one-off items for days to come are withdrawn. No others are, though their time
+    /// should come meanwhile.
+    pub(crate) settled: &'a BTreeSet<TenantId>,
 }
 
 /// How an account came out of a run.
@@ -57,7 +60,7 @@ pub(super) async fn bill(
     caller: &Caller,
     tenant_id: TenantId,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Outcome, Error> {
     let one = async || {
         let outcomes = bill_all(caller, &[tenant_id], as_of, treatment).await?;
@@ -126,7 +129,7 @@ pub(super) async fn bill_all(
     caller: &Caller,
     tenants: &[TenantId],
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Vec<(TenantId, Outcome)>, Error> {
     // Deleted ones, too: what they used is still to be billed.
     let before = caller.enter_all_deleted_too(tenants).await?;
@@ -145,7 +148,8 @@ pub(super) async fn bill_all(
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
         let claim = claims.remove(&ctx.tenant_id());
         let deleted_at = claim.as_ref().and_then(|claim| claim.deleted_at);
-        let settles = settles(deleted_at, (ctx.now(), ctx.today()), as_of);
+        let settles = treatment.settled.contains(&ctx.tenant_id())
+            && settles(deleted_at, (ctx.now(), ctx.today()), as_of);
         let until = if settles { NaiveDate::MAX } else { as_of.min(ctx.today()) };
         let outcome = match claim {
             // A row that was waited for is gone with its tenant.
