@@ -204,7 +204,7 @@ pub(super) fn settles(
     today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE < now)
 }
 
-/// As [`settles`], of the transaction's tenant.
+/// As [`settles`], of the transaction's tenant, which stays so until the transaction ends. The account's row has to be locked.
 pub(crate) async fn is_settled(tx: &mut TenantTx, ctx: &Ctx, as_of: NaiveDate) -> Result<bool, Error> {
     Ok(settles(store::deleted_at(tx).await?, (ctx.now(), ctx.today()), as_of))
 }
