@@ -7,7 +7,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use kernel::{InvoiceId, TenantId};
 use serde_json::json;
 use tenancy::tenant::RESTORABLE;
@@ -17,6 +17,10 @@ use crate::Error;
 use crate::invoice::DocumentKind;
 
 pub(crate) use books::opened;
+
+/// How long after the last moment at which a deleted tenant can be restored it is billed to its end: nobody restores what is being billed,
+/// though clocks differ.
+pub(super) const MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -195,13 +199,13 @@ pub(crate) struct Due<'a> {
 }
 
 /// Whether a run up to a day bills what is held of a tenant to its end: that was deleted so long ago that it cannot be restored any
-/// more, and its present day is among those that are billed.
+/// more, and has not been for [`MARGIN`], and its present day is among those that are billed.
 pub(super) fn settles(
     deleted_at: Option<DateTime<Utc>>,
     (now, today): (DateTime<Utc>, NaiveDate),
     as_of: NaiveDate,
 ) -> bool {
-    today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE < now)
+    today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE + MARGIN < now)
 }
 
 /// As [`settles`], of the transaction's tenant, which stays so until the transaction ends. The account's row has to be locked.
