@@ -395,6 +395,25 @@ async fn so_is_who_subscribes_again_on_such_a_day() {
 }
 
 #[tokio::test]
+async fn who_takes_another_interval_on_such_a_day_goes_on_where_the_cycle_ends_that_it_cuts() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![price("year", "120", CreditToBalance)]).await;
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    // The tenth in Auckland, where it is over sixteen hours later.
+    at(&world, "2026-01-09T20:00");
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-10T12:00");
+    assert_eq!(subscribe(&ctx, &book, "year").await.terms.starts_on, date("2026-01-10"));
+    run(&world, "2026-01-10").await;
+    let calendars = zones(&ctx, "mailbox").await;
+    assert_eq!(calendars.last().unwrap(), "[2026-01-10,2027-01-10) Pacific/Auckland");
+    assert_tenant_clean(&world, ctx.tenant_id()).await;
+}
+
+#[tokio::test]
 async fn a_cycle_that_an_end_cuts_is_billed_when_its_last_day_is_over_where_it_is_counted() {
     let world = world_on("2026-01-01").await;
     let ctx = from_los_angeles_to_auckland(&world, "2026-01-10").await;
