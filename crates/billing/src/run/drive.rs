@@ -224,9 +224,8 @@ impl DueAccount {
     /// Whether all that is left is billed, as far as is known before its row is held.
     fn settles(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
         let now = self.test_clock.unwrap_or(now);
-        let settles = |calendar: &Calendar| {
-            account::settles(self.deleted_at, (now, calendar.today(now)), until)
-        };
+        let settles =
+            |calendar: &Calendar| account::settles(self.deleted_at, (now, calendar.today(now)), until);
         self.calendar.as_ref().is_some_and(settles)
     }
 }
