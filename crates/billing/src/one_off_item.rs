@@ -14,6 +14,7 @@ use crate::invoice::Billing;
 use crate::invoice::store::unbilled;
 use crate::payment::MAX_AMOUNT_MINOR;
 use crate::rating::UnitPrice;
+use crate::run::is_settled;
 use crate::subscription;
 
 /// A charge that comes once. It never changes.
@@ -166,20 +167,24 @@ pub(crate) async fn leave(tx: &mut TenantTx) -> Result<Vec<Left>, Error> {
     Ok(left)
 }
 
-/// Deletes those of a deleted tenant that are for a day to come: they would be billed with what is held of it.
-pub(crate) async fn settle(ctx: &Ctx) -> Result<(), Error> {
+/// Deletes those of a deleted tenant that are for a day to come: they would be billed with what is held of it. `false`: a run up to that
+/// day does not bill it to its end any more, and they stay.
+pub(crate) async fn settle(ctx: &Ctx, as_of: NaiveDate) -> Result<bool, Error> {
     let today = ctx.today();
     // Most have none, and then nobody waits for the subscription.
     if waiting(&mut *ctx.read().await?).await?.iter().all(|item| item.bill_on <= today) {
-        return Ok(());
+        return Ok(true);
     }
     let mut tx = ctx.begin().await?;
-    if subscription::store::find_waiting(&mut tx).await?.is_some() {
-        settle_in(ctx, &mut tx).await?;
-        subscription::look_ahead(&mut tx).await?;
-        tx.commit().await?;
+    let is_there = subscription::store::find_waiting(&mut tx).await?.is_some();
+    // Now that it is held: the tenant may have been restored.
+    if !is_there || !is_settled(&mut tx, ctx, as_of).await? {
+        return Ok(false);
     }
-    Ok(())
+    settle_in(ctx, &mut tx).await?;
+    subscription::look_ahead(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// As [`settle`]; whether it stays is the caller's to say, whose the subscription's row has to be.

@@ -115,10 +115,12 @@ impl Subscription {
         if self.bills_again { Ok(last_billed) } else { self.agreed.next_boundary(last_billed) }
     }
 
-    /// In which zone the cycles are counted that open on a boundary: that in which the day began. The first day of terms may have been
-    /// over there when they were put, by a tenant for whom it lasted on: then it is the one in which it was not.
+    /// In which zone the cycles are counted that open on a boundary: that in which the day began. The day of a start may have been
+    /// over there when its terms were put, by a tenant for whom it lasted on: then it is the one in which it was not. Cycles that follow
+    /// others go on where those end.
     pub(crate) fn zone_on(&self, calendar: &Calendar, boundary: NaiveDate) -> Tz {
-        match self.put_at.get(&boundary) {
+        let is_start = self.agreed.starts().any(|(day, _)| day == boundary);
+        match self.put_at.get(&boundary).filter(|_| is_start) {
             Some(at) => calendar.zone_of(boundary, *at),
             None => calendar.zone_on(boundary),
         }

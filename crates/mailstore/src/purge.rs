@@ -111,11 +111,14 @@ async fn tenant(
     id: TenantId,
     backups_kept: TimeDelta,
 ) -> Result<bool, Error> {
+    // Before it is locked, since that may take long: nothing comes to a deleted tenant any more.
+    let mut looking = system(db).await?;
+    let counted = store::count(&mut looking, id).await?;
+    looking.roll_back().await?;
     let mut tx = system(db).await?;
     if !purge::may_go(&mut tx, db, id).await? {
         return Ok(false);
     }
-    let counted = store::count(&mut tx, id).await?;
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;
     store.keys.destroy(id).await?;

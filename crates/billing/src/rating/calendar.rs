@@ -66,17 +66,22 @@ impl<'a> Zones<'a> {
         Self { of_boundary, within: days, recorded: &[] }
     }
 
-    /// But for some cycles, which are counted where they were when they were billed.
+    /// But for some cycles that were counted in the boundary's when they were billed, whichever day they begin on. Of what is recorded in any
+    /// other nothing is taken over, so that it is seen to be wrong.
     pub fn but_as_in(self, recorded: &'a [CycleState]) -> Self {
         Self { recorded, ..self }
     }
 
     /// That of a cycle; of one that is not recorded, by its first day that is charged.
     pub(super) fn of(self, cycle: &Cycle) -> Tz {
-        let recorded = self.recorded.iter().find(|state| is_same(&state.cycle, cycle)).map(|state| state.zone);
+        let is_as_recorded =
+            |state: &CycleState| is_same(&state.cycle, cycle) && state.zone == self.of_boundary;
+        if self.recorded.iter().any(is_as_recorded) {
+            return self.of_boundary;
+        }
         let first = cycle.charged.start();
         let around = self.within.iter().find(|(days, _)| days.contains(first)).map(|(_, zone)| *zone);
-        recorded.or(around).unwrap_or(self.of_boundary)
+        around.unwrap_or(self.of_boundary)
     }
 }
 

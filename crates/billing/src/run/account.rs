@@ -5,9 +5,9 @@ mod books;
 mod document;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use kernel::{InvoiceId, TenantId};
 use serde_json::json;
 use tenancy::tenant::RESTORABLE;
@@ -18,13 +18,20 @@ use crate::invoice::DocumentKind;
 
 pub(crate) use books::opened;
 
+/// How long after the last moment at which a deleted tenant can be restored it is billed to its end: nobody restores what is being billed,
+/// though clocks differ.
+pub(super) const MARGIN: TimeDelta = TimeDelta::hours(1);
+
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Treatment {
+pub(crate) struct Treatment<'a> {
     /// Whether it is tried though it is parked.
     pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
     pub(crate) waits: bool,
+    /// Those that may be billed to their end, of which one-off items for days to come are withdrawn. No others are, though their time
+    /// should come meanwhile.
+    pub(crate) settled: &'a BTreeSet<TenantId>,
 }
 
 /// How an account came out of a run.
@@ -57,7 +64,7 @@ pub(super) async fn bill(
     caller: &Caller,
     tenant_id: TenantId,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Outcome, Error> {
     let one = async || {
         let outcomes = bill_all(caller, &[tenant_id], as_of, treatment).await?;
@@ -126,7 +133,7 @@ pub(super) async fn bill_all(
     caller: &Caller,
     tenants: &[TenantId],
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Vec<(TenantId, Outcome)>, Error> {
     // Deleted ones, too: what they used is still to be billed.
     let before = caller.enter_all_deleted_too(tenants).await?;
@@ -145,7 +152,8 @@ pub(super) async fn bill_all(
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
         let claim = claims.remove(&ctx.tenant_id());
         let deleted_at = claim.as_ref().and_then(|claim| claim.deleted_at);
-        let settles = settles(deleted_at, (ctx.now(), ctx.today()), as_of);
+        let settles = treatment.settled.contains(&ctx.tenant_id())
+            && settles(deleted_at, (ctx.now(), ctx.today()), as_of);
         let until = if settles { NaiveDate::MAX } else { as_of.min(ctx.today()) };
         let outcome = match claim {
             // A row that was waited for is gone with its tenant.
@@ -191,16 +199,16 @@ pub(crate) struct Due<'a> {
 }
 
 /// Whether a run up to a day bills what is held of a tenant to its end: that was deleted so long ago that it cannot be restored any
-/// more, and its present day is among those that are billed.
+/// more, and has not been for [`MARGIN`], and its present day is among those that are billed.
 pub(super) fn settles(
     deleted_at: Option<DateTime<Utc>>,
     (now, today): (DateTime<Utc>, NaiveDate),
     as_of: NaiveDate,
 ) -> bool {
-    today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE < now)
+    today <= as_of && deleted_at.is_some_and(|at| at + RESTORABLE + MARGIN < now)
 }
 
-/// As [`settles`], of the transaction's tenant.
+/// As [`settles`], of the transaction's tenant, which stays so until the transaction ends. The account's row has to be locked.
 pub(crate) async fn is_settled(tx: &mut TenantTx, ctx: &Ctx, as_of: NaiveDate) -> Result<bool, Error> {
     Ok(settles(store::deleted_at(tx).await?, (ctx.now(), ctx.today()), as_of))
 }

@@ -19,7 +19,7 @@ pub(super) async fn finalize_due(
     limit: i64,
     summary: &mut RunSummary,
 ) -> Result<(), Error> {
-    let left = (caller.db().env().now(), store::restorable_seconds());
+    let left = (caller.db().env().now(), store::settled_after_seconds());
     let mut after = None;
     // Nothing becomes final before its day has come for the tenant, whatever is asked.
     let is_present = matches!(reach, Reach::Present);

@@ -1,5 +1,6 @@
 //! The way of a run: what is due, page by page, and how each account came out.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -81,40 +82,50 @@ async fn bill_level(
 ) -> Result<(), Error> {
     let (db, until) = (caller.db(), level.until(as_of));
     let is_named = matches!(reach, Reach::Tenant(_));
-    let first = Treatment { retries_parked: is_named, waits: is_named };
-    let (mut held, mut after) = (Vec::new(), None);
+    let (mut settled, mut held, mut after) = (BTreeSet::new(), Vec::new(), None);
     while let Some(page) = due_page(db, level, (as_of, reach), &mut after, limit).await? {
         let come = page.iter().filter(|account| account.has_come(db.env().now(), until));
         let mut customers = Vec::new();
         for account in come {
             summary.accounts_due += 1;
-            if !account.settles(db.env().now(), until) || withdraw(caller, account.customer, summary).await? {
-                customers.push(account.customer);
+            if let Customer::Tenant(id) = account.customer
+                && account.settles(db.env().now(), until)
+            {
+                let Some(is_settled) = withdraw(caller, id, until, summary).await? else { continue };
+                settled.extend(is_settled.then_some(id));
             }
+            customers.push(account.customer);
         }
-        held.extend(some(caller, &customers, until, first, summary).await?);
+        let treatment = Treatment { retries_parked: is_named, waits: is_named, settled: &settled };
+        held.extend(some(caller, &customers, until, treatment, summary).await?);
     }
     // Whoever held these may have billed them, or only have changed what they buy by.
+    let treatment = Treatment { retries_parked: is_named, waits: true, settled: &settled };
     for customer in held {
-        one(caller, customer, until, Treatment { waits: true, ..first }, summary).await?;
+        one(caller, customer, until, treatment, summary).await?;
     }
     Ok(())
 }
 
-/// Withdraws what a tenant that is settled was to be charged on days to come. `false`: that failed, and it is left for the next run.
-async fn withdraw(caller: &Caller, customer: Customer, summary: &mut RunSummary) -> Result<bool, Error> {
-    let Customer::Tenant(tenant_id) = customer else { return Ok(true) };
+/// Withdraws what a tenant that is settled was to be charged on days to come, and says whether it is. `None`: that failed, and it is
+/// left for the next run.
+async fn withdraw(
+    caller: &Caller,
+    tenant_id: TenantId,
+    as_of: NaiveDate,
+    summary: &mut RunSummary,
+) -> Result<Option<bool>, Error> {
     let withdrawn = match caller.enter_deleted_too(tenant_id).await {
-        Ok(ctx) => one_off_item::settle(&ctx).await,
+        Ok(ctx) => one_off_item::settle(&ctx, as_of).await,
         Err(error) => Err(error.into()),
     };
     match withdrawn {
         Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => Err(error),
         Err(error) => {
             summary.failed(&error, 1);
-            Ok(false)
+            Ok(None)
         }
-        Ok(()) => Ok(true),
+        Ok(is_settled) => Ok(Some(is_settled)),
     }
 }
 
@@ -213,9 +224,8 @@ impl DueAccount {
     /// Whether all that is left is billed, as far as is known before its row is held.
     fn settles(&self, now: DateTime<Utc>, until: NaiveDate) -> bool {
         let now = self.test_clock.unwrap_or(now);
-        let settles = |calendar: &Calendar| {
-            account::settles(self.deleted_at, (now, calendar.today(now)), until)
-        };
+        let settles =
+            |calendar: &Calendar| account::settles(self.deleted_at, (now, calendar.today(now)), until);
         self.calendar.as_ref().is_some_and(settles)
     }
 }
@@ -250,7 +260,7 @@ async fn some(
     caller: &Caller,
     customers: &[Customer],
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
     summary: &mut RunSummary,
 ) -> Result<Vec<Customer>, Error> {
     let tenants = customers.iter().filter_map(|customer| match customer {
@@ -296,7 +306,7 @@ async fn one(
     caller: &Caller,
     customer: Customer,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
     summary: &mut RunSummary,
 ) -> Result<bool, Error> {
     let mut outcome = bill(caller, customer, as_of, treatment).await;
@@ -355,7 +365,7 @@ async fn bill(
     caller: &Caller,
     customer: Customer,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Outcome, Error> {
     match customer {
         Customer::Tenant(id) => account::bill(caller, id, as_of, treatment).await,

@@ -7,6 +7,7 @@ use tenancy::Calendar;
 use tenancy::tenant::RESTORABLE;
 use uuid::Uuid;
 
+use super::account::MARGIN;
 use super::drive::{Customer, DueAccount};
 use super::{Reach, Run, RunSummary};
 use crate::Error;
@@ -65,7 +66,7 @@ pub(super) async fn due(
         limit,
         matches!(reach, Reach::Present),
         now,
-        restorable_seconds()
+        settled_after_seconds()
     )
     .fetch_all(tx.conn())
     .await?;
@@ -97,7 +98,7 @@ pub(super) async fn due_by_clock(
         after_day,
         after_tenant,
         limit,
-        restorable_seconds()
+        settled_after_seconds()
     )
     .fetch_all(tx.conn())
     .await?;
@@ -109,9 +110,9 @@ pub(super) async fn due_by_clock(
     Ok(due.collect())
 }
 
-/// For how long a deleted tenant can be restored.
-pub(super) fn restorable_seconds() -> i32 {
-    i32::try_from(RESTORABLE.num_seconds()).unwrap_or(i32::MAX)
+/// How long after its deletion a tenant is billed to its end.
+pub(super) fn settled_after_seconds() -> i32 {
+    i32::try_from((RESTORABLE + MARGIN).num_seconds()).unwrap_or(i32::MAX)
 }
 
 fn of_tenant(

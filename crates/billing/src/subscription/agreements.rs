@@ -384,7 +384,8 @@ impl Agreements {
         boundary: Option<NaiveDate>,
         last_billed: Option<NaiveDate>,
     ) -> Result<bool, Error> {
-        Ok(self.next_boundary(last_billed)? == boundary || self.boundary_after(last_billed, None)? == boundary)
+        Ok(self.next_boundary(last_billed)? == boundary
+            || self.boundary_after(last_billed, None)? == boundary)
     }
 
     /// As [`Self::next_boundary`]; from the first day on that nobody is there, only what there is whatever changes.

@@ -118,7 +118,7 @@ impl Agreements {
 
     /// Brings all cycles up to what is known at the end of a boundary's day, as [`rating::document`] does: seats first, since
     /// those that are charged pool what may be stored, and what is sold beside them in the middle of a cycle is counted where that is,
-    /// unless it is `recorded` as counted elsewhere. Storage of what was over by `settled` is left alone ([`rating::storage`]).
+    /// unless it is `recorded` as counted where the boundary is. Storage of what was over by `settled` is left alone ([`rating::storage`]).
     pub(crate) fn rate(
         &self,
         timelines: &BTreeMap<Item, Timeline>,
@@ -132,6 +132,7 @@ impl Agreements {
         let recorded = |item: Item| recorded.and_then(|of| of.get(&item)).map_or(&[][..], Vec::as_slice);
         for (&item, timeline) in timelines.iter().filter(|(item, _)| **item != Item::Storage) {
             let log = used.counted.get(&item).ok_or(Error::Stored("log of what was used"))?;
+            // Seats come first, and are always counted where the boundary is.
             let zones = Zones::within(zone, &of_seats).but_as_in(recorded(item));
             let of_item = cycles.entry(item).or_default();
             let lines = rating::document(timeline, boundary, zones, of_item, log)?;

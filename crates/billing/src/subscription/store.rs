@@ -107,9 +107,7 @@ fn put_at(entries: &[(Entry, DateTime<Utc>)]) -> BTreeMap<NaiveDate, DateTime<Ut
 }
 
 /// Everything that was agreed with each tenant, in that order, and when.
-async fn entries(
-    tx: &mut impl OfTenants,
-) -> Result<BTreeMap<TenantId, Vec<(Entry, DateTime<Utc>)>>, Error> {
+async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<(Entry, DateTime<Utc>)>>, Error> {
     let tenants = tx.tenant_ids();
     let ends = sqlx::query!(
         "select tenant_id, ordinal, starts_on, set_at from subscription_terms where tenant_id = any ($1) and price_id is null",

@@ -32,7 +32,7 @@ pub(crate) async fn bill(
     caller: &Caller,
     reseller_id: ResellerId,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Outcome, Error> {
     let mut billed = claim_and_bill(caller, reseller_id, as_of, treatment).await;
     if billed.as_ref().is_err_and(is_done_elsewhere) {
@@ -73,7 +73,7 @@ async fn claim_and_bill(
     caller: &Caller,
     reseller_id: ResellerId,
     as_of: NaiveDate,
-    treatment: Treatment,
+    treatment: Treatment<'_>,
 ) -> Result<Outcome, Error> {
     let mut tx = system(caller.db()).await?;
     let Some(is_parked) = store::claim(&mut tx, reseller_id, treatment.waits).await? else {

@@ -258,6 +258,31 @@ async fn a_draft_is_never_charged() {
     assert_clean(&scene.world).await;
 }
 
+/// What is still to become final may take something back.
+#[tokio::test]
+async fn a_tenant_that_cannot_be_restored_is_charged_once_it_is_billed_to_the_end() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    drafting(&scene.world, 60, 0).await;
+    at(&scene.world, "2026-03-01T12:00");
+    tenancy::tenant::delete(&scene.world.ctx, None).await.unwrap();
+    at(&scene.world, "2026-03-02T12:00");
+    run(&scene.world, "2026-03-02").await;
+    let drafts = invoices(&scene.world.ctx).await.iter().filter(|one| one.status == "draft").count();
+    assert_eq!(drafts, 1);
+    scene.fake.fail(&[Fault::Declined]);
+    // As any, while it can be restored.
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    at(&scene.world, "2026-03-31T12:30");
+    assert_eq!(charge(&scene).await, Autopaid::default());
+    // Not for ever: before it is destroyed all the same.
+    at(&scene.world, "2026-04-08T12:30");
+    assert_eq!(charge(&scene).await.charged, 2);
+    billing::run::settle(&scene.world.test_db.db()).await.unwrap();
+    assert!(invoices(&scene.world.ctx).await.iter().all(|one| one.status != "draft"));
+    assert_clean(&scene.world).await;
+}
+
 /// It owes what it owed, until it is destroyed and its payment method with it.
 #[tokio::test]
 async fn a_deleted_tenant_s_invoices_are_charged_as_any() {

@@ -199,8 +199,11 @@ async fn what_is_held_of_a_deleted_tenant_is_billed_once_it_cannot_be_restored()
     run_and_verify(&world, "2026-02-01").await;
     at(&world, "2026-02-10T12:00");
     tenant::delete(&world.ctx, None).await.unwrap();
-    // For another two hours it can be.
+    // For another two hours it can be, and is left alone for one more.
     run_and_verify(&world, "2026-03-12").await;
+    assert_eq!(invoices(&world.ctx).await.len(), 3);
+    at(&world, "2026-03-12T12:59");
+    run(&world, "2026-03-12").await;
     assert_eq!(invoices(&world.ctx).await.len(), 3);
     run_and_verify(&world, "2026-03-13").await;
     let documents = invoices(&world.ctx).await;

@@ -15,7 +15,7 @@ use tenancy::{Ctx, storage_sample, user};
 use testkit::{World, world};
 
 use super::items::{GIB, make, selling, storage, stores_in};
-use super::verify::{assert_clean, assert_tenant_clean, owner};
+use super::verify::{assert_clean, assert_tenant_clean, found, owner};
 use super::{all_shown, at, ctx_of, date, domain, invoices, price, run, seat, subscribe, terms, world_on};
 
 /// A tenant that lives there, without a subscription yet.
@@ -294,10 +294,8 @@ async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
     make(&ctx, mailbox::Kind::Shared, "info").await.unwrap();
     at(&world, "2026-02-01T08:00");
     run(&world, "2026-02-01").await;
-    let calendars = [
-        "[2026-01-20,2026-02-01) Pacific/Auckland",
-        "[2026-02-01,2026-03-01) America/Los_Angeles",
-    ];
+    let calendars =
+        ["[2026-01-20,2026-02-01) Pacific/Auckland", "[2026-02-01,2026-03-01) America/Los_Angeles"];
     assert_eq!(zones(&ctx, "shared_mailbox").await, calendars);
     assert_eq!(zones(&ctx, "storage").await, calendars);
     let shown = all_shown(&ctx).await.pop().unwrap();
@@ -336,6 +334,17 @@ async fn what_was_counted_by_another_rule_is_verified_as_it_was_counted() {
     sqlx::query(as_before).bind(ctx.tenant_id().uuid()).execute(&owner).await.unwrap();
     assert!(zones(&ctx, "shared_mailbox").await[0].ends_with(" America/Los_Angeles"));
     assert_clean(&world, 2).await;
+
+    // No rule has ever counted these there.
+    for (item, starts_on) in [("shared_mailbox", "2026-01-20"), ("mailbox", "2026-02-01")] {
+        let put = "update billing_coverage set time_zone = $4
+                   where tenant_id = $1 and item = $2 and kind = 'cycle' and starts_on = $3";
+        for (zone, is_clean) in [("Asia/Tokyo", false), ("America/Los_Angeles", true)] {
+            let put = sqlx::query(put).bind(ctx.tenant_id().uuid()).bind(item).bind(date(starts_on));
+            assert_eq!(put.bind(zone).execute(&owner).await.unwrap().rows_affected(), 1);
+            assert_eq!(found(&world).await.is_empty(), is_clean, "{item} {zone}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -391,6 +400,25 @@ async fn so_is_who_subscribes_again_on_such_a_day() {
     run(&world, "2026-01-10").await;
     let calendars = zones(&ctx, "mailbox").await;
     assert_eq!(calendars.last().unwrap(), "[2026-01-10,2026-02-10) America/Los_Angeles");
+    assert_tenant_clean(&world, ctx.tenant_id()).await;
+}
+
+#[tokio::test]
+async fn who_takes_another_interval_on_such_a_day_goes_on_where_the_cycle_ends_that_it_cuts() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![price("year", "120", CreditToBalance)]).await;
+    let ctx = living_in(&world, "Pacific/Auckland").await;
+    subscribe(&ctx, &book, "month").await;
+    seat(&ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    // The tenth in Auckland, where it is over sixteen hours later.
+    at(&world, "2026-01-09T20:00");
+    let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
+    at(&world, "2026-01-10T12:00");
+    assert_eq!(subscribe(&ctx, &book, "year").await.terms.starts_on, date("2026-01-10"));
+    run(&world, "2026-01-10").await;
+    let calendars = zones(&ctx, "mailbox").await;
+    assert_eq!(calendars.last().unwrap(), "[2026-01-10,2027-01-10) Pacific/Auckland");
     assert_tenant_clean(&world, ctx.tenant_id()).await;
 }
 

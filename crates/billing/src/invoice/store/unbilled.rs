@@ -25,7 +25,7 @@ pub(crate) async fn with_drafts_due(
     tx: &mut SystemTx,
     (as_of, by_clock): (Option<NaiveDate>, bool),
     (reseller, tenant): (Option<uuid::Uuid>, Option<uuid::Uuid>),
-    (now, restorable_seconds): (DateTime<Utc>, i32),
+    (now, settled_after_seconds): (DateTime<Utc>, i32),
     after: Option<TenantId>,
     limit: i64,
 ) -> Result<Vec<TenantId>, db::Error> {
@@ -45,7 +45,7 @@ pub(crate) async fn with_drafts_due(
         limit,
         by_clock,
         now,
-        restorable_seconds
+        settled_after_seconds
     )
     .fetch_all(tx.conn())
     .await?;

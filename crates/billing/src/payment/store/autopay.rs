@@ -1,16 +1,20 @@
 //! SQL of charges that nobody asked for.
 
+use chrono::TimeDelta;
 use db::SystemRead;
 use kernel::{InvoiceId, PaymentId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
 use tenancy::TenantTx;
+use tenancy::purge::AT_THE_LATEST;
+use tenancy::tenant::RESTORABLE;
 
 use crate::Error;
 use crate::payment::PaymentStatus;
 use crate::payment::autopay::{Attempt, Charges};
 
 /// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest. Those that
-/// are deleted owe it all the same, until they are destroyed and their payment methods with them; or those alone.
+/// are deleted owe it all the same, until they are destroyed and their payment methods with them; or those alone. One that is being billed to
+/// its end is passed by until it is, since a credit note may be among what is still to become final; but no longer than it is kept for that.
 pub(in crate::payment) async fn autopaying(
     read: &mut SystemRead,
     now: DateTime<Utc>,
@@ -27,15 +31,28 @@ pub(in crate::payment) async fn autopaying(
              and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
                from transfers x where x.tenant_id = t.id and x.issuer_id = m.issuer_id
                  and 'receivable' in (x.debit_account, x.credit_account)) > 0)
+           and (t.deleted_at is null
+             or t.deleted_at >= coalesce(t.test_clock, $1) - make_interval(secs => $5::integer)
+             or t.deleted_at < coalesce(t.test_clock, $1) - make_interval(secs => $6::integer)
+             or (not exists (select from subscriptions s
+                   where s.tenant_id = t.id and s.next_invoice_on is not null and s.parked_at is null)
+                 and not exists (select from invoices d where d.tenant_id = t.id and d.status = 'draft'
+                   and not exists (select from unbilled_documents u where u.tenant_id = d.tenant_id and u.invoice_id = d.id))))
          order by t.id limit $3",
         now,
         after.map(TenantId::uuid),
         limit,
-        are_deleted
+        are_deleted,
+        seconds(RESTORABLE),
+        seconds(AT_THE_LATEST)
     )
     .fetch_all(read.conn())
     .await?;
     Ok(rows.into_iter().map(TenantId::from_uuid).collect())
+}
+
+fn seconds(of: TimeDelta) -> i32 {
+    i32::try_from(of.num_seconds()).unwrap_or(i32::MAX)
 }
 
 /// An invoice's charges so far.

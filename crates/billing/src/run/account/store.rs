@@ -75,13 +75,17 @@ impl Row {
     }
 }
 
-/// When the tenant was deleted, if it is.
+/// When the tenant was deleted, if it is and was not destroyed; nobody restores or destroys it until the transaction ends. The account's
+/// row has to be locked, if there is one: others lock that first, too.
 pub(super) async fn deleted_at(tx: &mut TenantTx) -> Result<Option<DateTime<Utc>>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let deleted_at = sqlx::query_scalar!("select deleted_at from tenants where id = $1", tenant_id)
-        .fetch_one(tx.conn())
-        .await?;
-    Ok(deleted_at)
+    let deleted_at = sqlx::query_scalar!(
+        "select deleted_at from tenants where id = $1 and purged_at is null for key share",
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(deleted_at.flatten())
 }
 
 /// The ids of the tenants whose rows are to be written: only those that the transaction is for. It may see all, so nothing else
