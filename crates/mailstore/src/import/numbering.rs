@@ -12,7 +12,7 @@
 //! - The folder itself is logged as changed: a session that has it open ends.
 //!
 //! No UID validity comes twice: none is taken over that another folder of the mailbox has, nor one that is not higher than those of its folders that were
-//! deleted (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
+//! deleted or lost with a database (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub enum Untaken {
     HadMessages,
     /// Whichever is renamed to what, a name would have a UID twice.
     #[error(
-        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted had that or a later one"
+        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted or lost had that or a later one"
     )]
     OfAnother,
     /// Folders that are made later could not have later ones.
