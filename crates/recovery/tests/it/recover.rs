@@ -250,10 +250,10 @@ async fn no_folder_gets_a_validity_of_one_that_was_lost() {
     // One that the clock has not come to: those that are made next have the next ones.
     let soon = u32::try_from(bench.ctx().env().now().timestamp()).unwrap() + 86_400 * 30;
     listed(".Soon", soon);
-    assert_eq!(imported(&bench.store, bench.ctx()).await, []);
+    assert!(imported(&bench.store, bench.ctx()).await.is_empty());
     bench.ship().await;
     listed(".Lost", 1_275_660_208);
-    assert_eq!(imported(&bench.store, bench.ctx()).await, []);
+    assert!(imported(&bench.store, bench.ctx()).await.is_empty());
     let lost = folder::create(&bench.store, bench.ctx(), ada, new()).await.unwrap();
     bench.deliver(ada, Some(lost.id), &mail(2)).await;
     assert_eq!(lost.uid_validity, soon + 1);
