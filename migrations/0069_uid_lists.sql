@@ -6,8 +6,8 @@ lock table mailboxes, folders, messages in access exclusive mode;
 -- others by them. 1 where none were taken over. Owned by crates/mailstore.
 alter table folders add column uid_reserved bigint not null default 1 constraint folders_uid_reserved_sign check (uid_reserved > 0);
 
--- The highest UID validity under which a folder gave out UIDs that was deleted since, or may have that was lost with a database, 0 where there was none. Rows of deleted folders go, and no folder
--- gets such a validity again: a client may know other messages by it. Owned by crates/mailstore.
+-- The highest UID validity under which a folder gave out UIDs that was deleted since, or may have that was lost with a database; 0 where there was none.
+-- Rows of deleted folders go, and no folder gets such a validity again: a client may know other messages by it. Owned by crates/mailstore.
 alter table mailboxes add column uid_validity_floor bigint not null default 0
   constraint mailboxes_uid_validity_floor_sign check (uid_validity_floor >= 0);
 

@@ -170,8 +170,7 @@ async fn settle(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, list: &Adopt
     let passed = UidSet::from_iter([1..=from_column(end - 1)]);
     // UIDs ascend: of the messages that are left, those whose UIDs were not passed by may still get them.
     let uid_next = from_column(numbers.uid_next);
-    let to_come: UidSet =
-        list.left.iter().copied().map(u64::from).filter(|uid| *uid >= uid_next).collect();
+    let to_come: UidSet = list.left.iter().copied().map(u64::from).filter(|uid| *uid >= uid_next).collect();
     let told = store::gone(&mut tx, mailbox_id, list.folder).await?;
     let uids = passed.without(&there).without(&told).without(&to_come);
     if !uids.is_empty() {
