@@ -17,11 +17,14 @@ use pack::{Delivery, Ending, Generation, Located, Tail};
 use tenancy::{Caller, Ctx};
 
 use crate::message::Flags;
-use crate::{Error, MailStore, body, ingest, message};
+use crate::{Error, MailStore, body, folder, ingest, message};
 
 /// How many UIDs or modification sequences a folder or mailbox is given in a second at most: some twenty times what a server takes in. Of the UIDs
 /// there are (RFC 9051 §2.3.1.1: 32 bits) a minute of them is one in seven hundred.
 const IN_A_SECOND: u32 = 100_000;
+
+/// How many folders of a mailbox can have been lost, each with a UID validity higher than all before: as many as one may have.
+const FOLDERS: i64 = folder::MAX_FOLDERS as i64;
 
 /// How many packs are looked up at a time.
 const BATCH: usize = 1_000;
@@ -51,9 +54,8 @@ pub async fn take_in(
 ) -> Result<Found, Error> {
     let mut tx = system(&store.db).await?;
     let lost_seconds = i64::from(lost_seconds.get());
-    // An import may have set a mailbox's modification sequence to the microseconds of the clock meanwhile.
-    let leapt = (read_at + TimeDelta::seconds(lost_seconds)).timestamp_micros();
-    store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, leapt).await?;
+    let lost_at = read_at + TimeDelta::seconds(lost_seconds);
+    store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, lost_at).await?;
     tx.commit().await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {

@@ -257,12 +257,15 @@ impl<'a> Import<'a> {
         let target = Target { ctx: self.ctx.clone(), mailbox_id: self.mailbox_id, folder: folder.into() };
         let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key: Some(key) };
         let was = Was { uidl, listed };
-        let outcome =
-            ingest::ingest_known(self.mail, &target, incoming, was).await.map_err(Failure::Refused)?;
-        if let (Outcome::Stored(_), Some(listed)) = (outcome, listed) {
-            self.lists.took(folder, listed);
+        let taken = ingest::ingest_known(self.mail, &target, incoming, was).await;
+        if let Some(listed) = listed {
+            match taken {
+                Ok(Outcome::Stored(_)) => self.lists.took(folder, listed),
+                Ok(Outcome::AlreadyImported) => {}
+                Err(_) => self.lists.left(folder, listed),
+            }
         }
-        Ok(outcome)
+        taken.map_err(Failure::Refused)
     }
 
     /// What the next message of a hash is known by.

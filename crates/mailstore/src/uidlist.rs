@@ -280,7 +280,7 @@ mod tests {
         let text = write(7, 12, "0123456789abcdef0123456789abcdef", messages.into_iter());
         assert_eq!(text, "3 V7 N12 G0123456789abcdef0123456789abcdef\n3 Pone :a.x\n9 Ptwo :b.x\n");
         let list = read(&text).unwrap();
-        assert_eq!(list.numbering(), Numbering { uid_validity: 7, uid_next: 12 });
+        assert_eq!(list.numbering(), numbering(7, 12));
         for (file, uid, uidl) in messages {
             assert_eq!(listed(&list, file), Some((u32::try_from(uid).unwrap(), uidl.to_owned())));
         }

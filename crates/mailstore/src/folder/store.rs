@@ -179,8 +179,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Puts a folder that was deleted back, if it was known as that: whether its name was subscribed to, so that it did not count. Where another one had its
-/// name since, its UIDs are others'; one that took its UID validity over may have a lower one than those before it.
+/// Puts a folder that was deleted back, if it was known as that: whether its name was subscribed to, so that it did not count. Where another one has had
+/// the name since it was deleted under it, or ever had it if that was another name, its UIDs are others', and it gets a later validity.
 pub(crate) async fn put_back(
     tx: &mut TenantTx,
     (mailbox_id, id): (MailboxId, FolderId),
@@ -192,8 +192,10 @@ pub(crate) async fn put_back(
     let had_name = sqlx::query_scalar!(
         r#"update folders set deleted_at = null, subscribed_path = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
            uid_validity = case when exists (
-             select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
-               and later.name = $5 and (later.uid_validity > folders.uid_validity or later.created_at > folders.created_at))
+             select from folders other where other.tenant_id = $1 and other.mailbox_id = $2 and other.id <> $3
+               and other.parent_id is not distinct from $4 and other.name = $5
+               and (other.deleted_at is null or other.deleted_at >= folders.deleted_at
+                 or folders.name <> $5 or folders.parent_id is distinct from $4))
              then $8 else uid_validity end
          from (select subscribed_path is not null as had_name from folders
                where tenant_id = $1 and mailbox_id = $2 and id = $3) as old

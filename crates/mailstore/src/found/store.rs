@@ -7,11 +7,21 @@ use db::{Error, SystemTx};
 use kernel::{PackId, TenantId};
 
 /// Sets the next UID of each folder, and the modification sequence of each mailbox, so much higher than it was and may have leapt to, gives the latter to
-/// all that the mailbox has, and lets the log begin there.
-pub(super) async fn raise(tx: &mut SystemTx, gap: i64, leapt: i64) -> Result<(), Error> {
-    sqlx::query!("update mailboxes set modseq = greatest(modseq, $2) + $1", gap, leapt)
-        .execute(tx.conn())
-        .await?;
+/// all that the mailbox has, and lets the log begin there. No folder that is made later gets a UID validity that one had which was lost.
+pub(super) async fn raise(tx: &mut SystemTx, gap: i64, lost_at: DateTime<Utc>) -> Result<(), Error> {
+    // An import may have set a mailbox's modification sequence to the microseconds of the clock meanwhile. A folder's UID validity is the seconds of the
+    // clock, or the next after those of the mailbox's others.
+    sqlx::query!(
+        "update mailboxes set modseq = greatest(modseq, $2) + $1, uid_validity_floor = greatest(uid_validity_floor, $3,
+           (select max(folders.uid_validity) from folders
+            where folders.tenant_id = mailboxes.tenant_id and folders.mailbox_id = mailboxes.id) + $4)",
+        gap,
+        lost_at.timestamp_micros(),
+        lost_at.timestamp(),
+        super::FOLDERS,
+    )
+    .execute(tx.conn())
+    .await?;
     // HIGHESTMODSEQ (RFC 7162 §3.1.2.1) never falls, and a client may have been told one that was lost.
     sqlx::query!(
         "update folders set uid_next = greatest(folders.uid_next, folders.uid_reserved) + $1, highest_modseq = mailboxes.modseq from mailboxes

@@ -8,11 +8,11 @@
 //!   §2.3.1.1) so does all that the list has yet to come.
 //! - The mailbox's modification sequence goes on from the microseconds of the clock, which no other server counts beyond. So all that is here is newer than
 //!   what the client has of there, and it is told of all flags.
-//! - The UIDs of the range that nothing has in the end are logged as gone.
+//! - The UIDs of the range that nothing has in the end are logged as gone, but for those of messages that could not be taken and may be yet.
 //! - The folder itself is logged as changed: a session that has it open ends.
 //!
 //! No UID validity comes twice: none is taken over that another folder of the mailbox has, nor one that is not higher than those of its folders that were
-//! deleted (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
+//! deleted or lost with a database (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub enum Untaken {
     HadMessages,
     /// Whichever is renamed to what, a name would have a UID twice.
     #[error(
-        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted had that or a later one"
+        "another folder of the mailbox has its UIDVALIDITY, or one that was deleted or lost had that or a later one"
     )]
     OfAnother,
     /// Folders that are made later could not have later ones.
@@ -60,6 +60,8 @@ struct Adopted {
     uid_next: u32,
     /// The UIDs that the list has for the messages that were taken.
     wanted: Vec<u32>,
+    /// Those of messages that could not be taken, and may be by a later run.
+    left: Vec<u32>,
 }
 
 impl<'a> Lists<'a> {
@@ -84,6 +86,7 @@ impl<'a> Lists<'a> {
             path: path.to_owned(),
             uid_next: of.uid_next,
             wanted: Vec::new(),
+            left: Vec::new(),
         });
         self.known.insert(list, known);
         Ok(adopted.err())
@@ -93,6 +96,13 @@ impl<'a> Lists<'a> {
     pub(super) fn took(&mut self, folder: Option<FolderId>, listed: Listed) {
         if let Some(Some(adopted)) = self.known.get_mut(&(folder, listed.of.uid_validity)) {
             adopted.wanted.push(listed.uid);
+        }
+    }
+
+    /// Notes that a message could not be taken.
+    pub(super) fn left(&mut self, folder: Option<FolderId>, listed: Listed) {
+        if let Some(Some(adopted)) = self.known.get_mut(&(folder, listed.of.uid_validity)) {
+            adopted.left.push(listed.uid);
         }
     }
 
@@ -158,7 +168,11 @@ async fn settle(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, list: &Adopt
     // Also those that the other server gave out last, and that are in its list no more.
     let end = numbers.uid_next.max(i64::from(list.uid_next)).min(numbers.uid_reserved);
     let passed = UidSet::from_iter([1..=from_column(end - 1)]);
-    let uids = passed.without(&there).without(&store::gone(&mut tx, mailbox_id, list.folder).await?);
+    // UIDs ascend: of the messages that are left, those whose UIDs were not passed by may still get them.
+    let uid_next = from_column(numbers.uid_next);
+    let to_come: UidSet = list.left.iter().copied().map(u64::from).filter(|uid| *uid >= uid_next).collect();
+    let told = store::gone(&mut tx, mailbox_id, list.folder).await?;
+    let uids = passed.without(&there).without(&told).without(&to_come);
     if !uids.is_empty() {
         store::touch(&mut tx, mailbox_id, list.folder, modseq).await?;
         let gone = change::store::Entry { folder_id: list.folder, kind: Kind::Gone, uids };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
-use pack::{About, Sealed, Uidl, Writer};
+use pack::{About, Sealed, Writer};
 use tenancy::quota::{self, Charge, Intake, Mailboxes};
 use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
@@ -256,17 +256,11 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
         })
         .collect();
     let mut rooms = quota::have_room(&mail.db, &wanted).await?.into_iter();
-    let named = look_for_named(mail, batch, way).await?;
+    let mut named = look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         let mut is_dedicated = false;
         for (result, delivery) in pending.results.iter_mut().zip(&mut pending.part.deliveries) {
-            // What the pack says of it is to be so.
-            let is_taken =
-                |uidl: &Uidl| named.uidls.contains(&(delivery.mailbox_id, uidl.as_str().to_owned()));
-            if delivery.was.uidl.as_ref().is_some_and(is_taken) {
-                delivery.was.uidl = None;
-            }
             let room = rooms.next().flatten();
             is_dedicated |= room.is_some_and(|room| room.storage_dedicated);
             let is_there = |folder: FolderId| named.folders.contains(&folder);
@@ -280,6 +274,13 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
                 Some(quota::Room { fits: false, .. }) => Some(Err(Error::OverQuota)),
                 Some(quota::Room { fits: true, .. }) => None,
             };
+            // What the pack says of it is to be so: of several in a batch, the first has the name.
+            if result.is_none()
+                && let Some(uidl) = &delivery.was.uidl
+                && !named.uidls.insert((delivery.mailbox_id, uidl.as_str().to_owned()))
+            {
+                delivery.was.uidl = None;
+            }
         }
         if is_dedicated && way == Way::Shared {
             pending.part.is_dedicated = true;

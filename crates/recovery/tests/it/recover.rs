@@ -6,7 +6,7 @@ use blob::{BlobKey, KeyPrefix};
 use db::rebuild::Rebuild;
 use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
-use mailstore::import::{self, Filing};
+use mailstore::import::{self, Event, Filing, Untaken};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
 use mailstore::{MailStore, change, check, sweep};
 use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
@@ -216,6 +216,52 @@ async fn numbers_that_an_import_made_leap_are_not_given_out_twice() {
     let lost = 100_000 * u64::from(recovery::MOST_SECONDS.get());
     assert_eq!(is.uid_validity, of_bob.uid_validity);
     assert!(is.uid_next >= 1_000_040 + lost, "{is:?}");
+    assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn no_folder_gets_a_validity_of_one_that_was_lost() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let maildir = tempfile::tempdir().unwrap();
+    for part in ["cur", "new"] {
+        fs::create_dir(maildir.path().join(part)).unwrap();
+    }
+    let listed = |name: &str, validity: u32| {
+        let at = maildir.path().join(name);
+        for part in ["cur", "new"] {
+            fs::create_dir_all(at.join(part)).unwrap();
+        }
+        fs::write(at.join("cur/a"), mail(1)).unwrap();
+        fs::write(at.join("dovecot-uidlist"), format!("3 V{validity} N40\n5 :a\n")).unwrap();
+    };
+    let imported = async |store: &MailStore, ctx: &Ctx| {
+        let mut untaken = Vec::new();
+        let tell = |event: Event<'_>| {
+            if let Event::Renumbered { folder, reason } = event {
+                untaken.push((folder.to_owned(), reason));
+            }
+        };
+        let paths = vec![maildir.path().to_owned()];
+        import::run(store, ctx, ada, Filing::AsFound, paths, tell).await.unwrap();
+        untaken
+    };
+    let new = || NewFolder { parent_id: None, name: "Work".into(), role: None, is_subscribed: true };
+    // One that the clock has not come to: those that are made next have the next ones.
+    let soon = u32::try_from(bench.ctx().env().now().timestamp()).unwrap() + 86_400 * 30;
+    listed(".Soon", soon);
+    assert!(imported(&bench.store, bench.ctx()).await.is_empty());
+    bench.ship().await;
+    listed(".Lost", 1_275_660_208);
+    assert!(imported(&bench.store, bench.ctx()).await.is_empty());
+    let lost = folder::create(&bench.store, bench.ctx(), ada, new()).await.unwrap();
+    bench.deliver(ada, Some(lost.id), &mail(2)).await;
+    assert_eq!(lost.uid_validity, soon + 1);
+
+    let again = bench.recovered().await;
+    let is = folder::create(&again.store, &again.ctx, ada, new()).await.unwrap();
+    assert!(is.id != lost.id && is.uid_validity > lost.uid_validity, "{is:?} {lost:?}");
+    assert_eq!(imported(&again.store, &again.ctx).await, [("Lost".to_owned(), Untaken::OfAnother)]);
     assert_exact(&again.test_db).await;
 }
 

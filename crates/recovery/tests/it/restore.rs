@@ -329,6 +329,40 @@ async fn a_folder_gets_a_later_validity_also_where_one_with_a_lower_had_its_name
 }
 
 #[tokio::test]
+async fn a_folder_that_is_put_back_again_keeps_its_validity_if_no_other_had_its_name_since() {
+    let bench = Bench::new().await;
+    let (ctx, ada) = (bench.ctx(), bench.mailbox("ada").await);
+    let work = make(&bench, ada, "Work", None).await;
+    deliver(&bench, ada, Some(work), 0..1).await;
+    let first = paths(ctx, ada).await["Work"].uid_validity;
+    let at = ctx.env().now();
+    let again = async || {
+        restored(&bench, at, Place::InPlace, Extent::Folder(ada, work)).await;
+        let is = paths(ctx, ada).await["Work"].clone();
+        assert_eq!(is.id, work);
+        is.uid_validity
+    };
+    folder::delete(&bench.store, ctx, ada, work).await.unwrap();
+    assert_eq!(again().await, first, "nobody had its name");
+    folder::delete(&bench.store, ctx, ada, work).await.unwrap();
+    let other = make(&bench, ada, "Work", None).await;
+    folder::delete(&bench.store, ctx, ada, other).await.unwrap();
+    let second = again().await;
+    assert!(second > first, "{second} {first}");
+    folder::delete(&bench.store, ctx, ada, work).await.unwrap();
+    assert_eq!(again().await, second, "nobody had its name since");
+    // Under a name that it had before, and another in between.
+    let renamed = Changed { name: Some("Later".to_owned()), ..Changed::default() };
+    folder::update(&bench.store, ctx, ada, work, renamed).await.unwrap();
+    let other = make(&bench, ada, "Work", None).await;
+    folder::delete(&bench.store, ctx, ada, other).await.unwrap();
+    folder::delete(&bench.store, ctx, ada, work).await.unwrap();
+    let third = again().await;
+    assert!(third > second, "{third} {second}");
+    assert_exact(&bench.world.test_db).await;
+}
+
+#[tokio::test]
 async fn all_mailboxes_of_a_tenant_come_back_at_once() {
     let scene = Scene::new().await;
     let (ctx, bench) = (scene.bench.ctx(), &scene.bench);

@@ -125,6 +125,7 @@ pub(crate) async fn rows(test_db: &TestDb) -> BTreeMap<String, Vec<Value>> {
         ("folders", "uid_next"),
         ("folders", "highest_modseq"),
         ("mailboxes", "modseq"),
+        ("mailboxes", "uid_validity_floor"),
         ("messages", "modseq"),
         ("_sqlx_migrations", "installed_on"),
         ("_sqlx_migrations", "execution_time"),

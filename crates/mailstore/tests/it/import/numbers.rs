@@ -207,6 +207,37 @@ async fn an_import_that_was_broken_off_goes_on_with_the_uids_of_the_rest() {
 }
 
 #[tokio::test]
+async fn a_uid_is_not_told_as_gone_while_a_later_run_may_give_it_out() {
+    let bench = Bench::new().await;
+    // Two of 14 bytes have room.
+    let ada = bench.mailbox("ada", Some(30)).await;
+    let before = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
+    let root = tempfile::tempdir().unwrap();
+    let list = format!("3 V{VALIDITY} N12\n3 :long\n5 :a\n7 :b\n9 :c\n");
+    maildir(root.path(), &["a", "b", "c"], &list);
+    fs::write(root.path().join("cur/long"), format!("Subject: long\n\n{}\n", "x".repeat(40))).unwrap();
+    let gone = async || {
+        let changes = change::since(bench.ctx(), ada, Some(before)).await.unwrap().changes;
+        let gone = changes.iter().filter(|change| change.kind == Kind::Gone);
+        let gone: UidSet = gone.flat_map(|change| change.uids.ranges().to_vec()).collect();
+        gone.iter().take_while(|uid| *uid < 12).collect::<Vec<_>>()
+    };
+    let paths = vec![root.path().to_owned()];
+    let progress = import::run(&bench.store, bench.ctx(), ada, Filing::AsFound, paths, |_| {}).await.unwrap();
+    assert_eq!((progress.done, progress.failed), (2, 2));
+    // The first that failed has been passed by.
+    assert_eq!(gone().await, [1, 2, 3, 4, 6, 8, 10, 11]);
+    tenancy::mailbox::set_quota(bench.ctx(), ada, None, Default::default()).await.unwrap();
+    fs::remove_file(root.path().join("cur/long")).unwrap();
+    let (progress, _, late) = told(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, progress.skipped, late), (1, 2, vec![]));
+    let is = numbered(&bench, ada).await["Inbox"].2.iter().map(|message| message.0).collect::<Vec<_>>();
+    assert_eq!(is, [5, 7, 9]);
+    assert_eq!(gone().await, [1, 2, 3, 4, 6, 8, 10, 11]);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_later_copy_of_a_list_goes_on_with_its_uids_until_mail_is_delivered_here() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
