@@ -102,9 +102,6 @@ pub(crate) enum Command {
     ReplaceSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
-    /// Answers what the server asks by standard input: it starts this itself.
-    #[command(hide = true)]
-    HashPasswords,
 }
 
 /// A mailbox, as somebody names it.

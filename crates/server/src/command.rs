@@ -4,7 +4,6 @@ pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod blob;
 pub(crate) mod export;
-pub(crate) mod hash_passwords;
 pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod recover;

@@ -36,9 +36,6 @@ fn main() -> ExitCode {
     if matches!(cli.command, Command::NewKeyEncryptionKey) {
         return command::keys::new_key_encryption_key();
     }
-    if matches!(cli.command, Command::HashPasswords) {
-        return command::hash_passwords::run();
-    }
     let file = cli
         .config
         .or_else(|| std::env::var_os("PILLARBOX_CONFIG").filter(|name| !name.is_empty()).map(Into::into));
@@ -96,7 +93,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Drill => command::recover::drill(config).await,
         Command::Keys(Keys::Rewrap) => command::keys::rewrap(config).await,
         Command::Keys(Keys::Rotate { tenant }) => command::keys::rotate(config, tenant).await,
-        Command::Openapi | Command::NewKeyEncryptionKey | Command::HashPasswords => Ok(ExitCode::SUCCESS),
+        Command::Openapi | Command::NewKeyEncryptionKey => Ok(ExitCode::SUCCESS),
     }
 }
 

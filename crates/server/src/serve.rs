@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::files::DataDir;
 use crate::listen::{Addresses, ListenFile};
 use crate::platform::Platform;
-use crate::{command, drills, operator_key, signals, tls};
+use crate::{drills, operator_key, signals, tls};
 
 /// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
@@ -49,7 +49,6 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         )?
         .install_recorder()
         .context("installing the metrics recorder")?;
-    tenancy::password::hash_in_children(command::hash_passwords::command);
     let mut platform = Platform::open(config, &data_dir).await?;
     platform.keep_on_disk(config, &data_dir).await;
     let served = serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await;

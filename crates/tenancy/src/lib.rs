@@ -26,7 +26,7 @@ pub mod idempotency;
 pub mod mailbox;
 pub mod operation;
 mod origin;
-pub mod password;
+mod password;
 pub mod placement;
 pub mod policy;
 pub mod purge;

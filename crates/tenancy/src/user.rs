@@ -23,7 +23,7 @@ pub(crate) use store::lock;
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
 const MIN_PASSWORD_CHARS: usize = 8;
 /// The most, so that hashing one is no way to keep a core busy.
-pub(crate) const MAX_PASSWORD_CHARS: usize = 1_024;
+const MAX_PASSWORD_CHARS: usize = 1_024;
 
 /// A person who signs in.
 #[derive(Debug, Clone, PartialEq, Eq)]

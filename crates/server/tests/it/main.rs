@@ -9,7 +9,6 @@ mod disk;
 mod dovecot;
 mod external;
 mod fault;
-mod hashing;
 mod import;
 mod kills;
 mod load;
