@@ -227,6 +227,27 @@ async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
+async fn a_guess_is_counted_though_nobody_waits_for_the_answer() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let attacker = from(&world, "203.0.113.5");
+    let mut given_up = 0;
+    for _ in 0..500 {
+        // Long enough to begin to hash, mostly, and too short for an answer.
+        let guess = auth.token(password_grant("a wrong password"), attacker);
+        match tokio::time::timeout(std::time::Duration::from_millis(15), guess).await {
+            Err(_) => given_up += 1,
+            Ok(Err(Error::Throttled { .. })) => break,
+            Ok(other) => assert!(matches!(other, Err(Error::Unauthenticated)), "{other:?}"),
+        }
+    }
+    assert!(given_up > 0, "every guess had its answer");
+    let right = auth.token(password_grant(world::PASSWORD), attacker).await;
+    assert!(matches!(right, Err(Error::Throttled { .. })), "{right:?}");
+}
+
+#[tokio::test]
 async fn guesses_that_come_all_at_once_are_counted_all_the_same() {
     let world = World::new().await;
     let auth = auth(&world).await;

@@ -74,6 +74,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
         "fuzz",
         &[
             "kernel",
+            "api",
             "dns",
             "imap",
             "mailstore",
