@@ -240,6 +240,8 @@ async fn purge(worker: &Worker) {
     if let Err(error) = billing::run::settle(&worker.db).await {
         metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
         tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed to the end");
+        // Nothing is destroyed in this round: after a long standstill it may be the first that looks.
+        return;
     }
     count_charges(billing::payment::autopay_deleted(&worker.db, &*worker.payments).await);
     match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept).await {

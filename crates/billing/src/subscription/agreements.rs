@@ -388,7 +388,7 @@ impl Agreements {
             || self.boundary_after(last_billed, None)? == boundary)
     }
 
-    /// As [`Self::next_boundary`]; from the first day on that nobody is there, only what there is whatever changes.
+    /// As [`Self::next_boundary`]; after the first day on that nobody is there, only what there is whatever changes.
     fn boundary_after(
         &self,
         last_billed: Option<NaiveDate>,
@@ -400,8 +400,10 @@ impl Agreements {
         let mut days: Vec<NaiveDate> = starts.filter(|day| *day > day_after).chain([day_after]).collect();
         days.retain(|day| {
             let is_daily = |terms: &AgreedTerms| terms.changes_billed == ChangesBilled::Daily;
-            let is_before = |end: Option<NaiveDate>| end.is_none_or(|end| *day < end);
-            is_before(monthly) && is_before(gone) && self.terms_on(*day).is_some_and(is_daily)
+            let is_before_monthly = monthly.is_none_or(|monthly| *day < monthly);
+            // The first day of an absence bills what changed on the last before it.
+            let is_there = gone.is_none_or(|gone| *day <= gone);
+            is_before_monthly && is_there && self.terms_on(*day).is_some_and(is_daily)
         });
         days.sort_unstable();
         if days.is_empty() {

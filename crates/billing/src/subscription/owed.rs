@@ -117,7 +117,9 @@ impl Agreements {
             let counts = match discount.off {
                 // Of two that are as large the first does.
                 Off::Percentage(off) if off == percentage => {
-                    its_days.fold(false, |counts, day| reduced.insert(day) || counts)
+                    let before = reduced.len();
+                    reduced.extend(its_days);
+                    before < reduced.len()
                 }
                 Off::Percentage(_) => false,
                 Off::Amount(amount) => {

@@ -130,13 +130,20 @@ async fn of_a_deleted_tenant_nothing_changes_any_more() {
     subscribe(&world.ctx, &book, "month").await;
     seat(&world.ctx, "ada").await;
     run_and_verify(&world, "2026-01-01").await;
-    at(&world, "2026-01-10T12:00");
-    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    at(&world, "2026-01-10T06:00");
     run(&world, "2026-01-10").await;
-    let next = billing::subscription::get(&world.ctx).await.unwrap().next_invoice_on;
+    at(&world, "2026-01-10T12:00");
+    seat(&world.ctx, "bob").await;
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    let next = async || billing::subscription::get(&world.ctx).await.unwrap().next_invoice_on;
+    // What has changed on the day of the deletion itself.
+    at(&world, "2026-01-11T12:00");
+    run_and_verify(&world, "2026-01-11").await;
+    assert_eq!(total(&world).await, 3100 + 2200);
+    let next = next().await;
     assert!(next.is_none_or(|day| date("2026-02-01") <= day), "{next:?}");
     run_and_verify(&world, "2026-02-01").await;
-    assert_eq!(total(&world).await, 3100);
+    assert_eq!(total(&world).await, 3100 + 2200);
 }
 
 #[tokio::test]
