@@ -12,9 +12,9 @@ pub(super) async fn raise(tx: &mut SystemTx, gap: i64, lost_at: DateTime<Utc>) -
     // An import may have set a mailbox's modification sequence to the microseconds of the clock meanwhile. A folder's UID validity is the seconds of the
     // clock, or the next after those of the mailbox's others.
     sqlx::query!(
-        "update mailboxes set modseq = greatest(modseq, $2) + $1, uid_validity_floor = greatest(uid_validity_floor, $3,
+        "update mailboxes set modseq = greatest(modseq, $2) + $1, uid_validity_floor = greatest(uid_validity_floor, greatest($3,
            (select max(folders.uid_validity) from folders
-            where folders.tenant_id = mailboxes.tenant_id and folders.mailbox_id = mailboxes.id) + $4)",
+            where folders.tenant_id = mailboxes.tenant_id and folders.mailbox_id = mailboxes.id)) + $4)",
         gap,
         lost_at.timestamp_micros(),
         lost_at.timestamp(),

@@ -32,7 +32,7 @@ const HEADROOM: i64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Untaken {
     /// Clients may know others by them.
-    #[error("the folder has had messages before")]
+    #[error("the folder has had messages, has taken another list over, or was there before a recovery")]
     HadMessages,
     /// Whichever is renamed to what, a name would have a UID twice.
     #[error(
