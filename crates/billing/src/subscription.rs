@@ -246,10 +246,11 @@ async fn write(
     is_billed: bool,
 ) -> Result<Subscription, Error> {
     let version = old.map_or(1, |old| old.version + 1);
-    let new = Subscription { version, parked_reason: None, ..new };
+    let mut new = Subscription { version, parked_reason: None, ..new };
     store::put(tx, &new).await?;
     for entry in new.agreed.since(old.map_or(0, |old| old.agreed.count())) {
         store::append_entry(tx, entry, ctx.now()).await?;
+        store::note(&mut new.put_at, entry, ctx.now());
     }
     if old.is_none_or(|old| old.seats_committed != new.seats_committed) {
         // At one instant the last that was set counts, so this replaces what was never billed.
@@ -275,7 +276,7 @@ fn fresh(ctx: &Ctx, asked: &Asked, agreed: Agreements) -> Result<Subscription, E
         version: 0,
         bills_again: false,
         created_at: ctx.now(),
-        put_at: [(agreed.starts_on(), ctx.now())].into(),
+        put_at: BTreeMap::new(),
         agreed,
     })
 }

@@ -93,17 +93,20 @@ pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Su
 
 /// When the terms that begin on a day, and hold, were put for the first time.
 fn put_at(entries: &[(Entry, DateTime<Utc>)]) -> BTreeMap<NaiveDate, DateTime<Utc>> {
-    let mut put_at = BTreeMap::<NaiveDate, DateTime<Utc>>::new();
-    for (entry, at) in entries {
-        match entry {
-            Entry::Terms(terms) => {
-                put_at.retain(|day, _| *day <= terms.starts_on);
-                put_at.entry(terms.starts_on).or_insert(*at);
-            }
-            Entry::End(end) => put_at.retain(|day, _| day < end),
-        }
-    }
+    let mut put_at = BTreeMap::new();
+    entries.iter().for_each(|(entry, at)| note(&mut put_at, entry, *at));
     put_at
+}
+
+/// Has an entry that was put at a moment in [`put_at`].
+pub(super) fn note(put_at: &mut BTreeMap<NaiveDate, DateTime<Utc>>, entry: &Entry, at: DateTime<Utc>) {
+    match entry {
+        Entry::Terms(terms) => {
+            put_at.retain(|day, _| *day <= terms.starts_on);
+            put_at.entry(terms.starts_on).or_insert(at);
+        }
+        Entry::End(end) => put_at.retain(|day, _| day < end),
+    }
 }
 
 /// Everything that was agreed with each tenant, in that order, and when.

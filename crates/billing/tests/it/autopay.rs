@@ -263,7 +263,7 @@ async fn a_draft_is_never_charged() {
 async fn a_tenant_that_cannot_be_restored_is_charged_once_it_is_billed_to_the_end() {
     let scene = scene().await;
     paid(&scene.world.ctx, 2500, "INV-000001").await;
-    drafting(&scene.world, 60, 0).await;
+    drafting(&scene.world, 28, 0).await;
     at(&scene.world, "2026-03-01T12:00");
     tenancy::tenant::delete(&scene.world.ctx, None).await.unwrap();
     at(&scene.world, "2026-03-02T12:00");
