@@ -101,15 +101,8 @@ async fn what_a_recovery_left_half_done_is_not_served() {
     assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
 }
 
-/// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
-fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
-    let places = || {
-        let all = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().path());
-        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("drill-");
-        all.filter(name).collect::<Vec<_>>()
-    };
-    let before = places();
-    let drill = Command::new(BINARY)
+fn begin_drill(data_dir: &Path, url: &str) -> Child {
+    Command::new(BINARY)
         .arg("drill")
         .env_remove("PILLARBOX_CONFIG")
         .env_remove("PILLARBOX_BLOB_URL")
@@ -118,7 +111,18 @@ fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
+fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
+    let places = || {
+        let all = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("drill-");
+        all.filter(name).collect::<Vec<_>>()
+    };
+    let before = places();
+    let drill = begin_drill(data_dir, url);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "no drill has begun in time");
