@@ -101,8 +101,16 @@ async fn what_a_recovery_left_half_done_is_not_served() {
     assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
 }
 
-fn begin_drill(data_dir: &Path, url: &str) -> Child {
-    Command::new(BINARY)
+/// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
+#[expect(clippy::zombie_processes, reason = "who has it begun waits for it")]
+fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
+    let places = || {
+        let all = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("drill-");
+        all.filter(name).collect::<Vec<_>>()
+    };
+    let before = places();
+    let drill = Command::new(BINARY)
         .arg("drill")
         .env_remove("PILLARBOX_CONFIG")
         .env_remove("PILLARBOX_BLOB_URL")
@@ -111,18 +119,7 @@ fn begin_drill(data_dir: &Path, url: &str) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
-}
-
-/// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
-fn begun_drill(data_dir: &Path, url: &str) -> (Child, PathBuf, u32) {
-    let places = || {
-        let all = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap().path());
-        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("drill-");
-        all.filter(name).collect::<Vec<_>>()
-    };
-    let before = places();
-    let drill = begin_drill(data_dir, url);
+        .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "no drill has begun in time");
