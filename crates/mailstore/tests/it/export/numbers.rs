@@ -13,7 +13,8 @@ use super::{exported, imported, make, marked, put, seen};
 use crate::support::Bench;
 
 /// The folders that have messages, with their UID validity and next UID, and the messages with their UIDs and names by POP3.
-type Numbered = BTreeMap<String, (u32, u64, Vec<(u64, String)>)>;
+type Numbered = BTreeMap<String, (u32, u64, Vec<Name>)>;
+type Name = (u64, String);
 
 async fn numbered(bench: &Bench, mailbox_id: MailboxId) -> Numbered {
     let mut all = Numbered::new();
@@ -29,7 +30,7 @@ async fn numbered(bench: &Bench, mailbox_id: MailboxId) -> Numbered {
 }
 
 /// What clients know messages by.
-fn known(all: &Numbered) -> Vec<(&str, u32, &[(u64, String)])> {
+fn known(all: &Numbered) -> Vec<(&str, u32, &[Name])> {
     let known = all.iter().map(|(path, (validity, _, messages))| (path.as_str(), *validity, &messages[..]));
     known.collect()
 }
