@@ -254,7 +254,12 @@ impl<'a> Import<'a> {
         }
         let now = self.ctx.env().now();
         let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
-        let target = Target { ctx: self.ctx.clone(), mailbox_id: self.mailbox_id, folder: folder.into() };
+        let target = Target {
+            ctx: self.ctx.clone(),
+            mailbox_id: self.mailbox_id,
+            folder: folder.into(),
+            room_bytes: None,
+        };
         let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key: Some(key) };
         let was = Was { uidl, listed };
         let taken = ingest::ingest_known(self.mail, &target, incoming, was).await;

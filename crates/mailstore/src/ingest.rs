@@ -31,6 +31,9 @@ use crate::{MAX_MESSAGE_BYTES, MailStore};
 /// What an edge may put before the message it took in (RFC 5321 §4.4), on top of [`MAX_MESSAGE_BYTES`].
 const MAX_TRACE_BYTES: u64 = 64 * 1024;
 
+/// Messages of fewer bytes are prepared on the thread that took them in.
+const SHORT_BYTES: usize = 16 << 10;
+
 /// How many mailboxes of a tenant share one body: a message to all of a big group holds some of their mailboxes at a time.
 const AT_ONCE: usize = 100;
 
@@ -43,6 +46,9 @@ pub struct Target {
     pub mailbox_id: MailboxId,
     /// Where in it.
     pub folder: Within,
+    /// How many bytes there was room for, in the mailbox and above it, when somebody looked; `None` if nobody has. A message that would not have fitted is
+    /// looked at again before it is uploaded; whether it fits is decided when it is committed.
+    pub room_bytes: Option<u64>,
 }
 
 /// Where in a mailbox a message is put.
@@ -218,6 +224,7 @@ pub async fn ingest_once(
             id,
             is_told: true,
             was: Was::default(),
+            room_bytes: None,
         });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
         results.extend(some.iter().map(|&(id, _)| match there.contains(&id) {
@@ -244,6 +251,7 @@ pub(crate) async fn again(
         id: had.message,
         is_told: false,
         was: Was { uidl: Some(had.uidl.clone()), listed: None },
+        room_bytes: None,
     };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
 }
@@ -274,7 +282,7 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
     if flags.keywords.len() > MAX_KEYWORDS {
         return Err(Error::TooManyKeywords { max: MAX_KEYWORDS as u64 });
     }
-    // Hashing, parsing and compressing 50 MiB would hold up every other session of an async thread.
+    let is_short = bytes.len() < SHORT_BYTES;
     let work = move || {
         Ok(Message {
             body: Compressed::new(&bytes).map_err(|_| too_large)?,
@@ -288,7 +296,12 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
             _room: room,
         })
     };
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
+    // Hashing, parsing and compressing 50 MiB would hold up every other session of an async thread; to hand a short message to another costs more than that.
+    if is_short {
+        work()
+    } else {
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
+    }
 }
 
 /// What is stored with one body: a message for some mailboxes of one tenant.
@@ -322,14 +335,21 @@ struct Delivery {
     /// Whether webhooks are told: it arrives, and is not put there by somebody who writes into the mailbox, or put back.
     is_told: bool,
     was: Was,
+    /// As of [`Target::room_bytes`].
+    room_bytes: Option<u64>,
 }
 
 impl Delivery {
     fn new(target: &Target) -> Self {
-        let Target { ctx, mailbox_id, folder } = target;
+        let &Target { ref ctx, mailbox_id, folder, room_bytes } = target;
         let is_told = ctx.require(Action::MessageDeliver).is_ok();
         let (ctx, id, was) = (ctx.clone(), ctx.env().new_id(), Was::default());
-        Self { ctx, mailbox_id: *mailbox_id, folder: *folder, id, is_told, was }
+        Self { ctx, mailbox_id, folder, id, is_told, was, room_bytes }
+    }
+
+    /// Whether there was room for so many bytes when somebody looked.
+    fn has_room_for(&self, bytes: u64) -> bool {
+        self.room_bytes.is_some_and(|room| bytes <= room)
     }
 
     /// Its name by POP3, unless that is another message's.

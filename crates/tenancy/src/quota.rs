@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{Ctx, TenantTx, event};
 
-pub use intake::{Intake, Mailboxes};
+pub use intake::{Intake, Mailboxes, Wanted};
 pub use pool::{Off, Pools, charge_pools, drift, release_pools, resellers_off, tenants_off};
 pub(crate) use pool::{count_moving, count_reseller, count_tenant, shift, tightest};
 pub(crate) use threshold::crossings;

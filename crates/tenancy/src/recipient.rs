@@ -29,6 +29,8 @@ pub struct Recipient {
     pub ctx: Ctx,
     /// The mailboxes, each once and at least one; several for a group.
     pub mailbox_ids: Vec<MailboxId>,
+    /// How many bytes there is room for, in the mailbox and above it; `None` where that was not looked at.
+    pub room_bytes: Option<u64>,
 }
 
 impl Recipients {
@@ -57,6 +59,8 @@ impl Recipients {
             return Ok(None);
         }
         let tenant_id = found.tenant_id;
+        let is_its_own = found.mailbox_id.is_some_and(|id| mailbox_ids == [id]);
+        let room_bytes = is_its_own.then_some(found.room_bytes);
         let server = Caller::new(
             self.db.clone(),
             Principal::MailServer,
@@ -66,7 +70,7 @@ impl Recipients {
         );
         // Where the tenant is came along.
         let ctx = server.having_seen(tenant_id, Some(found.place)).enter(tenant_id).await?;
-        Ok(Some(Recipient { ctx, mailbox_ids }))
+        Ok(Some(Recipient { ctx, mailbox_ids, room_bytes }))
     }
 
     /// Asked together with all who ask at this moment.
@@ -142,6 +146,8 @@ struct Route {
     group_id: Option<GroupId>,
     /// Whether the mailbox's own user may receive.
     receives: bool,
+    /// How many bytes the mailbox has room for, if there is one, and the pools above it.
+    room_bytes: u64,
 }
 
 impl desk::Question for Question {

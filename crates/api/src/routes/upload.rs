@@ -126,7 +126,8 @@ async fn create(
     let folder = metadata.folder(query.folder_id)?;
     let internal_date = metadata.received_at.map_or_else(|| ctx.env().now(), |Instant(at)| at);
     let incoming = Incoming { bytes, internal_date, flags: metadata.marks()?, import_key: None };
-    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: folder.into() };
+    let target =
+        Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: folder.into(), room_bytes: None };
     let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
     let Some(Outcome::Stored(id)) = outcome.transpose()? else {
         return Err(Problem::internal("ingest answered nothing for its one target"));

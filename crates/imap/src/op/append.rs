@@ -34,8 +34,12 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
     }
     let folders = Folders::to_change(&login, name).await?;
     let folder = folders.target(name)?;
-    let target =
-        Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Within::Folder(folder.id) };
+    let target = Target {
+        ctx: login.ctx.clone(),
+        mailbox_id: login.mailbox_id,
+        folder: Within::Folder(folder.id),
+        room_bytes: None,
+    };
     let ids = match (incoming.pop(), incoming.is_empty()) {
         (Some(one), true) => vec![alone(session, target, one).await?],
         (last, _) => {

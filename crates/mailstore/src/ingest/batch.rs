@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Writer};
-use tenancy::quota::{self, Charge, Intake, Mailboxes};
+use tenancy::quota::{self, Charge, Intake, Mailboxes, Wanted};
 use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
 
@@ -81,7 +81,10 @@ pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, way: Way) {
     let failed = done.err().unwrap_or(Error::ShuttingDown);
     for pending in batch {
         if pending.goes_again {
-            door::enter(mail, pending.part);
+            let Pending { mut part, .. } = pending;
+            // Whether it may lie beside others is looked at with the room.
+            part.deliveries.iter_mut().for_each(|delivery| delivery.room_bytes = None);
+            door::enter(mail, part);
             continue;
         }
         let results = pending.results.into_iter().map(|result| result.unwrap_or(Err(failed.clone())));
@@ -248,20 +251,17 @@ enum Upload {
 /// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. Who may not lie beside the others
 /// any more, though it was so when they came, is left for another batch. An empty pack, reserved, for the rest; `None` if there is none.
 async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<Option<Writer>, Error> {
-    let wanted: Vec<_> = batch
-        .iter()
-        .flat_map(|pending| {
-            let size_bytes = pending.message().size_bytes;
-            pending.open().map(move |(_, delivery)| (&delivery.ctx, delivery.mailbox_id, size_bytes))
-        })
-        .collect();
-    let mut rooms = quota::have_room(&mail.db, &wanted).await?.into_iter();
+    let mut rooms = look_for_room(mail, batch).await?.into_iter();
     let mut named = look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         let mut is_dedicated = false;
         for (result, delivery) in pending.results.iter_mut().zip(&mut pending.part.deliveries) {
-            let room = rooms.next().flatten();
+            let room = match delivery.has_room_for(pending.part.message.size_bytes) {
+                // Where it may lie is as it was then.
+                true => Some(quota::Room { fits: true, storage_dedicated: pending.part.is_dedicated }),
+                false => rooms.next().flatten(),
+            };
             is_dedicated |= room.is_some_and(|room| room.storage_dedicated);
             let is_there = |folder: FolderId| named.folders.contains(&folder);
             *result = match room {
@@ -293,6 +293,17 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
         return Ok(None);
     };
     Ok(Some(reserved(mail, batch, tenant, way).await?))
+}
+
+/// Whether there is room for each delivery that is not known to have it, in their order.
+async fn look_for_room(mail: &MailStore, batch: &[&mut Pending]) -> Result<Vec<Option<quota::Room>>, Error> {
+    let wanted = batch.iter().flat_map(|pending| {
+        let size_bytes = pending.message().size_bytes;
+        let unknown = pending.open().filter(move |(_, delivery)| !delivery.has_room_for(size_bytes));
+        unknown.map(move |(_, delivery)| (&delivery.ctx, delivery.mailbox_id, size_bytes))
+    });
+    let wanted: Vec<_> = wanted.collect();
+    if wanted.is_empty() { Ok(Vec::new()) } else { Ok(quota::have_room(&mail.db, &wanted).await?) }
 }
 
 /// What is there of what deliveries name.
@@ -430,10 +441,14 @@ async fn commit(
     let Some(tenant) = batch.first().map(|pending| pending.tenant_id()) else { return Ok(Upload::InVain) };
     let env = mail.db.env();
     let mut tx = way.begin(mail, batch).await?;
-    let (mut wanted, mut places) = (BTreeSet::new(), BTreeSet::new());
-    for (_, delivery) in batch.iter().flat_map(|pending| pending.open()) {
-        wanted.insert((delivery.ctx.tenant_id(), delivery.mailbox_id));
-        places.insert((delivery.mailbox_id, delivery.folder));
+    let (mut wanted, mut places) = (BTreeMap::<_, Wanted>::new(), BTreeSet::new());
+    for pending in &*batch {
+        for (_, delivery) in pending.open() {
+            let wanted = wanted.entry((delivery.ctx.tenant_id(), delivery.mailbox_id)).or_default();
+            wanted.bytes += pending.message().size_bytes;
+            wanted.messages += 1;
+            places.insert((delivery.mailbox_id, delivery.folder));
+        }
     }
     let mailboxes = Mailboxes::lock(&mut tx, &wanted).await?;
     let mut folders = folder::lock_for_intake(&mut tx, env, mailboxes.ids(), &places).await?;

@@ -66,7 +66,7 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let both = bench.ingest(&[ada, bob], b"Subject: both\r\n\r\n").await;
     id(&both[0]);
     let (other, eve) = bench.neighbour().await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
     let kept = ingest(&bench.store, vec![target], bench.incoming(&body(9))).await;
     let before = (seen(&bench, ada).await, seen(&bench, bob).await);
     assert_eq!(run(&bench).await, Compacted::default(), "not before its time");

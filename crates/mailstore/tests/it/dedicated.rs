@@ -33,7 +33,7 @@ async fn three(bench: &Bench) -> [Place; 3] {
 }
 
 fn target((ctx, mailbox_id): &Place) -> Target {
-    Target { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: Within::Inbox }
+    Target { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: Within::Inbox, room_bytes: None }
 }
 
 /// Takes a message in for all of them together.

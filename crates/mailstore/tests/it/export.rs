@@ -41,7 +41,7 @@ async fn make(bench: &Bench, mailbox_id: MailboxId, name: &str, parent_id: Optio
 }
 
 async fn put(bench: &Bench, mailbox_id: MailboxId, folder: Option<FolderId>, text: &str, flags: Flags) {
-    let target = Target { ctx: bench.ctx().clone(), mailbox_id, folder: folder.into() };
+    let target = Target { ctx: bench.ctx().clone(), mailbox_id, folder: folder.into(), room_bytes: None };
     // Files know seconds.
     let internal_date = DateTime::from_timestamp(1_764_000_000 + text.len() as i64, 0).unwrap();
     let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());

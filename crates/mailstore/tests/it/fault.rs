@@ -66,6 +66,7 @@ impl Bad {
             ctx: ctx.clone(),
             mailbox_id: *mailbox_id,
             folder: Within::Inbox,
+            room_bytes: None,
         };
         let internal_date = self.world.test_db.db().env().now();
         let incoming =

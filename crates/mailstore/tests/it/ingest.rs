@@ -80,7 +80,7 @@ async fn tenants_share_a_pack_and_not_their_fate() {
     let targets = || {
         vec![
             bench.target(ada),
-            Target { ctx: ctx.clone(), mailbox_id: bob, folder: Within::Inbox },
+            Target { ctx: ctx.clone(), mailbox_id: bob, folder: Within::Inbox, room_bytes: None },
             bench.target(ada),
         ]
     };
@@ -454,7 +454,12 @@ async fn a_delivery_may_put_mail_there_and_nothing_else() {
     let recipients = Recipients::new(bench.world.test_db.db());
     let address: EmailAddress = "ada@acme.example".parse().unwrap();
     let found = recipients.resolve(&address, bench.world.request_id()).await.unwrap().unwrap();
-    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_ids[0], folder: Within::Inbox };
+    let target = Target {
+        ctx: found.ctx.clone(),
+        mailbox_id: found.mailbox_ids[0],
+        folder: Within::Inbox,
+        room_bytes: None,
+    };
     let results = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
     let message = id(&results[0]);
     let read = message::get(&found.ctx, found.mailbox_ids[0], message).await;

@@ -221,7 +221,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     bench.stored(ada, &large).await;
     // One message for both tenants: once their keys are made, it is one pack.
     let (other, bob) = bench.neighbour().await;
-    let target = || Target { ctx: other.clone(), mailbox_id: bob, folder: Within::Inbox };
+    let target = || Target { ctx: other.clone(), mailbox_id: bob, folder: Within::Inbox, room_bytes: None };
     bench.store.keys().sealing(&other).await.unwrap();
     let both = vec![target(), bench.target(ada)];
     let kept = ingest(&bench.store, both, bench.incoming(b"Subject: both\r\n\r\n")).await;

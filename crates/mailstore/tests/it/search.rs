@@ -317,6 +317,7 @@ async fn finds_nothing_of_anybody_else() {
         ctx: other.clone(),
         mailbox_id: carol,
         folder: mailstore::ingest::Within::Inbox,
+        room_bytes: None,
     };
     mailstore::ingest::ingest(&bench.store, vec![target], bench.incoming(secret)).await.remove(0).unwrap();
     bench.stored(ada, b"Subject: other\r\n\r\n").await;

@@ -289,7 +289,7 @@ impl Bench {
     }
 
     pub(crate) fn target(&self, mailbox_id: MailboxId) -> Target {
-        Target { ctx: self.ctx().clone(), mailbox_id, folder: Within::Inbox }
+        Target { ctx: self.ctx().clone(), mailbox_id, folder: Within::Inbox, room_bytes: None }
     }
 
     pub(crate) fn incoming(&self, bytes: &[u8]) -> Incoming {

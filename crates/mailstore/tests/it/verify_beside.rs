@@ -134,7 +134,7 @@ async fn what_a_database_put_back_from_a_backup_does_not_know_is_told_and_stays(
 
     // Another tenant's whose key is not here, a stranger's, and no pack at all.
     let (other, eve) = bench.neighbour().await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
     id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     let bytes = bench.blobs.get(&since).await.unwrap();
     let BlobKey::Pack { pack, .. } = since else { panic!("a pack") };
@@ -153,7 +153,7 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     let bench = Bench::new().await;
     let (other, eve) = bench.neighbour().await;
     for _ in 0..2 {
-        let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
+        let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
         id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     }
     let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
@@ -162,7 +162,7 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     assert_eq!(compact::run(&bench.store, &db, pace).await.unwrap().bodies, 2);
     bench.sweep_out().await;
     bench.ingest(&[], HELLO).await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
     id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     clock.advance(TimeDelta::hours(3));
     // Half done: the keys' rows and an object are gone, the other objects and rows are there.

@@ -87,7 +87,7 @@ impl Server {
     pub(crate) async fn deliver(&self, mailbox_id: MailboxId, message: &[u8]) {
         let ctx = self.world.ctx.clone();
         let internal_date = ctx.now();
-        let target = Target { ctx, mailbox_id, folder: Within::Inbox };
+        let target = Target { ctx, mailbox_id, folder: Within::Inbox, room_bytes: None };
         let incoming = Incoming {
             bytes: Bytes::copy_from_slice(message),
             internal_date,

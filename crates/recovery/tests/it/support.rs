@@ -56,7 +56,7 @@ impl Bench {
         folder: Option<FolderId>,
         bytes: &[u8],
     ) -> MessageId {
-        let target = Target { ctx: self.ctx().clone(), mailbox_id, folder: folder.into() };
+        let target = Target { ctx: self.ctx().clone(), mailbox_id, folder: folder.into(), room_bytes: None };
         let internal_date = self.ctx().env().now();
         let incoming = Incoming {
             bytes: Bytes::copy_from_slice(bytes),

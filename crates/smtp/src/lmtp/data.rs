@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use kernel::RequestId;
 use mailstore::ingest::{self, Incoming, Outcome, Target, Within};
 use mailstore::message::Flags;
-use tenancy::Ctx;
 use tenancy::recipient::Recipient;
 use tokio::time::Instant;
 
@@ -91,8 +90,13 @@ async fn deliver(
 ) -> Vec<Reply> {
     let is_spam = service.spam_mark.as_ref().is_some_and(|mark| mark.is_on(&bytes));
     let folder = if is_spam { Within::Junk } else { Within::Inbox };
-    let target = |ctx: &Ctx, mailbox_id| Target { ctx: ctx.clone(), mailbox_id, folder };
-    let targets = recipients.iter().flat_map(|to| to.mailbox_ids.iter().map(|&id| target(&to.ctx, id)));
+    let target = |to: &Recipient, mailbox_id| Target {
+        ctx: to.ctx.clone(),
+        mailbox_id,
+        folder,
+        room_bytes: to.room_bytes,
+    };
+    let targets = recipients.iter().flat_map(|to| to.mailbox_ids.iter().map(|&id| target(to, id)));
     let incoming = Incoming { bytes, internal_date: at, flags: Flags::default(), import_key: None };
     let results = ingest::ingest(&service.store, targets.collect(), incoming).await;
     for result in &results {

@@ -1,12 +1,21 @@
 //! Room for many messages at once: decided one after the other under the locks of all that they touch, written together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kernel::{MailboxId, TenantId};
 
 use super::pool::Held;
 use super::{Bounds, Charge, signed, store, warnings};
 use crate::{Ctx, IngestTx, event};
+
+/// What a mailbox is to get, if all of it is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many bytes.
+    pub bytes: u64,
+    /// In how many messages.
+    pub messages: u32,
+}
 
 /// Mailboxes that are locked until the transaction ends. Their folders are locked next, and then the pools above them.
 #[derive(Debug)]
@@ -16,34 +25,53 @@ pub struct Mailboxes(BTreeMap<MailboxId, Mailbox>);
 struct Mailbox {
     tenant_id: TenantId,
     bounds: Bounds,
+    /// Before all of this.
     used_bytes: i64,
+    /// Before all of this.
     modseq: i64,
-    added_bytes: i64,
-    added_modseq: i64,
+    taken: Counted,
+    /// What its row counts already.
+    written: Counted,
+}
+
+/// What messages add to a mailbox's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counted {
+    bytes: i64,
+    modseq: i64,
+}
+
+impl From<Wanted> for Counted {
+    fn from(wanted: Wanted) -> Self {
+        Self { bytes: signed(wanted.bytes), modseq: wanted.messages.into() }
+    }
 }
 
 impl Mailboxes {
-    /// Locks them in the order of their ids; those that are not there, or take no messages, are left out.
+    /// Locks them in the order of their ids; those that are not there, or take no messages, are left out. What each is to get is counted at once where all
+    /// of it fits, which it does but for few; [`Intake::write`] counts what was taken in fact.
     ///
     /// # Errors
     /// [`db::Error`] when the database fails.
     pub async fn lock(
         tx: &mut IngestTx,
-        mailboxes: &BTreeSet<(TenantId, MailboxId)>,
+        wanted: &BTreeMap<(TenantId, MailboxId), Wanted>,
     ) -> Result<Self, db::Error> {
-        let locked = store::lock_many(tx, mailboxes).await?;
+        let added: Vec<_> = wanted.iter().map(|(&at, &wanted)| added(at, wanted.into())).collect();
         let mailbox = |locked: store::Locked| {
+            let (tenant_id, id) = (TenantId::from_uuid(locked.tenant_id), MailboxId::from_uuid(locked.id));
+            let written = wanted.get(&(tenant_id, id)).filter(|_| locked.is_counted);
             let mailbox = Mailbox {
-                tenant_id: TenantId::from_uuid(locked.tenant_id),
+                tenant_id,
                 bounds: locked.bounds(),
                 used_bytes: locked.used_bytes,
                 modseq: locked.modseq,
-                added_bytes: 0,
-                added_modseq: 0,
+                taken: Counted::default(),
+                written: written.map(|&wanted| wanted.into()).unwrap_or_default(),
             };
-            (MailboxId::from_uuid(locked.id), mailbox)
+            (id, mailbox)
         };
-        Ok(Self(locked.into_iter().map(mailbox).collect()))
+        Ok(Self(store::lock_many(tx, &added).await?.into_iter().map(mailbox).collect()))
     }
 
     /// Those that are there and take messages.
@@ -78,14 +106,14 @@ impl<'a> Intake<'a> {
     pub fn charge(&mut self, ctx: &'a Ctx, mailbox_id: MailboxId, bytes: u64) -> Charge {
         let bytes = signed(bytes);
         let Some(mailbox) = self.mailboxes.get_mut(&mailbox_id) else { return Charge::Gone };
-        let used_bytes = mailbox.used_bytes + mailbox.added_bytes;
+        let used_bytes = mailbox.used_bytes + mailbox.taken.bytes;
         let fits = mailbox.bounds.quota_bytes.is_none_or(|quota| used_bytes <= quota - bytes);
         if !fits || !self.pools.has_room(mailbox.tenant_id, bytes) {
             return Charge::OverQuota;
         }
         self.pools.add(mailbox.tenant_id, bytes);
-        mailbox.added_bytes += bytes;
-        mailbox.added_modseq += 1;
+        mailbox.taken.bytes += bytes;
+        mailbox.taken.modseq += 1;
         let warnings = warnings((&mailbox.bounds, used_bytes), (&mailbox.bounds, used_bytes + bytes));
         self.crossed.extend(warnings.into_iter().map(|data| event::Happened {
             ctx,
@@ -93,7 +121,7 @@ impl<'a> Intake<'a> {
             subject: mailbox_id.to_string(),
             data,
         }));
-        Charge::Taken { modseq: mailbox.modseq + mailbox.added_modseq }
+        Charge::Taken { modseq: mailbox.modseq + mailbox.taken.modseq }
     }
 
     /// Writes what was counted, and notes each threshold that a mailbox crossed, as done by whoever made it.
@@ -101,15 +129,17 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// [`db::Error`] when the database fails.
     pub async fn write(self, tx: &mut IngestTx) -> Result<(), db::Error> {
-        let changed = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.added_modseq > 0);
-        let rows = changed.map(|(id, mailbox)| store::Added {
-            tenant_id: mailbox.tenant_id,
-            id: *id,
-            bytes: mailbox.added_bytes,
-            modseq: mailbox.added_modseq,
+        let off = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.taken != mailbox.written);
+        let off = off.map(|(id, Mailbox { tenant_id, taken, written, .. })| {
+            let (bytes, modseq) = (taken.bytes - written.bytes, taken.modseq - written.modseq);
+            added((*tenant_id, *id), Counted { bytes, modseq })
         });
-        store::add_many(tx, rows).await?;
+        store::add_many(tx, &off.collect::<Vec<_>>()).await?;
         self.pools.write(tx).await?;
         if self.crossed.is_empty() { Ok(()) } else { event::record_all(tx, self.crossed).await }
     }
+}
+
+fn added((tenant_id, id): (TenantId, MailboxId), Counted { bytes, modseq }: Counted) -> store::Added {
+    store::Added { tenant_id, id, bytes, modseq }
 }

@@ -1,7 +1,5 @@
 //! SQL of quotas.
 
-use std::collections::BTreeSet;
-
 use db::{Error, SystemRead};
 use kernel::{MailboxId, TenantId};
 use uuid::Uuid;
@@ -28,12 +26,14 @@ impl State {
     }
 }
 
-/// A mailbox that is locked.
+/// A mailbox that is locked, as it was before anything was counted.
 pub(super) struct Locked {
     pub(super) tenant_id: Uuid,
     pub(super) id: Uuid,
     pub(super) modseq: i64,
     pub(super) used_bytes: i64,
+    /// Whether all that it is to get was counted.
+    pub(super) is_counted: bool,
     quota_bytes: Option<i64>,
     warn_bytes: Option<i64>,
     block_send_bytes: Option<i64>,
@@ -49,26 +49,38 @@ impl Locked {
     }
 }
 
-pub(super) async fn lock_many(
-    tx: &mut IngestTx,
-    mailboxes: &BTreeSet<(TenantId, MailboxId)>,
-) -> Result<Vec<Locked>, Error> {
-    let (tenants, ids): (Vec<_>, Vec<_>) =
-        mailboxes.iter().map(|(tenant, mailbox)| (tenant.uuid(), mailbox.uuid())).unzip();
+/// Locks the mailboxes that take messages and counts in each what it is to get, if all of that fits: one round trip where a lock and an update after it
+/// would be two.
+///
+/// They are all locked before the first is updated, or each just before it is: in their order either way.
+pub(super) async fn lock_many(tx: &mut IngestTx, wanted: &[Added]) -> Result<Vec<Locked>, Error> {
     let locked = sqlx::query_as!(
         Locked,
-        "select tenant_id, id, modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes from mailboxes
-         where (tenant_id, id) in (select * from unnest($1::uuid[], $2::uuid[])) and status = 'active'
-         order by id for no key update",
-        &tenants,
-        &ids
+        r#"with wanted as materialized (
+             select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as wanted (tenant_id, id, bytes, modseq)),
+           held as materialized (
+             select tenant_id, id, modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes from mailboxes
+             where (tenant_id, id) in (select tenant_id, id from wanted) and status = 'active' order by id for no key update),
+           fitting as materialized (
+             select held.tenant_id, held.id, wanted.bytes, wanted.modseq from held join wanted using (tenant_id, id)
+             where held.quota_bytes is null or held.used_bytes <= held.quota_bytes - wanted.bytes),
+           counted as (
+             update mailboxes set used_bytes = mailboxes.used_bytes + fitting.bytes, modseq = mailboxes.modseq + fitting.modseq
+             from fitting where mailboxes.tenant_id = fitting.tenant_id and mailboxes.id = fitting.id)
+           select tenant_id as "tenant_id!", id as "id!", modseq as "modseq!", used_bytes as "used_bytes!", quota_bytes, warn_bytes, block_send_bytes,
+             exists (select from fitting where fitting.tenant_id = held.tenant_id and fitting.id = held.id) as "is_counted!"
+           from held order by id"#,
+        &wanted.iter().map(|wanted| wanted.tenant_id.uuid()).collect::<Vec<_>>(),
+        &wanted.iter().map(|wanted| wanted.id.uuid()).collect::<Vec<_>>(),
+        &wanted.iter().map(|wanted| wanted.bytes).collect::<Vec<_>>(),
+        &wanted.iter().map(|wanted| wanted.modseq).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(locked)
 }
 
-/// What is to be added to a mailbox's counters.
+/// What is to be added to a mailbox's counters, or taken off.
 pub(super) struct Added {
     pub(super) tenant_id: TenantId,
     pub(super) id: MailboxId,
@@ -76,8 +88,11 @@ pub(super) struct Added {
     pub(super) modseq: i64,
 }
 
-pub(super) async fn add_many(tx: &mut IngestTx, added: impl Iterator<Item = Added>) -> Result<(), Error> {
-    let added: Vec<Added> = added.collect();
+/// Adds to each; nothing to none.
+pub(super) async fn add_many(tx: &mut IngestTx, added: &[Added]) -> Result<(), Error> {
+    if added.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "update mailboxes set used_bytes = used_bytes + added.bytes, modseq = mailboxes.modseq + added.modseq
          from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as added (tenant_id, id, bytes, modseq)

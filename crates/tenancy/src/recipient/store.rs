@@ -22,7 +22,9 @@ pub(super) async fn routes(
              m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives?",
              t.reseller_id as "reseller_id!", t.reseller_path as "reseller_path!", t.time_zone as "time_zone!", t.test_clock as "test_clock?",
              t.former_time_zones as "former_time_zones!", t.former_time_zones_until as "former_time_zones_until!",
-             t.suspended_capabilities as "suspended_capabilities!", t.storage_dedicated as "storage_dedicated!"
+             t.suspended_capabilities as "suspended_capabilities!", t.storage_dedicated as "storage_dedicated!",
+             least(m.quota_bytes - m.used_bytes, t.storage_limit_bytes - t.used_bytes,
+                   (select min(r.storage_limit_bytes - r.used_bytes) from resellers r where r.id = any (t.reseller_path))) as room
            from unnest($1::text[], $2::text[]) with ordinality q (domain, local, place)
            join domain_names n on n.name = q.domain
            join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
@@ -58,6 +60,7 @@ pub(super) async fn routes(
             mailbox_id: row.mailbox_id.map(MailboxId::from_uuid),
             group_id: row.group_id.map(GroupId::from_uuid),
             receives: row.receives.unwrap_or_default(),
+            room_bytes: row.room.map_or(u64::MAX, |room| u64::try_from(room).unwrap_or_default()),
         };
         // Ordinality counts from one.
         let answer = usize::try_from(row.place).ok().and_then(|place| found.get_mut(place.checked_sub(1)?));

@@ -111,7 +111,7 @@ async fn arriving(world: &World, address: &str) -> (Ctx, MailboxId) {
 }
 
 fn target((ctx, mailbox_id): &(Ctx, MailboxId)) -> Target {
-    Target { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: Within::Inbox }
+    Target { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: Within::Inbox, room_bytes: None }
 }
 
 fn incoming(world: &World) -> Incoming {
