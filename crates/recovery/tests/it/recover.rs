@@ -4,7 +4,7 @@ use std::fs;
 
 use blob::{BlobKey, KeyPrefix};
 use db::rebuild::Rebuild;
-use kernel::{MailboxId, PageRequest};
+use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::import::{self, Event, Filing, Untaken};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
@@ -182,6 +182,59 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
         "only carol's is looked at: {twice:?}"
     );
     assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn a_name_of_pop3_that_two_packs_have_goes_to_the_first() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    bench.deliver(ada, None, &mail(0)).await;
+    bench.ship().await;
+    let dir = tempfile::tempdir().unwrap();
+    let other = MailStore::new(bench.world.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());
+    let imported = async |store: &MailStore, number: usize| {
+        let path = dir.path().join(format!("{number}.mbox"));
+        let marks = "From x Thu Nov 20 14:03:07 2025\nX-UIDL: same\n";
+        fs::write(&path, format!("{marks}Subject: message {number}\n\n")).unwrap();
+        import::run(store, bench.ctx(), ada, Filing::InOne(None), vec![path], |_| {}).await.unwrap().done
+    };
+    // Neither is committed before both are in the bucket: each has found the name free.
+    let mut holder = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let hold = format!(
+        "set role pillarbox_system; begin; select id from mailboxes where id = '{}' for update",
+        ada.uuid()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut holder).await.unwrap();
+    let is_pack = |key: &BlobKey| matches!(key, BlobKey::Pack { .. });
+    let let_go = async {
+        while bench.objects(KeyPrefix::All).await.into_iter().filter(is_pack).count() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    let both = async { tokio::join!(imported(&bench.store, 1), imported(&other, 2), let_go) };
+    let done = tokio::time::timeout(std::time::Duration::from_secs(30), both).await.unwrap();
+    assert_eq!(done, (1, 1, ()));
+
+    let names = async |ctx: &Ctx| {
+        let all = messages(ctx, ada).await.into_iter();
+        let mut named: Vec<_> = all.map(|message| (message.id, message.uidl)).collect();
+        named.sort();
+        named
+    };
+    let is_one_the_same = |named: &[(MessageId, String)]| {
+        let others = named.iter().filter(|(id, uidl)| *uidl == id.uuid().simple().to_string());
+        named.len() == 3 && others.count() == 2 && named.iter().any(|(_, uidl)| uidl == "same")
+    };
+    assert!(is_one_the_same(&names(bench.ctx()).await));
+    let (copy, again) = (bench.copied().await, bench.recovered().await);
+    for again in [&copy, &again] {
+        let found = &again.recovered.found;
+        assert_eq!((found.messages, found.left.len()), (2, 0), "{found:?}");
+        assert!(is_one_the_same(&names(&again.ctx).await));
+        assert_exact(&again.test_db).await;
+    }
+    assert_eq!(names(&copy.ctx).await, names(&again.ctx).await);
 }
 
 #[tokio::test]
