@@ -3,6 +3,7 @@
 use std::fs;
 
 use blob::{BlobKey, KeyPrefix};
+use chrono::TimeDelta;
 use db::rebuild::Rebuild;
 use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
@@ -373,6 +374,30 @@ async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
     assert!(matches!(try_it().await.0, Err(Error::NoBase)));
 }
 
+#[tokio::test]
+async fn how_long_changes_waited_to_be_put_since_the_base_is_told() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    // From long before the base, which has them.
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let earlier = "alter table journal no force row level security;
+                   update journal set at = at - interval '1 hour';
+                   alter table journal force row level security";
+    sqlx::raw_sql(earlier).execute(&mut owner).await.unwrap();
+    assert!(bench.ship().await.records > 0);
+    assert_eq!(bench.copied().await.recovered.longest_wait, TimeDelta::zero());
+
+    bench.deliver(ada, None, &mail(1)).await;
+    let waiting = TimeDelta::milliseconds(50);
+    while ship::lag(&bench.world.test_db.db()).await.unwrap() < waiting {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    bench.ship().await;
+    let recovered = bench.recovered().await.recovered;
+    assert!((waiting..TimeDelta::minutes(30)).contains(&recovered.longest_wait), "{recovered:?}");
+    assert!(recovered.based_at < recovered.read_at, "{recovered:?}");
+}
+
 /// A database that was put back from a copy of its own goes on with a base, and what came after the copy does not mix with it.
 #[tokio::test]
 async fn an_older_copy_begins_anew() {
@@ -391,7 +416,7 @@ async fn an_older_copy_begins_anew() {
     let new = NewFolder { parent_id: None, name: "Of the copy".into(), role: None, is_subscribed: true };
     folder::create(&store, &copy.ctx, ada, new).await.unwrap();
     let stop = async {
-        while ship::lag(&copy.test_db.db()).await.unwrap() > chrono::TimeDelta::zero() {
+        while ship::lag(&copy.test_db.db()).await.unwrap() > TimeDelta::zero() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
