@@ -15,7 +15,7 @@ use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{BlobId, TenantId};
 use pack::{About, Compressed, DataKey, MAX_DELIVERIES, Writer};
-use tenancy::{Caller, Ctx};
+use tenancy::{Action, Caller, Ctx};
 use uuid::Uuid;
 
 pub use crate::Error;
@@ -94,6 +94,16 @@ pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Er
             }
         }
     }
+}
+
+/// How many bytes of a tenant's bodies, as they are stored, lie in packs that others may have something in: if it is to share none, what is yet to move.
+/// Goes through all packs that the tenant has something in.
+///
+/// # Errors
+/// `Forbidden` by role.
+pub async fn shared_bytes(ctx: &Ctx) -> Result<u64, Error> {
+    ctx.require(Action::TenantRead)?;
+    Ok(store::shared_bytes(&mut *ctx.read().await?).await?)
 }
 
 /// A body that is to move.

@@ -3,6 +3,9 @@
 //!
 //! What is taken in keeps its id, its UIDL and its date, and goes into a pack anew; it gets the next UID of its folder, which is beyond every
 //! number that was given out and lost.
+//!
+//! Two imports at once may have written one UIDL of a mailbox into the footers of two packs: which of them got it was decided by a commit that is lost. It goes
+//! to the message that has it in a row, or else to that of the first pack, in the order of the bucket's listing; the other is named after its id.
 
 mod store;
 

@@ -43,17 +43,18 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kernel::MailboxId;
+use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, quota};
 use tokio::sync::mpsc;
 
 pub use crate::Error;
 use crate::ingest::{self, ImportKey, Incoming, Outcome, Target, Was};
+use crate::uidlist::Numbering;
 use crate::{MAX_MESSAGE_BYTES, MailStore};
 pub use filing::Filing;
 use filing::Folders;
-use numbering::Lists;
 pub use numbering::Untaken;
+use numbering::{Left, Lists};
 use reader::{Item, Raw};
 
 /// How many messages are read ahead of the one being stored.
@@ -167,12 +168,12 @@ pub async fn run(
     let mut refused = HashSet::new();
     let mut import = Import::new(mail, ctx, mailbox_id, filing, is_first);
     while let Some(item) = items.recv().await {
-        let Item { origin, folder, message, read_bytes, total_bytes } = item;
+        let Item { origin, folder, message, left, read_bytes, total_bytes } = item;
         (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
         let taken = match message {
             Ok(Some(raw)) => import.take(&folder, raw, &mut tell).await,
             Ok(None) => continue,
-            Err(reason) => Err(reason),
+            Err(reason) => Err(import.leave(&folder, left, &mut tell).await.err().unwrap_or(reason)),
         };
         match taken {
             Ok(Outcome::Stored(_)) => progress.done += 1,
@@ -230,12 +231,7 @@ impl<'a> Import<'a> {
         raw: Raw,
         tell: &mut impl FnMut(Event<'_>),
     ) -> Result<Outcome, Failure> {
-        let path = || if parts.is_empty() { "Inbox".to_owned() } else { parts.join("/") };
-        let folder = match self.folders.find(parts).await {
-            Ok(folder) => folder,
-            Err(error) if is_everybodys(&error) => return Err(Failure::Refused(error)),
-            Err(cause) => return Err(Failure::Folder { path: path(), cause }),
-        };
+        let folder = self.folder(parts).await?;
         if let Some(former) = raw.former {
             let former = self.key(parts, former);
             if !self.is_first && self.is_known(&former).await.map_err(Failure::Refused)? {
@@ -246,11 +242,7 @@ impl<'a> Import<'a> {
         let Was { uidl, listed } = raw.was;
         let listed = listed.filter(|_| self.filing == Filing::AsFound);
         if let Some(listed) = listed {
-            let path = path();
-            let untaken = self.lists.open(folder, &path, listed.of).await.map_err(Failure::Refused)?;
-            if let Some(reason) = untaken {
-                tell(Event::Renumbered { folder: &path, reason });
-            }
+            self.open(folder, parts, listed.of, tell).await?;
         }
         let now = self.ctx.env().now();
         let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
@@ -267,10 +259,49 @@ impl<'a> Import<'a> {
             match taken {
                 Ok(Outcome::Stored(_)) => self.lists.took(folder, listed),
                 Ok(Outcome::AlreadyImported) => {}
-                Err(_) => self.lists.left(folder, listed),
+                Err(_) => self.lists.left(folder, listed.into()),
             }
         }
         taken.map_err(Failure::Refused)
+    }
+
+    /// Keeps the UIDs for a later run that messages of a folder have which could not be read.
+    async fn leave(
+        &mut self,
+        parts: &[String],
+        left: Option<Left>,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), Failure> {
+        let Some(left) = left.filter(|_| self.filing == Filing::AsFound) else { return Ok(()) };
+        let folder = self.folder(parts).await?;
+        self.open(folder, parts, left.of, tell).await?;
+        self.lists.left(folder, left);
+        Ok(())
+    }
+
+    /// Where messages go that were in a folder.
+    async fn folder(&mut self, parts: &[String]) -> Result<Option<FolderId>, Failure> {
+        match self.folders.find(parts).await {
+            Ok(folder) => Ok(folder),
+            Err(error) if is_everybodys(&error) => Err(Failure::Refused(error)),
+            Err(cause) => Err(Failure::Folder { path: path(parts), cause }),
+        }
+    }
+
+    /// Has the folder take over a list, if it comes up for the first time.
+    async fn open(
+        &mut self,
+        folder: Option<FolderId>,
+        parts: &[String],
+        of: Numbering,
+        tell: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), Failure> {
+        let path = path(parts);
+        let untaken = self.lists.open(folder, &path, of).await.map_err(Failure::Refused)?;
+        if let Some(reason) = untaken {
+            tell(Event::Renumbered { folder: &path, reason });
+        }
+        Ok(())
     }
 
     /// What the next message of a hash is known by.
@@ -283,6 +314,11 @@ impl<'a> Import<'a> {
     async fn is_known(&self, key: &ImportKey) -> Result<bool, Error> {
         Ok(store::is_imported(&mut *self.ctx.read().await?, self.mailbox_id, key).await?)
     }
+}
+
+/// How a folder is called to whoever imports.
+fn path(parts: &[String]) -> String {
+    if parts.is_empty() { "Inbox".to_owned() } else { parts.join("/") }
 }
 
 /// Whether the next message would fare no better. A full mailbox may still have room for a smaller one.

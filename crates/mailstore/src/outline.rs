@@ -16,7 +16,8 @@ use crate::parsed::{self, Parsed};
 use crate::structure::{self, Structure};
 use crate::{Error, MailStore, body, search};
 
-/// What reads messages: another number where it reads one in another way than before.
+/// What reads messages: another number where it reads one in another way than before, and so much so that each body is worth reading again. What previews
+/// leave out is not: those that are kept stay as they are.
 pub(crate) const VERSION: i16 = 1;
 
 /// What is told of one message.

@@ -80,7 +80,7 @@ pub struct Parsed {
     /// The ids of its thread, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
-    /// The beginning of the text, white space folded, at most 256 characters.
+    /// The beginning of the text, white space folded and without bidirectional controls, at most 256 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
     /// The parts shown as files.
@@ -158,7 +158,8 @@ fn preview(leaves: &[Leaf<'_>]) -> Option<String> {
 }
 
 fn beginning(leaf: &Leaf<'_>) -> Option<String> {
-    let (text, _) = leaf.text(MAX_PREVIEWED_BYTES)?;
+    let (mut text, _) = leaf.text(MAX_PREVIEWED_BYTES, html::as_shown)?;
+    text.retain(|c| !reorders(c));
     let words = text.split([' ', '\t', '\r', '\n', '\0', '\u{a0}']).filter(|word| !word.is_empty());
     let mut folded = String::new();
     for word in words {
@@ -170,6 +171,11 @@ fn beginning(leaf: &Leaf<'_>) -> Option<String> {
         folded.push(' ');
     }
     clean(&folded, MAX_PREVIEW_CHARS)
+}
+
+/// Whether it is one of the bidirectional controls (UAX #9 §2): one that nothing closes would turn round what is shown beside the text, too.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn attachment(leaf: &Leaf<'_>) -> Attachment {
@@ -207,6 +213,36 @@ mod tests {
         assert_eq!(of("Lunch", html).as_deref(), Some("Lunch"));
         assert_eq!(of(" \r\n", html).as_deref(), Some("Dear all, lunch"));
         assert_eq!(of("", ""), None);
+    }
+
+    #[test]
+    fn no_preview_is_of_styles_or_scripts_however_long_they_are() {
+        let of = |html: &str| parse(format!("Content-Type: text/html\r\n\r\n{html}\r\n").as_bytes()).preview;
+        let long = ".a { color: red; }\r\n".repeat(2 * MAX_PREVIEWED_BYTES / 20);
+        for name in ["style", "STYLE type=\"text/css\"", "script", "script type='text/javascript'"] {
+            let end = name.split(' ').next().unwrap();
+            assert_eq!(
+                of(&format!("Hi<{name}>a < b</p>{{ }}</{end}\r\n > you")).as_deref(),
+                Some("Hi you"),
+                "{name}"
+            );
+            assert_eq!(
+                of(&format!("<p>Hi</p><{name}>\r\n{long}</{end}>you")).as_deref(),
+                Some("Hi"),
+                "{name}"
+            );
+            assert_eq!(of(&format!("<{name}>\r\n{long}</{end}><p>you</p>")), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_preview_turns_round_what_is_beside_it() {
+        let text = "pay \u{202e}001\u{202c} \u{2066}EUR\u{2069} \u{200f} now\u{61c}\u{200e}";
+        assert_eq!(parse(format!("\r\n{text}\r\n").as_bytes()).preview.as_deref(), Some("pay 001 EUR now"));
+        let html = "Content-Type: text/html\r\n\r\n<p>pay &#x202E;001 &rlm;now</p>";
+        assert_eq!(parse(html.as_bytes()).preview.as_deref(), Some("pay 001 now"));
+        let alone = "Content-Type: text/plain; charset=utf-8\r\n\r\n\u{202e}\u{200f}\r\n";
+        assert_eq!(parse(alone.as_bytes()).preview, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use blob::BlobStore;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use db::Db;
 use db::rebuild::{Image, Rebuild};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -51,10 +51,14 @@ pub enum Step {
 pub struct Recovered {
     /// The base's number.
     pub base: u64,
+    /// The moment that the base is of.
+    pub based_at: DateTime<Utc>,
     /// The number of the last segment, or of the base if none followed.
     pub last: u64,
     /// All that was committed before this moment is there.
     pub read_at: DateTime<Utc>,
+    /// How long a change since the base had been waiting at most, from when its transaction began, when it was read to be put into the bucket.
+    pub longest_wait: TimeDelta,
     /// How many images of rows were put in.
     pub records: u64,
     /// Tenants that are destroyed, of whom there was something left that nobody can read any more.
@@ -91,20 +95,19 @@ pub async fn recover(
     let (base, after) = listing.plan()?;
     progress(Step::Listed { base: base.number, parts: base.parts.len(), numbers: after.len() });
     let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys.clone());
-    let mut filling = Filling { rebuild: Rebuild::begin(db).await?, keys: &mut keys, records: 0 };
+    let mut filling = Filling::new(Rebuild::begin(db).await?, &mut keys);
 
     let objects = &*blobs;
     let mut chain = Chain::new(base.number);
-    let mut read_at = DateTime::<Utc>::MIN_UTC;
     let mut parts = futures::stream::iter(base.parts.iter().enumerate())
         .map(|(at, part)| async move { Ok::<_, Error>((at, bucket::fetch(objects, *part).await?)) })
         .buffered(AHEAD);
     while let Some((at, part)) = parts.try_next().await? {
-        read_at = part.head().read_at;
         filling.put(base.number, &part).await?;
         progress(Step::Base(at + 1));
     }
     drop(parts);
+    filling.based_at = filling.read_at;
 
     let mut numbers = futures::stream::iter(after.iter().enumerate())
         .map(|(at, number)| async move { Ok::<_, Error>((at, bucket::fetch_all(objects, number).await?)) })
@@ -112,20 +115,20 @@ pub async fn recover(
     let mut done = 0;
     while let Some((at, fetched)) = numbers.try_next().await? {
         if let Some(settled) = chain.follow(fetched)? {
-            read_at = filling.put_all(&settled).await?;
+            filling.put_all(&settled).await?;
         }
         done = at;
         progress(Step::Segments(done));
     }
     drop(numbers);
     if let Some(settled) = chain.end() {
-        read_at = filling.put_all(&settled).await?;
+        filling.put_all(&settled).await?;
         progress(Step::Segments(done + 1));
     }
 
     progress(Step::Checking);
-    let records = filling.records;
-    let broken = filling.rebuild.finish().await?;
+    let Filling { rebuild, records, based_at, read_at, longest_wait, .. } = filling;
+    let broken = rebuild.finish().await?;
     let destroyed = keys.missing().clone();
     let unread = mailstore::key::kept_of(db, &destroyed).await?;
     if !unread.is_empty() {
@@ -147,7 +150,8 @@ pub async fn recover(
         }
         Late::Leave => Found::default(),
     };
-    Ok(Recovered { base: base.number, last: chain.last(), read_at, records, destroyed, broken, found })
+    let (base, last) = (base.number, chain.last());
+    Ok(Recovered { base, based_at, last, read_at, longest_wait, records, destroyed, broken, found })
 }
 
 fn list(tenants: &BTreeSet<TenantId>) -> String {
@@ -159,16 +163,24 @@ struct Filling<'a> {
     rebuild: Rebuild,
     keys: &'a mut Keyring,
     records: u64,
+    /// When the base was read, once it is in.
+    based_at: DateTime<Utc>,
+    /// When what was put in last was read.
+    read_at: DateTime<Utc>,
+    longest_wait: TimeDelta,
 }
 
-impl Filling<'_> {
-    async fn put_all(&mut self, fetched: &Numbered<Segment>) -> Result<DateTime<Utc>, Error> {
-        let mut read_at = DateTime::<Utc>::MIN_UTC;
+impl<'a> Filling<'a> {
+    fn new(rebuild: Rebuild, keys: &'a mut Keyring) -> Self {
+        let (based_at, read_at) = (DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC);
+        Self { rebuild, keys, records: 0, based_at, read_at, longest_wait: TimeDelta::zero() }
+    }
+
+    async fn put_all(&mut self, fetched: &Numbered<Segment>) -> Result<(), Error> {
         for part in &fetched.parts {
             self.put(fetched.number, part).await?;
-            read_at = part.head().read_at;
         }
-        Ok(read_at)
+        Ok(())
     }
 
     async fn put(&mut self, number: u64, segment: &Segment) -> Result<(), Error> {
@@ -197,6 +209,11 @@ impl Filling<'_> {
             .collect();
         self.rebuild.apply(&images).await?;
         self.records += images.len() as u64;
+        self.read_at = segment.head().read_at;
+        // What had begun before the base was read is in that, as a rule.
+        let since = records.iter().map(|record| record.at).filter(|at| *at >= self.based_at).min();
+        self.longest_wait =
+            since.map_or(self.longest_wait, |since| self.longest_wait.max(self.read_at - since));
         Ok(())
     }
 }

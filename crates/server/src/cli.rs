@@ -91,8 +91,8 @@ pub(crate) enum Command {
     /// The database must be there and have no table. What was committed up to about a second before the loss (or as PILLARBOX_JOURNAL_SECONDS was set) is there again; mail that
     /// may have been accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
     Recover,
-    /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost
-    /// (RPO) and how long it took (RTO).
+    /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost,
+    /// now and at worst since the journal's newest base (RPO), and how long it took (RTO).
     ///
     /// Changes nothing, and may run beside servers.
     Drill,

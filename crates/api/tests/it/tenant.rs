@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
+use chrono::TimeDelta;
+use mailstore::compact::{self, Pace};
 use serde_json::{Value, json};
 
 use crate::support::{App, MESSAGE, text};
@@ -18,7 +20,7 @@ async fn is_created_read_changed_and_listed() {
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "unpaid_capabilities": [], "seats": {"limit": 5, "used": 0},
         "domains": {"limit": null, "used": 0}, "shared_mailboxes": {"limit": null, "used": 0},
-        "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true, "dedicated": false},
+        "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true, "dedicated": false, "shared_bytes": null},
         "branding": {"product_name": null, "logo_url": null, "primary_color": null, "support_email": null, "support_url": null},
         "test_clock": null, "trial_ends_at": null, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null,
     });
@@ -187,6 +189,27 @@ async fn whether_its_mail_lies_beside_others_is_for_those_above_it_to_say_and_is
     };
     assert_eq!(told("tenant.created").await, [true]);
     assert_eq!(told("tenant.updated").await, [true, false, true]);
+}
+
+#[tokio::test]
+async fn how_much_of_its_mail_has_yet_to_move_from_beside_others_is_told() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (_, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    app.deliver(&key, &mailbox, MESSAGE).await.expect(201);
+    let told = async || app.get(&key, &tenant).await.expect(200)["storage"]["shared_bytes"].clone();
+    assert_eq!(told().await, json!(null), "it may share");
+    app.patch(&key, &tenant, json!({"storage": {"dedicated": true}})).await.expect(200);
+    let bytes = told().await;
+    assert!(bytes.as_u64().unwrap() > 0, "{bytes}");
+    app.deliver(&key, &mailbox, &MESSAGE.replace("How", "Who")).await.expect(201);
+    assert_eq!(told().await, bytes, "that shares nothing from the start");
+    let listed = app.get(&key, "/v1/tenants").await.expect(200)["data"][0]["storage"].clone();
+    assert_eq!((&listed["dedicated"], &listed["shared_bytes"]), (&json!(true), &json!(null)));
+    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    assert_eq!(compact::run(&app.api.store, &app.db.db(), pace).await.unwrap().bodies, 1);
+    assert_eq!(told().await, json!(0));
 }
 
 #[tokio::test]

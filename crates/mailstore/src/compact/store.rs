@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use db::{Error, SystemTx};
 use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
 use pack::Uidl;
-use tenancy::Ctx;
+use tenancy::{Ctx, TenantTx};
 use uuid::Uuid;
 
 use super::{Due, Moving};
 use crate::body::{Columns, Place, columns};
-use crate::to_column;
+use crate::{from_column, to_column};
 
 /// The first tenants after one, in the order of their ids, that have something that is due.
 pub(super) async fn tenants(
@@ -82,6 +82,19 @@ pub(super) async fn bodies(
         })
     });
     Ok(moving.collect())
+}
+
+/// How many bytes of the tenant's bodies lie in packs that are not its own, of which its role sees none.
+pub(super) async fn shared_bytes(tx: &mut TenantTx) -> Result<u64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let bytes = sqlx::query_scalar!(
+        r#"select coalesce(sum(s.live_bytes), 0)::bigint as "bytes!" from pack_shares s
+           where s.tenant_id = $1 and not exists (select from packs p where p.id = s.pack_id and p.tenant_id = s.tenant_id)"#,
+        tenant_id,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(bytes))
 }
 
 /// Adds the messages that each is the body of.

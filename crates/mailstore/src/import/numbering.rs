@@ -15,6 +15,7 @@
 //! deleted or lost with a database (`mailboxes.uid_validity_floor`), which those that are made later have higher ones than.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use kernel::{FolderId, MailboxId};
 use tenancy::Ctx;
@@ -44,6 +45,20 @@ pub enum Untaken {
     InFuture,
 }
 
+/// UIDs of a list's messages that could not be taken, and may be by a later run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) of: Numbering,
+    pub(super) uids: RangeInclusive<u32>,
+}
+
+impl From<Listed> for Left {
+    /// The UID of one message.
+    fn from(Listed { of, uid }: Listed) -> Self {
+        Self { of, uids: uid..=uid }
+    }
+}
+
 /// The lists that come up in an import.
 pub(super) struct Lists<'a> {
     mail: &'a MailStore,
@@ -61,7 +76,7 @@ struct Adopted {
     /// The UIDs that the list has for the messages that were taken.
     wanted: Vec<u32>,
     /// Those of messages that could not be taken, and may be by a later run.
-    left: Vec<u32>,
+    left: Vec<RangeInclusive<u64>>,
 }
 
 impl<'a> Lists<'a> {
@@ -99,10 +114,11 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Notes that a message could not be taken.
-    pub(super) fn left(&mut self, folder: Option<FolderId>, listed: Listed) {
-        if let Some(Some(adopted)) = self.known.get_mut(&(folder, listed.of.uid_validity)) {
-            adopted.left.push(listed.uid);
+    /// Notes that messages could not be taken.
+    pub(super) fn left(&mut self, folder: Option<FolderId>, left: Left) {
+        if let Some(Some(adopted)) = self.known.get_mut(&(folder, left.of.uid_validity)) {
+            let (first, last) = left.uids.into_inner();
+            adopted.left.push(first.into()..=last.into());
         }
     }
 
@@ -169,8 +185,8 @@ async fn settle(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, list: &Adopt
     let end = numbers.uid_next.max(i64::from(list.uid_next)).min(numbers.uid_reserved);
     let passed = UidSet::from_iter([1..=from_column(end - 1)]);
     // UIDs ascend: of the messages that are left, those whose UIDs were not passed by may still get them.
-    let uid_next = from_column(numbers.uid_next);
-    let to_come: UidSet = list.left.iter().copied().map(u64::from).filter(|uid| *uid >= uid_next).collect();
+    let not_passed = UidSet::from_iter([from_column(numbers.uid_next)..=u64::MAX]);
+    let to_come = list.left.iter().cloned().collect::<UidSet>().within(&not_passed);
     let told = store::gone(&mut tx, mailbox_id, list.folder).await?;
     let uids = passed.without(&there).without(&told).without(&to_come);
     if !uids.is_empty() {

@@ -1,7 +1,7 @@
 //! Reads files into messages in their CRLF form. Blocking: runs on a thread of its own.
 
 use std::fs;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Failure;
 use super::mbox::{Entry, Splitter};
+use super::numbering::Left;
 use super::source::{self, File, Kind};
 use super::status::{self, Marks};
 use crate::ingest::Was;
@@ -39,6 +40,8 @@ pub(super) struct Item {
     /// The folder that it was in, by the parts of its path; none is the Inbox.
     pub(super) folder: Vec<String>,
     pub(super) message: Result<Option<Raw>, Failure>,
+    /// What a list has for messages that could not be read.
+    pub(super) left: Option<Left>,
     pub(super) read_bytes: u64,
     pub(super) total_bytes: u64,
 }
@@ -55,20 +58,23 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
     for (path, reason) in unreadable.chain(passed_over) {
         let message = Err(reason);
         let (origin, folder) = (path.display().to_string(), Vec::new());
-        if !emit(Item { origin, folder, message, read_bytes: 0, total_bytes }) {
+        if !emit(Item { origin, folder, message, left: None, read_bytes: 0, total_bytes }) {
             return;
         }
     }
     for file in found.files {
         let origin = file.path.display().to_string();
-        let mut pass_on = |origin: String, message, read_bytes: u64| {
+        let mut pass_on = |origin: String, message, left, read_bytes: u64| {
             let read_bytes = done_bytes + read_bytes.min(file.size_bytes);
-            emit(Item { origin, folder: file.folder.clone(), message, read_bytes, total_bytes })
+            emit(Item { origin, folder: file.folder.clone(), message, left, read_bytes, total_bytes })
         };
         let goes_on = match file.kind {
             Kind::Mbox => read_mbox(&file, limit_bytes, &mut pass_on),
             Kind::Message | Kind::Maildir => {
-                pass_on(origin, read_message(&file, limit_bytes).map(Some), file.size_bytes)
+                let message = read_message(&file, limit_bytes).map(Some);
+                let is_unreadable = matches!(message, Err(Failure::Unreadable(_)));
+                let left = file.was.listed.filter(|_| is_unreadable).map(Left::from);
+                pass_on(origin, message, left, file.size_bytes)
             }
         };
         if !goes_on {
@@ -78,40 +84,54 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
     }
 }
 
-type PassOn<'a> = dyn FnMut(String, Result<Option<Raw>, Failure>, u64) -> bool + 'a;
+type PassOn<'a> = dyn FnMut(String, Result<Option<Raw>, Failure>, Option<Left>, u64) -> bool + 'a;
 
 fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
     let origin = file.path.display().to_string();
-    let mut splitter = match fs::File::open(&file.path) {
-        Ok(opened) => Splitter::new(BufReader::new(opened), limit_bytes),
-        Err(error) => return pass_on(origin, Err(Failure::Unreadable(Arc::new(error))), file.size_bytes),
-    };
-    let (mut number, mut numbering) = (0_u64, None);
+    match fs::File::open(&file.path) {
+        Ok(opened) => {
+            read_messages(BufReader::new(opened), &origin, limit_bytes, pass_on)
+                && pass_on(origin, Ok(None), None, file.size_bytes)
+        }
+        Err(error) => pass_on(origin, Err(Failure::Unreadable(Arc::new(error))), None, file.size_bytes),
+    }
+}
+
+/// Reads the messages of an mbox.
+fn read_messages(mbox: impl BufRead, origin: &str, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
+    let mut splitter = Splitter::new(mbox, limit_bytes);
+    let (mut number, mut numbering, mut last) = (0_u64, None::<Numbering>, 0);
     while let Some(entry) = splitter.next() {
         let of = match &entry {
             Ok(Entry::Message { .. } | Entry::TooLarge { .. }) => {
                 number += 1;
                 format!("{origin}, message {number}")
             }
-            Ok(Entry::Preamble) | Err(_) => origin.clone(),
+            Ok(Entry::Preamble) | Err(_) => origin.to_owned(),
         };
+        let mut left = None;
         let message = match entry {
             Ok(Entry::Message { mut bytes, received_at }) => {
                 let marks = status::take(&mut bytes, number == 1);
                 numbering = numbering.or(marks.numbering).filter(|_| !marks.is_anothers);
                 let (former, was) = (marks.former, was(&marks, numbering));
+                last = was.listed.map_or(last, |listed| listed.uid);
                 let raw = finish(bytes, received_at, marks.flags, limit_bytes);
                 raw.map(|raw| Raw { former, was, ..raw })
             }
             Ok(Entry::TooLarge { size_bytes }) => Err(too_large(size_bytes, limit_bytes)),
             Ok(Entry::Preamble) => Err(Failure::NoFromLine),
-            Err(error) => Err(Failure::Unreadable(Arc::new(error))),
+            Err(error) => {
+                // Any of those that it has not come to.
+                left = numbering.map(|of| Left { of, uids: last + 1..=of.uid_next - 1 });
+                Err(Failure::Unreadable(Arc::new(error)))
+            }
         };
-        if !pass_on(of, message.map(Some), splitter.read_bytes()) {
+        if !pass_on(of, message.map(Some), left, splitter.read_bytes()) {
             return false;
         }
     }
-    pass_on(origin, Ok(None), file.size_bytes)
+    true
 }
 
 /// What an mbox says that its message was known by.
@@ -217,6 +237,29 @@ mod tests {
         assert_eq!(seen[2], (&b"A: 2\r\n\r\nFrom y\r\n"[..], "2025-11-21T10:00:00+00:00".to_owned()));
         let last = items.last().unwrap();
         assert_eq!(last.read_bytes, last.total_bytes);
+    }
+
+    /// What cannot be read.
+    struct Broken;
+
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("a bad sector"))
+        }
+    }
+
+    #[test]
+    fn an_mbox_that_breaks_off_leaves_the_uids_that_it_has_not_come_to() {
+        let from = "From x Fri Nov 21 10:00:00 2025\n";
+        let text = format!("{from}X-IMAPbase: 7 20\nX-UID: 5\nA: 1\n\n\n{from}X-UID: 6\n");
+        let mbox = BufReader::new(text.as_bytes().chain(Broken));
+        let mut seen = Vec::new();
+        read_messages(mbox, "x.mbox", 1000, &mut |_, message, left, _| {
+            seen.push((message.is_ok(), left));
+            true
+        });
+        let of = Numbering { uid_validity: 7, uid_next: 21 };
+        assert_eq!(seen, [(true, None), (false, Some(Left { of, uids: 6..=20 }))]);
     }
 
     #[test]

@@ -306,6 +306,8 @@ impl Found {
             Ok(of) if of.is_file() && is_mark(&path) => {}
             Ok(of) if of.is_file() => self.take(path, of.len(), place),
             Ok(of) => self.passed_over.push((path, kind(of.file_type()))),
+            // Told in its turn: its UID may be a later run's to give out.
+            Err(_) if place.was.listed.is_some() => self.add(path, 0, place),
             Err(error) => self.unreadable.push((path, error)),
         }
     }
@@ -327,6 +329,7 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uidlist::Numbering;
 
     fn write(root: &Path, name: &str) {
         let path = root.join(name);
@@ -458,6 +461,17 @@ mod tests {
         assert_eq!(found.files.len(), 1);
         let [(path, error)] = &found.unreadable[..] else { panic!("{:?}", found.unreadable) };
         assert_eq!((path, error.raw_os_error()), (&shut, Some(36)));
+    }
+
+    #[test]
+    fn what_has_a_uid_and_cannot_be_looked_at_is_left_to_the_reader_with_that() {
+        let mut found = Found::default();
+        let of = Numbering { uid_validity: 7, uid_next: 9 };
+        let was = Was { uidl: None, listed: Some(Listed { of, uid: 3 }) };
+        found.visit("/nonexistent/cur/1".into(), &Place { in_maildir: true, was, ..Place::default() });
+        assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        let uids: Vec<_> = found.files.iter().map(|file| file.was.listed.map(|listed| listed.uid)).collect();
+        assert_eq!(uids, [Some(3)]);
     }
 
     #[test]

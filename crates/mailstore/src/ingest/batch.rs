@@ -274,7 +274,8 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
                 Some(quota::Room { fits: false, .. }) => Some(Err(Error::OverQuota)),
                 Some(quota::Room { fits: true, .. }) => None,
             };
-            // What the pack says of it is to be so: of several in a batch, the first has the name.
+            // What the pack says of it is to be so: of several in a batch, the first has the name. Of another batch's that comes between this look and the
+            // commit a pack may have the same: `store::name` decides then, and again when a recovery takes both packs in (`crate::found`).
             if result.is_none()
                 && let Some(uidl) = &delivery.was.uidl
                 && !named.uidls.insert((delivery.mailbox_id, uidl.as_str().to_owned()))

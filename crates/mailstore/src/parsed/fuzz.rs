@@ -1,7 +1,7 @@
 //! What cargo fuzz gives bytes to; `crates/fuzz` has a target for each.
 
 use super::text::{Texts, fold};
-use super::{MAX_LIST, MAX_PREVIEW_CHARS, MAX_SUBJECT_CHARS, Parsed, view};
+use super::{MAX_LIST, MAX_PREVIEW_CHARS, MAX_SUBJECT_CHARS, Parsed, reorders, view};
 
 /// The view of a message: it is kept as it is read, within bounds.
 pub fn message(bytes: &[u8]) {
@@ -14,6 +14,7 @@ pub fn message(bytes: &[u8]) {
         text.as_ref().is_none_or(|text| text.chars().count() <= max && !text.contains(char::is_control))
     };
     assert!(is_within(&view.subject, MAX_SUBJECT_CHARS) && is_within(&view.preview, MAX_PREVIEW_CHARS));
+    assert!(view.preview.as_ref().is_none_or(|preview| !preview.contains(reorders)));
     for list in [&view.from, &view.to, &view.cc, &view.reply_to] {
         assert!(list.len() <= MAX_LIST);
     }

@@ -7,8 +7,6 @@
 
 use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _, PartType};
 
-use super::html;
-
 /// How deep multiparts are followed; a deeper one counts as a single part.
 const MAX_DEPTH: usize = 10;
 /// How many parts are looked at.
@@ -62,13 +60,14 @@ impl Leaf<'_> {
         decoded as u64
     }
 
-    /// The text at its beginning, decoded, and whether that is all of it; about `max_bytes` are looked at. `None` if it is no text.
-    pub(super) fn text(&self, max_bytes: usize) -> Option<(String, bool)> {
+    /// The text at its beginning, decoded, and whether that is all of it; about `max_bytes` are looked at, and HTML is read by `of_html`. `None` if it is no
+    /// text.
+    pub(super) fn text(&self, max_bytes: usize, of_html: fn(&str) -> String) -> Option<(String, bool)> {
         let (message, is_whole) = self.alone(max_bytes)?;
         let message = MessageParser::default().parse(&message)?;
         let text = match &message.text_part(0)?.body {
             PartType::Text(text) => text.to_string(),
-            PartType::Html(html) => html::as_text(html),
+            PartType::Html(html) => of_html(html),
             _ => return None,
         };
         Some((text, is_whole))

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use mail_parser::Message;
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{is_file, mime};
+use super::{html, is_file, mime};
 
 /// How many bytes of text are kept of a message, after folding.
 pub(crate) const KEPT_BYTES: usize = 1 << 20;
@@ -64,7 +64,7 @@ fn texts(bytes: &[u8], max_bytes: usize) -> Texts {
         if is_file(&leaf) {
             continue;
         }
-        if let Some((text, is_whole)) = leaf.text(left.bytes) {
+        if let Some((text, is_whole)) = leaf.text(left.bytes, html::as_text) {
             left.is_enough &= is_whole;
             left.add(&mut texts.body, &fold_beyond(&text, left.bytes));
         }

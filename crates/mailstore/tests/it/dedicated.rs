@@ -342,11 +342,15 @@ async fn what_was_shared_before_leaves_at_once_and_what_comes_from_then_on_is_ne
     expected.sort();
     assert_eq!(objects(&bench).await, expected);
 
+    let shared = async |(ctx, _): &Place| compact::shared_bytes(ctx).await.unwrap();
+    let of_both = shared(&bob).await;
+    assert!(of_both > 0 && shared(&ada).await > of_both, "that of before, and of ada's the other too");
     let run = || async {
         let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
         compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap()
     };
     assert_eq!(run().await, Compacted { bodies: 1, packs: 1, ..Compacted::default() });
+    assert_eq!(shared(&bob).await, 0);
     assert_eq!(
         run().await,
         Compacted::default(),

@@ -3,8 +3,9 @@
 use std::fs;
 
 use blob::{BlobKey, KeyPrefix};
+use chrono::TimeDelta;
 use db::rebuild::Rebuild;
-use kernel::{MailboxId, PageRequest};
+use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::import::{self, Event, Filing, Untaken};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
@@ -185,6 +186,59 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
 }
 
 #[tokio::test]
+async fn a_name_of_pop3_that_two_packs_have_goes_to_the_first() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    bench.deliver(ada, None, &mail(0)).await;
+    bench.ship().await;
+    let dir = tempfile::tempdir().unwrap();
+    let other = MailStore::new(bench.world.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());
+    let imported = async |store: &MailStore, number: usize| {
+        let path = dir.path().join(format!("{number}.mbox"));
+        let marks = "From x Thu Nov 20 14:03:07 2025\nX-UIDL: same\n";
+        fs::write(&path, format!("{marks}Subject: message {number}\n\n")).unwrap();
+        import::run(store, bench.ctx(), ada, Filing::InOne(None), vec![path], |_| {}).await.unwrap().done
+    };
+    // Neither is committed before both are in the bucket: each has found the name free.
+    let mut holder = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let hold = format!(
+        "set role pillarbox_system; begin; select id from mailboxes where id = '{}' for update",
+        ada.uuid()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut holder).await.unwrap();
+    let is_pack = |key: &BlobKey| matches!(key, BlobKey::Pack { .. });
+    let let_go = async {
+        while bench.objects(KeyPrefix::All).await.into_iter().filter(is_pack).count() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    };
+    let both = async { tokio::join!(imported(&bench.store, 1), imported(&other, 2), let_go) };
+    let done = tokio::time::timeout(std::time::Duration::from_secs(30), both).await.unwrap();
+    assert_eq!(done, (1, 1, ()));
+
+    let names = async |ctx: &Ctx| {
+        let all = messages(ctx, ada).await.into_iter();
+        let mut named: Vec<_> = all.map(|message| (message.id, message.uidl)).collect();
+        named.sort();
+        named
+    };
+    let is_one_the_same = |named: &[(MessageId, String)]| {
+        let others = named.iter().filter(|(id, uidl)| *uidl == id.uuid().simple().to_string());
+        named.len() == 3 && others.count() == 2 && named.iter().any(|(_, uidl)| uidl == "same")
+    };
+    assert!(is_one_the_same(&names(bench.ctx()).await));
+    let (copy, again) = (bench.copied().await, bench.recovered().await);
+    for again in [&copy, &again] {
+        let found = &again.recovered.found;
+        assert_eq!((found.messages, found.left.len()), (2, 0), "{found:?}");
+        assert!(is_one_the_same(&names(&again.ctx).await));
+        assert_exact(&again.test_db).await;
+    }
+    assert_eq!(names(&copy.ctx).await, names(&again.ctx).await);
+}
+
+#[tokio::test]
 async fn numbers_that_an_import_made_leap_are_not_given_out_twice() {
     let bench = Bench::new().await;
     let (ada, bob) = (bench.mailbox("ada").await, bench.mailbox("bob").await);
@@ -320,6 +374,30 @@ async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
     assert!(matches!(try_it().await.0, Err(Error::NoBase)));
 }
 
+#[tokio::test]
+async fn how_long_changes_waited_to_be_put_since_the_base_is_told() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    // From long before the base, which has them.
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let earlier = "alter table journal no force row level security;
+                   update journal set at = at - interval '1 hour';
+                   alter table journal force row level security";
+    sqlx::raw_sql(earlier).execute(&mut owner).await.unwrap();
+    assert!(bench.ship().await.records > 0);
+    assert_eq!(bench.copied().await.recovered.longest_wait, TimeDelta::zero());
+
+    bench.deliver(ada, None, &mail(1)).await;
+    let waiting = TimeDelta::milliseconds(50);
+    while ship::lag(&bench.world.test_db.db()).await.unwrap() < waiting {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    bench.ship().await;
+    let recovered = bench.recovered().await.recovered;
+    assert!((waiting..TimeDelta::minutes(30)).contains(&recovered.longest_wait), "{recovered:?}");
+    assert!(recovered.based_at < recovered.read_at, "{recovered:?}");
+}
+
 /// A database that was put back from a copy of its own goes on with a base, and what came after the copy does not mix with it.
 #[tokio::test]
 async fn an_older_copy_begins_anew() {
@@ -338,7 +416,7 @@ async fn an_older_copy_begins_anew() {
     let new = NewFolder { parent_id: None, name: "Of the copy".into(), role: None, is_subscribed: true };
     folder::create(&store, &copy.ctx, ada, new).await.unwrap();
     let stop = async {
-        while ship::lag(&copy.test_db.db()).await.unwrap() > chrono::TimeDelta::zero() {
+        while ship::lag(&copy.test_db.db()).await.unwrap() > TimeDelta::zero() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

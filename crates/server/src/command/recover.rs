@@ -44,9 +44,18 @@ pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
     scratch.close().await;
     let made = made.context("recovering into the scratch database")?;
     report(&made);
+    let Recovered { based_at, longest_wait, .. } = &made.recovered;
     println!(
-        "RPO {:.1} s: for so long the oldest change has been waiting to get into the bucket; servers put what there is every {} s",
-        lag.as_seconds_f64(),
+        "RPO {:.1} s: for so long the oldest change has been waiting to get into the bucket",
+        lag.as_seconds_f64()
+    );
+    println!(
+        "RPO {:.1} s at most since {}: for so long a change had been waiting, from when its transaction began, when it was put there",
+        longest_wait.as_seconds_f64(),
+        based_at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
+    println!(
+        "PILLARBOX_JOURNAL_SECONDS is {} for this command; how often servers put what there is goes by their own",
         config.journal_seconds
     );
     println!(
@@ -94,7 +103,7 @@ async fn check(db: &Db) -> Result<bool> {
 }
 
 fn report(made: &Made) {
-    let Recovered { base, last, read_at, records, destroyed, broken, found } = &made.recovered;
+    let Recovered { base, last, read_at, records, destroyed, broken, found, .. } = &made.recovered;
     let took = made.took.as_secs_f64();
     println!("the base {base} and what came after it, up to segment {last}: {records} rows in {took:.1} s");
     println!("all that was committed before {} is there", read_at.format("%Y-%m-%d %H:%M:%S%.3f UTC"));

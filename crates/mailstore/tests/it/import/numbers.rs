@@ -238,6 +238,40 @@ async fn a_uid_is_not_told_as_gone_while_a_later_run_may_give_it_out() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_renamed_while_it_was_to_be_read_keeps_its_uid_for_a_later_run() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let before = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
+    let root = tempfile::tempdir().unwrap();
+    let list = format!("3 V{VALIDITY} N12\n1 :a\n2 :b\n3 :c\n4 :d\n5 :e\n6 :f\n7 :g\n9 :h\n");
+    maildir(root.path(), &["a", "b", "c", "d", "e", "f", "g", "h"], &list);
+    let gone = async || {
+        let changes = change::since(bench.ctx(), ada, Some(before)).await.unwrap().changes;
+        let gone = changes.iter().filter(|change| change.kind == Kind::Gone);
+        gone.flat_map(|change| change.uids.ranges().to_vec()).collect::<Vec<_>>()
+    };
+    // Somebody reads it there, before it is its turn: no more than a few are read ahead.
+    let (old, new) = (root.path().join("cur/h"), root.path().join("cur/h:2,S"));
+    let mut failed = Vec::new();
+    let tell = |event: Event<'_>| match event {
+        Event::Progress(progress) if progress.done == 1 => fs::rename(&old, &new).unwrap(),
+        Event::Failed { origin, .. } => failed.push(origin.to_owned()),
+        _ => {}
+    };
+    let paths = vec![root.path().to_owned()];
+    let progress = import::run(&bench.store, bench.ctx(), ada, Filing::AsFound, paths, tell).await.unwrap();
+    assert_eq!((progress.done, progress.failed), (7, 1));
+    assert_eq!(failed, [old.display().to_string()]);
+    assert_eq!(gone().await, [8..=8, 10..=11]);
+    let (progress, _, late) = told(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, progress.skipped, late), (1, 7, vec![]));
+    let is = numbered(&bench, ada).await["Inbox"].2.iter().map(|message| message.0).collect::<Vec<_>>();
+    assert_eq!(is, [1, 2, 3, 4, 5, 6, 7, 9]);
+    assert_eq!(gone().await, [8..=8, 10..=11]);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_later_copy_of_a_list_goes_on_with_its_uids_until_mail_is_delivered_here() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
