@@ -154,22 +154,8 @@ pub(super) async fn find_locked(
     owner: Scope,
     id: WebhookEndpointId,
 ) -> Result<Option<WebhookEndpoint>, Error> {
-    let (reseller_id, tenant_id) = columns(owner);
-    let row = sqlx::query_as!(
-        Row,
-        "select id, reseller_id, tenant_id, url, description, kinds, status, disabled_reason, failing_since,
-           previous_secret_until, version, created_at
-         from webhook_endpoints
-         where id = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and status <> 'deleted'
-         for no key update",
-        id.uuid(),
-        reseller_id,
-        tenant_id,
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(WebhookEndpoint::try_from).transpose()
+    lock(tx, id).await?;
+    find(tx, owner, id).await
 }
 
 pub(super) async fn list(

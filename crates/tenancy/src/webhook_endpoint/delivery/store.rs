@@ -363,35 +363,42 @@ impl TryFrom<Row> for Delivery {
     }
 }
 
-/// A delivery as it is at a moment: of mail that its endpoint does not get any more it is known that it is not sent, before [`drop_unwanted`] has come
-/// to it. What is under way may be taken yet.
+/// An endpoint's deliveries as they are at a moment, by a clause: of mail that the endpoint does not get any more it is known that it is not sent,
+/// before [`drop_unwanted`] has come to it. What is under way may be taken yet.
+macro_rules! seen {
+    ($tx:expr, $endpoint_id:expr, $now:expr, $which:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
+               seen.status as "status!", d.attempts as "attempts!", case when is_dropped then null else d.next_attempt_at end as next_attempt_at,
+               d.attempted_at, d.response_status, d.response_excerpt,
+               case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
+             from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
+             cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $2::timestamptz)
+               and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds) or d.mail_generation <> w.mail_generation) as is_dropped) found
+             cross join lateral (select case when is_dropped then 'failed' else d.status end as status) seen
+             where d.endpoint_id = $1 and "# + $which,
+            $endpoint_id.uuid(),
+            $now,
+            $($argument),+
+        )
+        .fetch_all($tx.conn())
+        .await
+        .map_err(db::Error::from)?
+        .into_iter()
+        .map(Delivery::try_from)
+    };
+}
+
 pub(super) async fn find(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
     id: DeliveryId,
     now: DateTime<Utc>,
 ) -> Result<Option<Delivery>, Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
-           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
-         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $3::timestamptz)
-           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds) or d.mail_generation <> w.mail_generation) as is_dropped) seen
-         where d.endpoint_id = $1 and d.id = $2"#,
-        endpoint_id.uuid(),
-        id.uuid(),
-        now
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(Delivery::try_from).transpose()
+    seen!(tx, endpoint_id, now, "d.id = $3", id.uuid()).next().transpose()
 }
 
-/// An endpoint's deliveries, each as of [`find`].
 pub(super) async fn list(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
@@ -399,25 +406,14 @@ pub(super) async fn list(
     page: &PageRequest,
     now: DateTime<Utc>,
 ) -> Result<Vec<Delivery>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
-           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
-         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $5::timestamptz)
-           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds) or d.mail_generation <> w.mail_generation) as is_dropped) seen
-         where d.endpoint_id = $1 and d.id > $2 and ($3::text is null or case when is_dropped then 'failed' else d.status end = $3)
-         order by d.id limit $4"#,
-        endpoint_id.uuid(),
+    seen!(
+        tx,
+        endpoint_id,
+        now,
+        "d.id > $3 and ($4::text is null or seen.status = $4) order by d.id limit $5",
         page.after(),
         status.map(DeliveryStatus::as_str),
-        page.fetch(),
-        now
+        page.fetch()
     )
-    .fetch_all(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    rows.into_iter().map(Delivery::try_from).collect()
+    .collect()
 }
