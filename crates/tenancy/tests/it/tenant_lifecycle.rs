@@ -121,7 +121,7 @@ async fn a_deleted_one_s_test_clock_goes_on_until_it_is_destroyed() {
     let moves = async |to: TimeDelta| tenant::set_test_clock(&ctx, deleted_at + to).await;
     moves(TimeDelta::days(30) + TimeDelta::seconds(1)).await.unwrap();
     assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
-    assert_eq!(due().await, []);
+    assert!(due().await.is_empty());
     moves(purge::AT_THE_LATEST).await.unwrap();
     assert_eq!(due().await, [ctx.tenant_id()]);
     let further = moves(purge::AT_THE_LATEST + TimeDelta::seconds(1)).await.unwrap_err();
@@ -143,7 +143,7 @@ async fn is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
     tenant::set_test_clock(&before, moved).await.unwrap();
     tenant::delete(&before, None).await.unwrap();
     assert_eq!(tenant::get(&before).await.unwrap().deleted_at, Some(moved));
-    assert_eq!(purge::due_tenants(&world.test_db.db(), None).await.unwrap(), []);
+    assert!(purge::due_tenants(&world.test_db.db(), None).await.unwrap().is_empty());
     let before = world.operator.enter_deleted_too(before.tenant_id()).await.unwrap();
     tenant::set_test_clock(&before, moved + TimeDelta::days(32)).await.unwrap();
     assert_eq!(tenant::restore(&before).await.unwrap_err().code(), "restore_expired");
