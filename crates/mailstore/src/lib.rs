@@ -2,7 +2,7 @@
 //! IMAP and POP3, import, and the sweeping of what is no longer referred to.
 //!
 //! Mail lives in real time: dates, leases and retention go by the machine's clock ([`tenancy::Ctx::env`]), also for a
-//! tenant with a test clock, which moves its billing only.
+//! tenant with a test clock, which moves its billing, and when what was deleted as a whole is destroyed.
 //!
 //! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
 //! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id. What refers to a parcel is

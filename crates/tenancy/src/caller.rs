@@ -198,7 +198,7 @@ impl Caller {
         if ctx.is_deleted() { Err(Error::NotFound) } else { Ok(ctx) }
     }
 
-    /// As [`Caller::enter`], and a deleted tenant as well for whoever is above it: to see and to restore it.
+    /// As [`Caller::enter`], and a deleted tenant as well for whoever is above it: to see and to restore it, and to move its test clock.
     ///
     /// # Errors
     /// As `enter`.

@@ -44,6 +44,13 @@ impl Ctx {
         self.place.test_clock.unwrap_or_else(|| self.env().now())
     }
 
+    /// By the test clock of the tenant's row, which the caller has locked: it may have been moved since the tenant was entered.
+    pub(crate) fn by_clock(&self, test_clock: Option<DateTime<Utc>>) -> Self {
+        let mut ctx = self.clone();
+        ctx.place.test_clock = test_clock;
+        ctx
+    }
+
     /// The tenant's present time zone.
     pub fn time_zone(&self) -> Tz {
         self.place.calendar.zone()

@@ -17,8 +17,8 @@ use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
-    Action, Calendar, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
-    storage_sample,
+    Action, Calendar, Caller, Ctx, Error, Scope, event, mailbox, placement, purge, quota, require_version,
+    reseller, storage_sample,
 };
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
@@ -414,15 +414,16 @@ async fn set_suspended(
     Ok(tenant)
 }
 
-/// Moves a sandbox tenant's time forward to `now`.
+/// Moves a sandbox tenant's time forward to `now`; a deleted one's, too, which is billed to its end and destroyed by that time.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the tenant lives in real time; [`Error::Invalid`] when `now` is before the clock, or
-/// more than ten years after it.
+/// [`Error::Conflict`] when the tenant lives in real time; [`Error::Invalid`] when `now` is before the clock, more than ten years after it or,
+/// of a deleted tenant, more than [`purge::AT_THE_LATEST`] after its deletion; [`Error::NotFound`] when it is destroyed.
 pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let mut tx = ctx.begin().await?;
-    let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let found = store::find_locked(&mut tx).await?;
+    let tenant = found.filter(|tenant| tenant.status != "purged").ok_or(Error::NotFound)?;
     let clock = tenant
         .test_clock
         .ok_or(Error::Conflict { code: "no_test_clock", detail: "this tenant lives in real time" })?;
@@ -436,6 +437,13 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         now - clock <= TimeDelta::days(3653),
         "/now",
         "a test clock moves at most ten years at a time",
+    );
+    // Further on it is destroyed though it is not billed, and a round that is under way has looked already for what is to be.
+    let last = tenant.deleted_at.map(|at| at + purge::AT_THE_LATEST);
+    checks.require(
+        last.is_none_or(|last| now <= last),
+        "/now",
+        "the test clock of a deleted tenant moves at most to 38 days after its deletion",
     );
     checks.done().map_err(Error::Invalid)?;
     // What came and went while it stood here counts from here on, not from the next instant.

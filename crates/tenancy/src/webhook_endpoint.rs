@@ -54,7 +54,7 @@ pub struct WebhookEndpoint {
     pub failing_since: Option<DateTime<Utc>>,
     /// Until when the secret before the present one signs too.
     pub previous_secret_until: Option<DateTime<Utc>>,
-    /// Counts the changes of its owner's.
+    /// Counts its changes, its being disabled among them. What an attempt says that was begun at another is not of the endpoint as it is.
     pub version: i64,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -247,8 +247,7 @@ pub async fn update(
     }
     endpoint.version += 1;
     let hears = |endpoint: &WebhookEndpoint| endpoint.is_enabled() && endpoint.asks();
-    let asks_since = (hears(&endpoint) && !hears(&old)).then(|| caller.db().env().now());
-    store::update(&mut tx, &endpoint, asks_since).await?;
+    store::update(&mut tx, &endpoint, hears(&endpoint) && !hears(&old)).await?;
     if ends {
         delivery::end(&mut tx, id, "the endpoint was disabled").await?;
     }

@@ -22,7 +22,7 @@ use crate::{Api, schema};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewRequest {
-    /// Up to which day, at most a year ahead. When absent: the next boundary.
+    /// Up to which day, at most two years ahead. When absent: the next boundary.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     as_of: Option<String>,

@@ -381,7 +381,7 @@ struct SeatsPatch {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TestClock {
-    /// The tenant's new time; not before its present one, and at most ten years after it.
+    /// The tenant's new time; not before its present one, and at most ten years after it. Of a deleted tenant at most 38 days after its deletion.
     now: DateTime<Utc>,
 }
 
@@ -490,7 +490,8 @@ async fn branding(
 
 /// Move a sandbox tenant's time
 ///
-/// Forward only. Billing and the tenant's history go by this clock.
+/// Forward only. Billing and the tenant's history go by this clock. A deleted tenant's, too, for those above it: by it the tenant can be restored, is
+/// billed to its end, and is destroyed.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/test-clock", tag = "Tenants", operation_id = "set_test_clock",
     params(TenantPath),
     responses((status = 200, description = "The tenant as it is now.", body = Tenant),
@@ -501,7 +502,7 @@ async fn set_test_clock(
     Path(at): Path<TenantPath>,
     Json(body): Json<TestClock>,
 ) -> Result<Answer<Tenant>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(Answer(tenant::set_test_clock(&ctx, body.now).await?.into()))
 }
 

@@ -406,6 +406,8 @@ async fn the_next_invoices_are_shown_and_a_change_before_it_is_made() {
     app.post(&north, &path, json!({})).await.expect(404);
     let before = app.post(&north, &path, json!({"subscription": as_if("month")})).await.expect(200);
     assert_eq!(before["documents"][0]["total"]["amount_minor"], 998, "{before}");
+    let dry = app.put(&north, &format!("{tenant}/subscription?dry_run=true"), as_if("month")).await;
+    assert_eq!(dry.expect_problem(422, "invalid_request")["errors"][0]["parameter"], "dry_run");
     app.get(&north, &format!("{tenant}/subscription")).await.expect(404);
     app.put(&north, &format!("{tenant}/subscription"), as_if("month")).await.expect(200);
     let yearly = app.post(&north, &path, json!({"subscription": as_if("year")})).await.expect(200);

@@ -102,7 +102,7 @@ async fn the_trail_of_a_tenant_that_is_gone_is_read_by_those_above_it_and_is_now
     for list in lists {
         app.get(&own, list).await.expect_problem(404, "not_found");
     }
-    app.destroy(&tenant).await;
+    app.destroy(&key, &tenant).await;
     last("tenant.purged").await;
     for list in lists {
         app.get(&own, list).await.expect_problem(401, "unauthenticated");

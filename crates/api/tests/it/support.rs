@@ -287,16 +287,12 @@ impl App {
         self.post(token, &format!("{mailbox}/support-accesses"), body).await.expect(201)
     }
 
-    /// Destroys a deleted sandbox tenant as if its time had come.
-    pub(crate) async fn destroy(&self, tenant: &str) {
-        let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();
-        sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
-        let id: kernel::TenantId = tenant.trim_start_matches("/v1/tenants/").parse().unwrap();
-        sqlx::query("update tenants set test_clock = test_clock + interval '40 days' where id = $1")
-            .bind(id.uuid())
-            .execute(&mut connection)
-            .await
-            .unwrap();
+    /// Has a deleted sandbox tenant's time come to destroy it.
+    pub(crate) async fn destroy(&self, token: &str, tenant: &str) {
+        let shown = self.get(token, tenant).await.expect(200);
+        let clock: chrono::DateTime<chrono::Utc> = text(&shown["test_clock"]).parse().unwrap();
+        let due = json!({"now": clock + chrono::TimeDelta::days(32)});
+        self.put(token, &format!("{tenant}/test-clock"), due).await.expect(200);
         let (db, kept) = (self.db.db(), chrono::TimeDelta::days(30));
         let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, kept).await.unwrap();
         assert_eq!((purged.tenants, purged.failed), (1, 0));

@@ -300,7 +300,15 @@ async fn is_deleted_restored_and_at_last_destroyed() {
 
     app.delete(&key, &tenant).await.expect(204);
     app.get(&key, &format!("{tenant}/destruction-record")).await.expect_problem(404, "not_found");
-    app.destroy(&tenant).await;
+    let (clock, moves) = (format!("{tenant}/test-clock"), |to: &str| json!({"now": to}));
+    app.put(&own, &clock, moves("2026-03-03T09:00:00Z")).await.expect_problem(404, "not_found");
+    let moved = app.put(&key, &clock, moves("2026-03-03T09:00:00Z")).await.expect(200);
+    assert_eq!((&moved["status"], &moved["test_clock"]), (&json!("deleted"), &json!("2026-03-03T09:00:00Z")));
+    // Deleted on the second.
+    let far = app.put(&key, &clock, moves("2026-04-09T09:00:01Z")).await;
+    assert_eq!(far.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/now");
+    app.destroy(&key, &tenant).await;
+    app.put(&key, &clock, moves("2026-04-09T09:00:00Z")).await.expect_problem(404, "not_found");
     assert_eq!(app.get(&key, &tenant).await.expect(200)["status"], "purged");
     app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "restore_expired");
     let record = app.get(&key, &format!("{tenant}/destruction-record")).await.expect(200);

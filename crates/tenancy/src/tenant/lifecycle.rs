@@ -28,6 +28,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     quota::count_moving(&mut tx, id).await?;
     let leaving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, leaving.version)?;
+    let ctx = &ctx.by_clock(leaving.test_clock);
     if hold::is_any_in_force(&mut tx, id).await? {
         return Err(Error::conflict(
             "tenant_on_hold",
@@ -60,7 +61,8 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     let mut tx = system(ctx.db()).await?;
     quota::count_moving(&mut tx, id).await?;
     let returning = store::lock_deleted(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    let deleted_at = returning.deleted_at.filter(|_| returning.purged_at.is_none());
+    let ctx = &ctx.by_clock(returning.moving.test_clock);
+    let deleted_at = returning.deleted_at.filter(|_| !returning.is_going);
     if deleted_at.is_none_or(|at| at + RESTORABLE < ctx.now()) {
         return Err(Error::conflict("restore_expired", "a deleted tenant can be restored for 30 days"));
     }

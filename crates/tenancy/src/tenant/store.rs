@@ -257,7 +257,7 @@ pub(super) async fn set_reseller(
 /// Where a tenant is and what it counts for, keeping others from changing it until the transaction ends.
 pub(super) async fn lock_for_transfer(tx: &mut SystemTx, id: TenantId) -> Result<Option<Moving>, db::Error> {
     let row = sqlx::query!(
-        "select reseller_path, seats_used, domains_used, version from tenants where id = $1 and status <> 'deleted' for update",
+        "select reseller_path, seats_used, domains_used, version, test_clock from tenants where id = $1 and status <> 'deleted' for update",
         id.uuid()
     )
     .fetch_optional(tx.conn())
@@ -267,6 +267,7 @@ pub(super) async fn lock_for_transfer(tx: &mut SystemTx, id: TenantId) -> Result
         seats: row.seats_used,
         domains: row.domains_used,
         version: row.version,
+        test_clock: row.test_clock,
     }))
 }
 
@@ -276,13 +277,15 @@ pub(super) struct Moving {
     pub(super) seats: i32,
     pub(super) domains: i32,
     pub(super) version: i64,
+    pub(super) test_clock: Option<DateTime<Utc>>,
 }
 
 /// As [`lock_for_transfer`], of a tenant that is deleted.
 pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Option<Returning>, db::Error> {
     let row = sqlx::query!(
-        "select reseller_path, seats_used, domains_used, version, deleted_at, purged_at
-         from tenants where id = $1 and status = 'deleted' for update",
+        r#"select reseller_path, seats_used, domains_used, version, test_clock, deleted_at,
+             destroying is not null or purged_at is not null as "is_going!"
+           from tenants where id = $1 and status = 'deleted' for update"#,
         id.uuid()
     )
     .fetch_optional(tx.conn())
@@ -293,9 +296,10 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
             seats: row.seats_used,
             domains: row.domains_used,
             version: row.version,
+            test_clock: row.test_clock,
         },
         deleted_at: row.deleted_at,
-        purged_at: row.purged_at,
+        is_going: row.is_going,
     }))
 }
 
@@ -303,7 +307,8 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
 pub(super) struct Returning {
     pub(super) moving: Moving,
     pub(super) deleted_at: Option<DateTime<Utc>>,
-    pub(super) purged_at: Option<DateTime<Utc>>,
+    /// Whether its destruction has begun.
+    pub(super) is_going: bool,
 }
 
 pub(super) async fn set_deleted(

@@ -74,13 +74,16 @@ pub struct Due {
     pub id: DeliveryId,
     /// Where to.
     pub endpoint_id: WebhookEndpointId,
+    /// That of the endpoint as it is sent to.
+    endpoint_version: i64,
     /// What to send.
     pub message: webhook::Delivery,
     owner: Scope,
     is_of_mail: bool,
-    /// This attempt included.
+    /// Since it was queued or last asked to be sent again, this attempt included.
     attempts: i32,
-    leased_until: DateTime<Utc>,
+    /// How often it was asked to be sent again.
+    replays: i32,
 }
 
 impl Due {
@@ -127,11 +130,19 @@ impl MessageDelivered {
     }
 }
 
+/// An endpoint that is to be told of a tenant's mail.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    tenant_id: TenantId,
+    endpoint_id: WebhookEndpointId,
+    /// Which time that it asks: another, once it was disabled or did not ask in between.
+    mail_generation: i64,
+}
+
 /// A message and an endpoint that is told of it.
 struct Told {
     id: DeliveryId,
-    endpoint_id: WebhookEndpointId,
-    tenant_id: TenantId,
+    of: Asking,
     data: Value,
 }
 
@@ -149,14 +160,9 @@ pub async fn queue_messages(
         return Ok(());
     }
     let mut told = Vec::new();
-    for (tenant_id, endpoint_id) in store::asking(tx).await? {
-        let theirs = messages.iter().filter(|message| message.tenant_id == tenant_id);
-        told.extend(theirs.map(|message| Told {
-            id: env.new_id(),
-            endpoint_id,
-            tenant_id,
-            data: message.data(),
-        }));
+    for of in store::asking(tx).await? {
+        let theirs = messages.iter().filter(|message| message.tenant_id == of.tenant_id);
+        told.extend(theirs.map(|message| Told { id: env.new_id(), of, data: message.data() }));
     }
     if told.is_empty() { Ok(()) } else { store::queue_messages(tx, &told, env.now()).await }
 }
@@ -233,14 +239,20 @@ fn time(at: DateTime<Utc>) -> String {
 }
 
 /// Notes what an attempt came to: it is done, or is due again later, or is given up; an endpoint that answers 410 is
-/// disabled. Nothing is noted for a claim whose lease has passed to another, or whose delivery was ended meanwhile.
+/// disabled. Nothing is noted of an attempt that was settled, after which another was begun or asked for, or whose delivery was ended meanwhile.
 ///
 /// # Errors
 /// As of any statement.
 pub async fn settle(db: &Db, due: &Due, outcome: &Outcome) -> Result<(), Error> {
     let env = db.env();
     let now = env.now();
-    let verdict = outcome.verdict();
+    let mut tx = system(db).await?;
+    // What was sent to another URL, or by another secret, or before it was disabled, says nothing of the endpoint as it is.
+    let is_of_endpoint = super::store::lock(&mut tx, due.endpoint_id).await? == Some(due.endpoint_version);
+    let verdict = match outcome.verdict() {
+        Verdict::Gone if !is_of_endpoint => Verdict::Failed,
+        verdict @ (Verdict::Delivered | Verdict::Gone | Verdict::Failed) => verdict,
+    };
     let next = match verdict {
         Verdict::Delivered | Verdict::Gone => None,
         Verdict::Failed => {
@@ -253,13 +265,10 @@ pub async fn settle(db: &Db, due: &Due, outcome: &Outcome) -> Result<(), Error> 
         (_, Some(_)) => DeliveryStatus::Pending,
         (_, None) => DeliveryStatus::Failed,
     };
-    let mut tx = system(db).await?;
-    let endpoint = super::store::lock(&mut tx, due.endpoint_id).await?;
     if !store::settle(&mut tx, due, outcome, status, next, now).await? {
         return Ok(());
     }
-    // Mail that was under way when the endpoint was disabled says nothing of it.
-    if endpoint.as_deref() == Some("enabled") {
+    if is_of_endpoint {
         match verdict {
             Verdict::Gone => gone(db, &mut tx, due).await?,
             Verdict::Delivered => super::store::set_failing(&mut tx, due.endpoint_id, None).await?,

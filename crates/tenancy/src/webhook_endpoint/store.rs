@@ -154,22 +154,8 @@ pub(super) async fn find_locked(
     owner: Scope,
     id: WebhookEndpointId,
 ) -> Result<Option<WebhookEndpoint>, Error> {
-    let (reseller_id, tenant_id) = columns(owner);
-    let row = sqlx::query_as!(
-        Row,
-        "select id, reseller_id, tenant_id, url, description, kinds, status, disabled_reason, failing_since,
-           previous_secret_until, version, created_at
-         from webhook_endpoints
-         where id = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and status <> 'deleted'
-         for no key update",
-        id.uuid(),
-        reseller_id,
-        tenant_id,
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(WebhookEndpoint::try_from).transpose()
+    lock(tx, id).await?;
+    find(tx, owner, id).await
 }
 
 pub(super) async fn list(
@@ -196,15 +182,15 @@ pub(super) async fn list(
     rows.into_iter().map(WebhookEndpoint::try_from).collect()
 }
 
-/// `asks_since` is when it begins to be told of mail, if it does now.
+/// `begins` is whether it begins to be told of mail: of none that was queued before.
 pub(super) async fn update(
     tx: &mut SystemTx,
     endpoint: &WebhookEndpoint,
-    asks_since: Option<DateTime<Utc>>,
+    begins: bool,
 ) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_endpoints set url = $2, description = $3, kinds = $4, status = $5, disabled_reason = $6,
-           failing_since = $7, version = $8, asks_since = coalesce($9, asks_since)
+           failing_since = $7, version = $8, mail_generation = mail_generation + $9::boolean::integer
          where id = $1",
         endpoint.id.uuid(),
         endpoint.url,
@@ -214,7 +200,7 @@ pub(super) async fn update(
         endpoint.disabled_reason,
         endpoint.failing_since,
         endpoint.version,
-        asks_since,
+        begins,
     )
     .execute(tx.conn())
     .await?;
@@ -266,16 +252,16 @@ pub(super) async fn delete(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<(
     Ok(())
 }
 
-/// Keeps anybody else from changing the endpoint; what it is now. The lock goes before that of its deliveries, and holds up no mail that is
+/// Keeps anybody else from changing the endpoint; its version. The lock goes before that of its deliveries, and holds up no mail that is
 /// queued for it.
-pub(super) async fn lock(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<Option<String>, db::Error> {
-    let status = sqlx::query_scalar!(
-        "select status from webhook_endpoints where id = $1 for no key update",
+pub(super) async fn lock(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<Option<i64>, db::Error> {
+    let version = sqlx::query_scalar!(
+        "select version from webhook_endpoints where id = $1 for no key update",
         id.uuid()
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(status)
+    Ok(version)
 }
 
 /// Disables an endpoint that said that it is gone.

@@ -5,8 +5,8 @@ use tenancy::domain::{self, Proof};
 use tenancy::policy::Capability;
 use tenancy::quota::drift;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
-use tenancy::tenant::{self, TenantChange};
-use tenancy::{Error, purge, user};
+use tenancy::tenant::{self, NewTenant, TenantChange};
+use tenancy::{Ctx, Error, purge, user};
 use testkit::{World, world};
 
 use crate::lands;
@@ -92,6 +92,73 @@ async fn it_comes_back_for_thirty_days_and_only_where_there_is_room() {
     assert_eq!(counted(&world).await, (0, 0, 0));
     reseller::update(&reseller, None, caps(None)).await.unwrap();
     world.test_db.clock().advance(TimeDelta::days(31));
+    assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
+}
+
+/// A tenant with a test clock that is deleted, as those above it see it.
+async fn deleted_sandbox(world: &World) -> Ctx {
+    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let tenant = tenant::create(&world.operator, new).await.unwrap();
+    tenant::delete(&world.operator.enter(tenant.id).await.unwrap(), None).await.unwrap();
+    world.operator.enter_deleted_too(tenant.id).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_deleted_one_s_test_clock_goes_on_until_it_is_destroyed() {
+    let world = World::new().await;
+    let db = world.test_db.db();
+    let ctx = deleted_sandbox(&world).await;
+    let deleted_at = ctx.now();
+    let moves = async |to: TimeDelta| tenant::set_test_clock(&ctx, deleted_at + to).await;
+    let due = async || purge::due_tenants(&db, None).await.unwrap();
+    moves(TimeDelta::days(30)).await.unwrap();
+    tenant::restore(&ctx).await.unwrap();
+    tenant::delete(&ctx, None).await.unwrap();
+    // By the clock as it was then.
+    let deleted_at = tenant::get(&ctx).await.unwrap().deleted_at.unwrap();
+    assert_eq!(deleted_at, ctx.now() + TimeDelta::days(30));
+
+    let moves = async |to: TimeDelta| tenant::set_test_clock(&ctx, deleted_at + to).await;
+    moves(TimeDelta::days(30) + TimeDelta::seconds(1)).await.unwrap();
+    assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
+    assert!(due().await.is_empty());
+    moves(purge::AT_THE_LATEST).await.unwrap();
+    assert_eq!(due().await, [ctx.tenant_id()]);
+    let further = moves(purge::AT_THE_LATEST + TimeDelta::seconds(1)).await.unwrap_err();
+    assert!(matches!(&further, Error::Invalid(errors) if errors[0].pointer == "/now"), "{further:?}");
+
+    let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+    let destroyed = purge::Destroyed::default();
+    assert!(purge::tenant(&db, &auth, ctx.tenant_id(), destroyed, TimeDelta::days(35)).await.unwrap());
+    assert!(matches!(moves(purge::AT_THE_LATEST).await, Err(Error::NotFound)));
+}
+
+/// Whoever comes in sees the clock as it is then, and it may be moved before the row is locked.
+#[tokio::test]
+async fn is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
+    let world = World::new().await;
+    let before = deleted_sandbox(&world).await;
+    tenant::restore(&before).await.unwrap();
+    let moved = before.now() + TimeDelta::days(40);
+    tenant::set_test_clock(&before, moved).await.unwrap();
+    tenant::delete(&before, None).await.unwrap();
+    assert_eq!(tenant::get(&before).await.unwrap().deleted_at, Some(moved));
+    assert!(purge::due_tenants(&world.test_db.db(), None).await.unwrap().is_empty());
+    let before = world.operator.enter_deleted_too(before.tenant_id()).await.unwrap();
+    tenant::set_test_clock(&before, moved + TimeDelta::days(32)).await.unwrap();
+    assert_eq!(tenant::restore(&before).await.unwrap_err().code(), "restore_expired");
+}
+
+#[tokio::test]
+async fn what_is_being_destroyed_does_not_come_back_whatever_a_clock_says() {
+    let world = World::new().await;
+    tenant::delete(&world.ctx, None).await.unwrap();
+    let db = world.test_db.db();
+    #[expect(clippy::disallowed_methods, reason = "what is destroyed is nobody's to enter")]
+    let mut tx = db::SystemTx::begin(&db).await.unwrap();
+    purge::begin(&mut tx, world.tenant.id, purge::Destroyed::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
 }
 

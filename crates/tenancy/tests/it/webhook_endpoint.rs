@@ -222,6 +222,79 @@ async fn gone_disables_the_endpoint_and_ends_what_is_on_its_way() {
     assert_eq!(claim(&world).await.len(), 1);
 }
 
+/// Under way while somebody changes the endpoint: what is answered is of what it was.
+#[tokio::test]
+async fn what_an_endpoint_answered_before_it_was_changed_says_nothing_of_it() {
+    let world = World::new().await;
+    let (operator, guard) = (&world.operator, Guard::default());
+    let (mine, _) = endpoint(operator, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let shown = async || webhook_endpoint::get(operator, mine.id).await.unwrap();
+    let moves = async |url: &str| {
+        let change = WebhookEndpointChange { url: Some(url.into()), ..Default::default() };
+        webhook_endpoint::update(operator, &guard, mine.id, change, None).await.unwrap();
+    };
+    let next = async || {
+        world.test_db.clock().advance(TimeDelta::hours(1));
+        claim(&world).await.remove(0)
+    };
+
+    let due = next().await;
+    moves("https://hooks.example/moved").await;
+    settle(&world, &due, 410).await;
+    let state = deliveries(operator, &mine).await.remove(0);
+    assert_eq!((state.status, state.response_status), (DeliveryStatus::Pending, Some(410)));
+    assert_eq!((shown().await.status.as_str(), shown().await.failing_since), ("enabled", None));
+    let due = next().await;
+    assert_eq!(due.message.url, "https://hooks.example/moved");
+    webhook_endpoint::rotate_secret(operator, mine.id, None).await.unwrap();
+    settle(&world, &due, 401).await;
+    assert_eq!(shown().await.failing_since, None);
+    let due = next().await;
+    settle(&world, &due, 401).await;
+    let failing = shown().await.failing_since;
+    assert!(failing.is_some());
+    let due = next().await;
+    moves("https://hooks.example/again").await;
+    settle(&world, &due, 204).await;
+    assert_eq!(shown().await.failing_since, failing, "there it was not taken");
+    let state = deliveries(operator, &mine).await.remove(0);
+    assert_eq!((state.status, state.attempts), (DeliveryStatus::Delivered, 4));
+
+    // Disabled and enabled again meanwhile, it is replayed.
+    webhook_endpoint::replay(operator, mine.id, state.id).await.unwrap();
+    let due = claim(&world).await.remove(0);
+    for enabled in [false, true] {
+        let change = WebhookEndpointChange { enabled: Some(enabled), ..Default::default() };
+        webhook_endpoint::update(operator, &guard, mine.id, change, None).await.unwrap();
+    }
+    webhook_endpoint::replay(operator, mine.id, state.id).await.unwrap();
+    settle(&world, &due, 410).await;
+    assert_eq!(shown().await.status, "enabled");
+    let due = claim(&world).await.remove(0);
+    settle(&world, &due, 410).await;
+    assert_eq!(shown().await.status, "disabled");
+}
+
+/// All of it within one instant, and so by leases that end at the same.
+#[tokio::test]
+async fn of_an_attempt_after_which_a_replay_was_asked_for_nothing_is_noted() {
+    let world = World::new().await;
+    let (mine, _) = endpoint(&world.operator, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let before = claim(&world).await.remove(0);
+    webhook_endpoint::replay(&world.operator, mine.id, before.id).await.unwrap();
+    let after = claim(&world).await.remove(0);
+    settle(&world, &before, 204).await;
+    let state = deliveries(&world.operator, &mine).await.remove(0);
+    assert_eq!((state.status, state.attempts, state.response_status), (DeliveryStatus::Pending, 1, None));
+    settle(&world, &after, 204).await;
+    let state = deliveries(&world.operator, &mine).await.remove(0);
+    assert_eq!((state.status, state.attempts), (DeliveryStatus::Delivered, 1));
+}
+
 fn codes<T>(results: Vec<Result<T, Error>>) -> Vec<&'static str> {
     results.into_iter().filter_map(Result::err).map(|error| error.code()).collect()
 }

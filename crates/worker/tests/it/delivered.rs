@@ -28,7 +28,7 @@ use crate::{PATIENCE, Working};
 const HELLO: &[u8] = b"Subject: between us\r\n\r\nHello you\r\n";
 const LEASE: TimeDelta = TimeDelta::minutes(2);
 
-async fn store(world: &World) -> MailStore {
+pub(super) async fn store(world: &World) -> MailStore {
     let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
     MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption())
 }
@@ -44,7 +44,7 @@ async fn endpoint(caller: &Caller, url: &str, kinds: &[Kind]) -> (WebhookEndpoin
     (endpoint, Secret::parse(secret.expose_secret()).unwrap())
 }
 
-async fn asking(caller: &Caller) -> WebhookEndpoint {
+pub(super) async fn asking(caller: &Caller) -> WebhookEndpoint {
     endpoint(caller, "https://hooks.example/in", &[Kind::MessageDelivered]).await.0
 }
 
@@ -64,12 +64,12 @@ async fn reseller_admin(world: &World, id: kernel::ResellerId) -> Caller {
     caller(world, secret).await
 }
 
-async fn told(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<Delivery> {
+pub(super) async fn told(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<Delivery> {
     let page = PageRequest::new(Some(200), None);
     webhook_endpoint::deliveries(caller, endpoint.id, None, page).await.unwrap().items
 }
 
-async fn claim(world: &World) -> Vec<Due> {
+pub(super) async fn claim(world: &World) -> Vec<Due> {
     claim_of(world, 16, 16).await
 }
 
@@ -94,16 +94,16 @@ fn answered(status: u16) -> Attempt {
     }
 }
 
-async fn change(caller: &Caller, endpoint: &WebhookEndpoint, change: WebhookEndpointChange) {
+pub(super) async fn change(caller: &Caller, endpoint: &WebhookEndpoint, change: WebhookEndpointChange) {
     webhook_endpoint::update(caller, &guard(), endpoint.id, change, None).await.unwrap();
 }
 
-fn enabled(enabled: bool) -> WebhookEndpointChange {
+pub(super) fn enabled(enabled: bool) -> WebhookEndpointChange {
     WebhookEndpointChange { enabled: Some(enabled), ..Default::default() }
 }
 
 /// As mail arrives for an address, by LMTP and by what is submitted here alike.
-async fn arriving(world: &World, address: &str) -> (Ctx, MailboxId) {
+pub(super) async fn arriving(world: &World, address: &str) -> (Ctx, MailboxId) {
     let address: EmailAddress = address.parse().unwrap();
     let recipients = Recipients::new(world.test_db.db());
     let found = recipients.resolve(&address, world.request_id()).await.unwrap().unwrap();
@@ -123,7 +123,7 @@ fn incoming(world: &World) -> Incoming {
     }
 }
 
-async fn put(store: &MailStore, world: &World, to: &[(Ctx, MailboxId)]) -> Vec<Option<MessageId>> {
+pub(super) async fn put(store: &MailStore, world: &World, to: &[(Ctx, MailboxId)]) -> Vec<Option<MessageId>> {
     let results = ingest::ingest(store, to.iter().map(target).collect(), incoming(world)).await;
     let id = |result: Result<Outcome, mailstore::Error>| match result {
         Ok(Outcome::Stored(id)) => Some(id),

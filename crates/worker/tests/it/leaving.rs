@@ -11,16 +11,23 @@ use kernel::PageRequest;
 use mailstore::MailStore;
 use mailstore::purge::Purged;
 use tenancy::auth::Auth;
-use tenancy::{purge, tenant};
+use tenancy::tenant::NewTenant;
+use tenancy::{Ctx, purge, tenant};
 use testkit::stripe::FakeStripe;
 use testkit::{World, world};
 use tokio::time::Instant;
 
 use crate::{PATIENCE, Working, pays_by_itself};
 
-/// A tenant with one seat that pays a year's price by the month, of which the first was billed, is deleted.
+/// The world's tenant, with one seat, [goes](go).
 async fn deleted() -> World {
     let world = World::new().await;
+    go(&world, &world.ctx, "ada@acme.example").await;
+    world
+}
+
+/// A tenant with a seat pays a year's price by the month, of which the first was billed, and is deleted.
+async fn go(world: &World, ctx: &Ctx, address: &str) {
     let price = NewPrice {
         item: "mailbox".into(),
         interval: "year".into(),
@@ -39,13 +46,11 @@ async fn deleted() -> World {
         anchor_date: None,
         trial_ends_on: None,
     };
-    subscription::put(&world.ctx, put, None).await.unwrap();
-    world.user("ada", None).await;
-    pays_by_itself(&world, &world.ctx).await;
-    let db = world.test_db.db();
-    run::run(&db, db.env().now().date_naive(), None).await.unwrap();
-    tenant::delete(&world.ctx, None).await.unwrap();
-    world
+    subscription::put(ctx, put, None).await.unwrap();
+    world::user(ctx, address, None).await;
+    pays_by_itself(world, ctx).await;
+    run::run(&world.test_db.db(), ctx.today(), None).await.unwrap();
+    tenant::delete(ctx, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -106,4 +111,39 @@ async fn what_is_billed_to_the_end_is_destroyed() {
     run::settle(&db).await.unwrap();
     let purged = mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
     assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+}
+
+/// However far it goes at once, and whatever a round has looked for before.
+#[tokio::test]
+async fn by_its_test_clock_a_tenant_is_billed_to_the_end_and_only_then_destroyed() {
+    let world = World::new().await;
+    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let sandbox = tenant::create(&world.operator, new).await.unwrap();
+    let ctx = world.operator.enter(sandbox.id).await.unwrap();
+    world::domain(&ctx, "sandbox.example").await;
+    go(&world, &ctx, "ada@sandbox.example").await;
+    let db = world.test_db.db();
+    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let destroy = async || mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+
+    // What real time it is matters to none of it.
+    world.test_db.clock().advance(TimeDelta::days(60));
+    run::settle(&db).await.unwrap();
+    assert_eq!(destroy().await, Purged::default());
+    let ctx = world.operator.enter_deleted_too(sandbox.id).await.unwrap();
+    let page = PageRequest::new(Some(50), None);
+    assert_eq!(invoice::list(&ctx, Default::default(), page).await.unwrap().items.len(), 1);
+
+    let last = ctx.now() + purge::AT_THE_LATEST;
+    tenant::set_test_clock(&ctx, last).await.unwrap();
+    assert_eq!(destroy().await, Purged::default(), "it is not billed to the end");
+    run::settle(&db).await.unwrap();
+    let invoices = invoice::list(&ctx, Default::default(), page).await.unwrap().items;
+    assert_eq!(invoices.len(), 12);
+    // But for the one of which the day has come.
+    assert!(invoices[2..].iter().all(|invoice| invoice.issued_on == last.date_naive()), "{invoices:?}");
+    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    purge::record(&ctx).await.unwrap();
 }

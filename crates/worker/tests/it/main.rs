@@ -1,6 +1,7 @@
 //! The worker against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod clocks;
 mod collecting;
 mod comparing;
 mod delivered;

@@ -77,7 +77,7 @@ impl World {
         let offboarded = app.post(&admin, &offboard, json!({"mailbox": "archive"})).await.expect(202);
         let tenant_purged = app.tenant(&admin, "purged.example", json!({"test_clock": true})).await;
         app.delete(&admin, &tenant_purged).await.expect(204);
-        app.destroy(&tenant_purged).await;
+        app.destroy(&admin, &tenant_purged).await;
         let tenant_gone = app.tenant(&admin, "gone.example", json!({})).await;
         app.delete(&admin, &tenant_gone).await.expect(204);
         let tenant_going = app.tenant(&admin, "going.example", json!({})).await;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use webhook::{Outcome, Secret};
 
 use super::super::store::scope;
-use super::{Delivery, DeliveryStatus, Due, Free, Told, body, of_event};
+use super::{Asking, Delivery, DeliveryStatus, Due, Free, Told, body, of_event};
 use crate::event::Chained;
 use crate::{Error, IngestTx, OfTenants as _};
 
@@ -42,12 +42,12 @@ pub(super) async fn queue(
 }
 
 /// The endpoints that ask to be told of the mail of the transaction's tenants, each with the tenant. No lock is taken: one that is disabled meanwhile
-/// gets nothing all the same, as what is queued for it is not claimed, nor when it is enabled again.
-pub(super) async fn asking(tx: &mut IngestTx) -> Result<Vec<(TenantId, WebhookEndpointId)>, db::Error> {
+/// gets nothing all the same, as what is queued for it is not claimed, nor when it is enabled again, since it has another number then.
+pub(super) async fn asking(tx: &mut IngestTx) -> Result<Vec<Asking>, db::Error> {
     let tenants = tx.tenant_ids();
     // The kind stands there as in the index over those who ask, of whom there are few.
     let rows = sqlx::query!(
-        "select t.id as tenant_id, w.id as endpoint_id from tenants t
+        "select t.id as tenant_id, w.id as endpoint_id, w.mail_generation from tenants t
          join webhook_endpoints w on w.status = 'enabled' and 'message.delivered' = any (w.kinds)
            and (w.tenant_id = t.id or w.reseller_id = any (t.reseller_path)
              or (w.tenant_id is null and w.reseller_id is null))
@@ -56,8 +56,12 @@ pub(super) async fn asking(tx: &mut IngestTx) -> Result<Vec<(TenantId, WebhookEn
     )
     .fetch_all(tx.conn())
     .await?;
-    let pair = |tenant, endpoint| (TenantId::from_uuid(tenant), WebhookEndpointId::from_uuid(endpoint));
-    Ok(rows.into_iter().map(|row| pair(row.tenant_id, row.endpoint_id)).collect())
+    let asking = rows.into_iter().map(|row| Asking {
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        endpoint_id: WebhookEndpointId::from_uuid(row.endpoint_id),
+        mail_generation: row.mail_generation,
+    });
+    Ok(asking.collect())
 }
 
 pub(super) async fn queue_messages(
@@ -66,12 +70,13 @@ pub(super) async fn queue_messages(
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into webhook_deliveries (id, endpoint_id, tenant_id, message, next_attempt_at, created_at)
-         select new.*, $5::timestamptz, $5::timestamptz
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::jsonb[]) as new (id, endpoint_id, tenant_id, message)",
+        "insert into webhook_deliveries (id, endpoint_id, mail_generation, tenant_id, message, next_attempt_at, created_at)
+         select new.*, $6::timestamptz, $6::timestamptz
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::jsonb[]) as new (id, endpoint_id, mail_generation, tenant_id, message)",
         &told.iter().map(|told| told.id.uuid()).collect::<Vec<_>>(),
-        &told.iter().map(|told| told.endpoint_id.uuid()).collect::<Vec<_>>(),
-        &told.iter().map(|told| told.tenant_id.uuid()).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.of.endpoint_id.uuid()).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.of.mail_generation).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.of.tenant_id.uuid()).collect::<Vec<_>>(),
         &told.iter().map(|told| told.data.clone()).collect::<Vec<_>>(),
         now,
     )
@@ -134,8 +139,7 @@ pub(super) async fn drop_unwanted(
            select d.id from webhook_endpoints w
            join webhook_deliveries d on d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null
            where (d.leased_until is null or d.leased_until <= $1)
-             and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
-               or coalesce(d.replayed_at, d.created_at) < w.asks_since)
+             and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds) or d.mail_generation <> w.mail_generation)
            limit $2 for update of d skip locked for share of w skip locked)",
         now,
         limit
@@ -148,7 +152,9 @@ pub(super) async fn drop_unwanted(
 struct DueRow {
     id: Uuid,
     attempts: i32,
+    replays: i32,
     endpoint_id: Uuid,
+    endpoint_version: i64,
     endpoint_reseller_id: Option<Uuid>,
     endpoint_tenant_id: Option<Uuid>,
     url: String,
@@ -166,7 +172,7 @@ struct DueRow {
 }
 
 impl DueRow {
-    fn into_due(self, now: DateTime<Utc>, leased_until: DateTime<Utc>) -> Result<Due, Error> {
+    fn into_due(self, now: DateTime<Utc>) -> Result<Due, Error> {
         let previous = self.previous_secret.filter(|_| self.previous_secret_until.is_some_and(|at| at > now));
         let secrets = std::iter::once(self.secret).chain(previous).map(|text| Secret::parse(&text));
         let id = DeliveryId::from_uuid(self.id);
@@ -180,6 +186,7 @@ impl DueRow {
         Ok(Due {
             id,
             endpoint_id: WebhookEndpointId::from_uuid(self.endpoint_id),
+            endpoint_version: self.endpoint_version,
             message: webhook::Delivery {
                 url: self.url,
                 id: webhook_id,
@@ -190,7 +197,7 @@ impl DueRow {
             owner: scope(self.endpoint_reseller_id, self.endpoint_tenant_id),
             is_of_mail: self.event_id.is_none(),
             attempts: self.attempts,
-            leased_until,
+            replays: self.replays,
         })
     }
 }
@@ -209,7 +216,7 @@ pub(super) async fn claim(
         r#"with due as (
              select one.*, w.chance, w.leases + row_number() over (partition by w.id order by one.is_of_mail, one.next_attempt_at, one.id) as turn
              from (
-               select e.id, e.kinds, e.asks_since, random() as chance, (select count(*) from webhook_deliveries l
+               select e.id, e.kinds, e.mail_generation, random() as chance, (select count(*) from webhook_deliveries l
                  where l.endpoint_id = e.id and l.leased_until > $1) as leases
                from webhook_endpoints e where e.status = 'enabled'
              ) w
@@ -220,11 +227,8 @@ pub(super) async fn claim(
                 order by d.next_attempt_at, d.id limit $4::bigint)
                union all
                (select d.id, d.next_attempt_at, true from webhook_deliveries d
-                where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null and d.next_attempt_at <= $1
-                  and (d.leased_until is null or d.leased_until <= $1) and 'message.delivered' = any (w.kinds)
-                  and (w.asks_since is null or coalesce(d.replayed_at, d.created_at) >= w.asks_since)
-                  -- Nothing that was queued since is due before: the index passes over what waited when the endpoint was disabled.
-                  and d.next_attempt_at >= coalesce(w.asks_since, '-infinity')
+                where d.endpoint_id = w.id and d.mail_generation = w.mail_generation and d.status = 'pending' and d.event_id is null
+                  and d.next_attempt_at <= $1 and (d.leased_until is null or d.leased_until <= $1) and 'message.delivered' = any (w.kinds)
                 order by d.next_attempt_at, d.id limit $4::bigint)
              ) one),
            numbered as (
@@ -241,8 +245,9 @@ pub(super) async fn claim(
            update webhook_deliveries d set leased_until = $2, attempts = d.attempts + 1
            from locked join webhook_endpoints w on w.id = locked.endpoint_id left join events e on e.id = locked.event_id
            where d.id = locked.id
-           returning d.id as "id!", d.attempts as "attempts!", w.id as "endpoint_id!", w.reseller_id as endpoint_reseller_id,
-             w.tenant_id as endpoint_tenant_id, w.url as "url!", w.secret as "secret!", w.previous_secret, w.previous_secret_until,
+           returning d.id as "id!", d.attempts as "attempts!", d.replays as "replays!", w.id as "endpoint_id!",
+             w.version as "endpoint_version!", w.reseller_id as endpoint_reseller_id, w.tenant_id as endpoint_tenant_id, w.url as "url!",
+             w.secret as "secret!", w.previous_secret, w.previous_secret_until,
              e.id as "event_id?", e.reseller_id as "reseller_id?", e.tenant_id as "tenant_id?",
              coalesce(e.kind, 'message.delivered') as "kind!", coalesce(e.subject, '') as "subject!",
              coalesce(e.data, d.message) as "data!", coalesce(e.at, d.created_at) as "at!""#,
@@ -255,10 +260,10 @@ pub(super) async fn claim(
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter().map(|row| row.into_due(now, leased_until)).collect()
+    rows.into_iter().map(|row| row.into_due(now)).collect()
 }
 
-/// False when the lease is another's by now, or the delivery was ended.
+/// False when another attempt was begun or asked for since, or this one is settled, or the delivery was ended.
 pub(super) async fn settle(
     tx: &mut SystemTx,
     due: &Due,
@@ -268,11 +273,12 @@ pub(super) async fn settle(
     now: DateTime<Utc>,
 ) -> Result<bool, db::Error> {
     let done = sqlx::query!(
-        "update webhook_deliveries set status = $3, next_attempt_at = $4, leased_until = null, attempted_at = $5,
-           response_status = $6, response_excerpt = $7, error = $8, duration_ms = $9
-         where id = $1 and leased_until = $2 and attempts = $10 and status = 'pending'",
+        "update webhook_deliveries set status = $4, next_attempt_at = $5, leased_until = null, attempted_at = $6,
+           response_status = $7, response_excerpt = $8, error = $9, duration_ms = $10
+         where id = $1 and replays = $2 and attempts = $3 and leased_until is not null",
         due.id.uuid(),
-        due.leased_until,
+        due.replays,
+        due.attempts,
         status.as_str(),
         next_attempt_at,
         now,
@@ -280,7 +286,6 @@ pub(super) async fn settle(
         outcome.status.map(|_| outcome.excerpt.as_str()),
         outcome.error.as_ref().map(ToString::to_string),
         i32::try_from(outcome.duration.as_millis()).unwrap_or(i32::MAX),
-        due.attempts,
     )
     .execute(tx.conn())
     .await?;
@@ -299,7 +304,8 @@ pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> 
     Ok(())
 }
 
-/// Due now, as if it had never been tried; the message it is word of, if it is. What the last attempt came to stays until the next.
+/// Due now, as if it had never been tried; the message it is word of, if it is. What the last attempt came to stays until the next. The endpoint is
+/// locked by the caller.
 pub(super) async fn requeue(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
@@ -307,8 +313,10 @@ pub(super) async fn requeue(
     now: DateTime<Utc>,
 ) -> Result<Option<String>, db::Error> {
     let message_id = sqlx::query_scalar!(
-        r#"update webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = $3, leased_until = null, replayed_at = $3
-           where endpoint_id = $1 and id = $2 returning message ->> 'message_id' as "message_id?""#,
+        r#"update webhook_deliveries d set status = 'pending', attempts = 0, replays = d.replays + 1, mail_generation = w.mail_generation,
+             next_attempt_at = $3, leased_until = null, replayed_at = $3
+           from webhook_endpoints w
+           where w.id = d.endpoint_id and d.endpoint_id = $1 and d.id = $2 returning d.message ->> 'message_id' as "message_id?""#,
         endpoint_id.uuid(),
         id.uuid(),
         now
@@ -355,36 +363,42 @@ impl TryFrom<Row> for Delivery {
     }
 }
 
-/// A delivery as it is at a moment: of mail that its endpoint does not get any more it is known that it is not sent, before [`drop_unwanted`] has come
-/// to it. What is under way may be taken yet.
+/// An endpoint's deliveries as they are at a moment, by a clause: of mail that the endpoint does not get any more it is known that it is not sent,
+/// before [`drop_unwanted`] has come to it. What is under way may be taken yet.
+macro_rules! seen {
+    ($tx:expr, $endpoint_id:expr, $now:expr, $which:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
+               seen.status as "status!", d.attempts as "attempts!", case when is_dropped then null else d.next_attempt_at end as next_attempt_at,
+               d.attempted_at, d.response_status, d.response_excerpt,
+               case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
+             from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
+             cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $2::timestamptz)
+               and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds) or d.mail_generation <> w.mail_generation) as is_dropped) found
+             cross join lateral (select case when is_dropped then 'failed' else d.status end as status) seen
+             where d.endpoint_id = $1 and "# + $which,
+            $endpoint_id.uuid(),
+            $now,
+            $($argument),+
+        )
+        .fetch_all($tx.conn())
+        .await
+        .map_err(db::Error::from)?
+        .into_iter()
+        .map(Delivery::try_from)
+    };
+}
+
 pub(super) async fn find(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
     id: DeliveryId,
     now: DateTime<Utc>,
 ) -> Result<Option<Delivery>, Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
-           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
-         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $3::timestamptz)
-           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
-             or coalesce(coalesce(d.replayed_at, d.created_at) < w.asks_since, false)) as is_dropped) seen
-         where d.endpoint_id = $1 and d.id = $2"#,
-        endpoint_id.uuid(),
-        id.uuid(),
-        now
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(Delivery::try_from).transpose()
+    seen!(tx, endpoint_id, now, "d.id = $3", id.uuid()).next().transpose()
 }
 
-/// An endpoint's deliveries, each as of [`find`].
 pub(super) async fn list(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
@@ -392,26 +406,14 @@ pub(super) async fn list(
     page: &PageRequest,
     now: DateTime<Utc>,
 ) -> Result<Vec<Delivery>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
-           case when is_dropped then 'failed' else d.status end as "status!", d.attempts as "attempts!",
-           case when is_dropped then null else d.next_attempt_at end as next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
-           case when is_dropped then 'the endpoint gets no mail any more' else d.error end as error, d.duration_ms, d.created_at as "created_at!"
-         from webhook_deliveries d join webhook_endpoints w on w.id = d.endpoint_id left join events e on e.id = d.event_id
-         cross join lateral (select d.status = 'pending' and d.event_id is null and (d.leased_until is null or d.leased_until <= $5::timestamptz)
-           and (w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
-             or coalesce(coalesce(d.replayed_at, d.created_at) < w.asks_since, false)) as is_dropped) seen
-         where d.endpoint_id = $1 and d.id > $2 and ($3::text is null or case when is_dropped then 'failed' else d.status end = $3)
-         order by d.id limit $4"#,
-        endpoint_id.uuid(),
+    seen!(
+        tx,
+        endpoint_id,
+        now,
+        "d.id > $3 and ($4::text is null or seen.status = $4) order by d.id limit $5",
         page.after(),
         status.map(DeliveryStatus::as_str),
-        page.fetch(),
-        now
+        page.fetch()
     )
-    .fetch_all(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    rows.into_iter().map(Delivery::try_from).collect()
+    .collect()
 }
