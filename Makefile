@@ -117,7 +117,7 @@ garage: install ## Build Garage for make e2e, once (10 to 30 minutes)
 	else cargo install garage --version $(GARAGE_VERSION) --locked --root "$(TOOLS)"; fi
 
 .PHONY: contract
-contract: install-contract ## Hold the API to openapi.json: lint, a TypeScript client that plays the story, a fuzzer
+contract: install-contract ## Hold the API to openapi.json: lint, a TypeScript client that plays the story, a fuzzer; its invoices to EN 16931
 	@$(XTASK) contract --tools '$(TOOLS)' $(if $(CASES),--cases '$(CASES)') $(if $(SEED),--seed '$(SEED)')
 
 .PHONY: advisories

@@ -2,9 +2,11 @@
 // openapi.json gives it. It runs against PILLARBOX_URL with PILLARBOX_KEY, an operator's, and can run again and again.
 // Mail that leaves is the one thing that REST cannot begin: it is submitted at PILLARBOX_SUBMISSIONS, an address and port.
 //
-// What it makes stays: hooks.py takes its ids for real ones. So each new kind of object gets a line here.
+// What it makes stays: hooks.py takes its ids for real ones. So each new kind of object gets a line here. The XML of its
+// invoices and credit notes is left in the directory `invoices` for ubl.py.
 
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
@@ -16,11 +18,26 @@ type Api = Client<paths>;
 type Answer<T, E> = { data?: T; error?: E; response: Response };
 type Interval = "month" | "year";
 type Customer = { tenant: Schemas["Tenant"]; domain: Schemas["Domain"]; users: Schemas["User"][] };
+type Taxed = { country: string; currency: Schemas["Currency"]; unit_price: string; category: string; vat_id?: string; exemption?: string; inclusive?: true };
 
 const MONTH_MINOR = 499;
 const YEAR_MINOR = 4790;
 const RUN_PATIENCE_MS = 60_000;
 const QUEUE_PATIENCE_MS = 30_000;
+const DAY_MS = 24 * 3600 * 1000;
+
+/** Customers of an issuer in Germany that is registered in Japan and Gibraltar, too, and how each is taxed. */
+const TAXED: Taxed[] = [
+  { country: "DE", currency: "EUR", unit_price: "4.99", category: "S" },
+  { country: "DE", currency: "EUR", unit_price: "4.99", category: "S", inclusive: true },
+  { country: "DE", currency: "EUR", unit_price: "4.99", category: "E", exemption: "a body governed by public law" },
+  { country: "FR", currency: "EUR", unit_price: "4.99", category: "AE", vat_id: "FR40303265045" },
+  { country: "GI", currency: "GBP", unit_price: "4.25", category: "Z" },
+  { country: "JP", currency: "JPY", unit_price: "487", category: "S" },
+  { country: "US", currency: "USD", unit_price: "5.5", category: "O" },
+  // Three decimals, of which EN 16931 has no more than two.
+  { country: "KW", currency: "KWD", unit_price: "1.2345", category: "O" },
+];
 
 const url = setting("PILLARBOX_URL");
 const suffix = Date.now().toString(36);
@@ -92,7 +109,8 @@ async function closeReseller(operator: Api): Promise<void> {
 async function sayWhoBills(portal: Api, reseller_id: string): Promise<void> {
   const params = { path: { reseller_id } };
   const address = { street: "Hafenstr. 1", postal_code: "20457", city: "Hamburg", country: "DE" };
-  const profile = { legal_name: "North Hosting GmbH", address, vat_id: "DE136695976", charges_tax: false };
+  // The XML of what is outside tax names no number for it (BR-O-02), so it needs the other one (BR-CO-26).
+  const profile = { legal_name: "North Hosting GmbH", address, vat_id: "DE136695976", registration_number: "HRB 12345", charges_tax: false };
   const put = ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params, body: profile }), 200);
   assert.equal(put.days_to_pay, 14);
   const rate = { country: "DE", rate: "19", valid_from: "2007-01-01" };
@@ -551,14 +569,15 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     const invoice = json(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path: { invoice_id: id } } }), 200));
     const lines = invoice.lines.reduce((sum, line) => sum + line.amount.amount_minor, 0);
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
+    await keepXml(portal, id);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
   const [first] = invoices;
   const period = first!.lines[0]!;
-  const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
+  const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + DAY_MS)) };
   const usage = json(ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200)).data;
   assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
-  const months = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 300 * 24 * 3600 * 1000)) };
+  const months = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 300 * DAY_MS)) };
   const statement = json(ok(await portal.GET("/v1/tenants/{tenant_id}/statement", { params: { path: params.path, query: months } }), 200));
   const owed = totals.reduce((sum, minor) => sum + minor, 0);
   assert.deepEqual(statement.accounts.map((account) => account.closing_balance), [{ amount_minor: owed, currency: "EUR" }]);
@@ -570,7 +589,9 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
 /** An invoice is voided and billed anew: as a draft, which is discarded once and then made final. */
 async function correctInvoice(portal: Api, reseller_id: string, customer: Customer, today: string, minor: number): Promise<void> {
   const address = { street: "Hafenstr. 1", postal_code: "20457", city: "Hamburg", country: "DE" };
-  const profile = { legal_name: "Northwind GmbH", address, charges_tax: false, draft_days: 3, payment_terms: "Payable without deduction." };
+  const profile: Schemas["NewIssuerBillingProfile"] = {
+    legal_name: "Northwind GmbH", address, registration_number: "HRB 12345", charges_tax: false, draft_days: 3, payment_terms: "Payable without deduction.",
+  };
   ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params: { path: { reseller_id } }, body: profile }), 200);
   const documents = async () => {
     const params = { path: { tenant_id: customer.tenant.id }, query: { limit: 50 } };
@@ -592,6 +613,7 @@ async function correctInvoice(portal: Api, reseller_id: string, customer: Custom
     else assert.equal((await portal.DELETE("/v1/invoices/{invoice_id}", at(draft.id))).response.status, 204);
   }
   assert.deepEqual((await documents()).map(({ status }) => status), ["void", "final", "final"]);
+  for (const { id } of await documents()) await keepXml(portal, id);
   ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params: { path: { reseller_id } }, body: { ...profile, draft_days: 0 } }), 200);
   step("an invoice voided, and billed anew by a draft");
 }
@@ -620,7 +642,7 @@ async function besideSeats(portal: Api, customer: Customer): Promise<void> {
 /** Who the operator and the reseller are on wholesale invoices; no tax is charged, so that the amounts of this story are those of its prices. */
 async function sayWhoSells(operator: Api, portal: Api, reseller_id: string): Promise<void> {
   const address = { street: "Kai 9", postal_code: "20457", city: "Hamburg", country: "DE" };
-  const profile = { legal_name: "Pillar SE", address, vat_id: "DE136695976", charges_tax: false };
+  const profile = { legal_name: "Pillar SE", address, vat_id: "DE136695976", registration_number: "HRB 54321", charges_tax: false };
   ok(await operator.PUT("/v1/operator/billing-profile", { body: profile }), 200);
   assert.equal(ok(await operator.GET("/v1/operator/billing-profile", {}), 200).legal_name, "Pillar SE");
   const rates = ok(await operator.GET("/v1/operator/tax-rates", {}), 200).data;
@@ -685,8 +707,9 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const path = { reseller_id, invoice_id: invoice.id };
   const file = await portal.GET("/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", { params: { path }, parseAs: "text" });
   assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);
-  const query = { from: as_of, to: day(new Date(Date.parse(as_of) + 24 * 3600 * 1000)) };
+  const query = { from: as_of, to: day(new Date(Date.parse(as_of) + DAY_MS)) };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
+  await keepXml(portal, invoice.id);
   await exportWholesale(portal, reseller_id, invoice);
   await payWholesale(operator, portal, reseller_id, invoice);
   step(`wholesale invoice ${invoice.number} of ${invoice.total.amount_minor} cents, for mailboxes, shared ones and an archive`);
@@ -695,7 +718,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
 /** The files for accounting: the lines sum up to the invoice, and the ledger has it. */
 async function exportWholesale(portal: Api, reseller_id: string, invoice: Schemas["Invoice"]): Promise<void> {
   const from = invoice.issued_on;
-  const to = day(new Date(Date.parse(from) + 24 * 3600 * 1000));
+  const to = day(new Date(Date.parse(from) + DAY_MS));
   const params = { path: { reseller_id }, query: { from, to, level: "wholesale" as const } };
   const init = { params, headers: { accept: "application/jsonl" }, parseAs: "text" as const };
   const rows = (file: string): { amount_minor: number; invoice_id?: string }[] => file.trim().split("\n").map((line) => JSON.parse(line));
@@ -723,9 +746,95 @@ async function payWholesale(operator: Api, portal: Api, reseller_id: string, inv
   const [listed] = ok(await portal.GET("/v1/resellers/{reseller_id}/payments", { params }), 200).data;
   assert.deepEqual([listed?.id, listed?.refunded.amount_minor], [payment.id, 1000]);
   const from = invoice.issued_on;
-  const query = { from, to: day(new Date(Date.parse(from) + 2 * 24 * 3600 * 1000)) };
+  const query = { from, to: day(new Date(Date.parse(from) + 2 * DAY_MS)) };
   const statement = json(ok(await portal.GET("/v1/resellers/{reseller_id}/statement", { params: { ...params, query } }), 200));
   assert.equal(statement.accounts[0]?.closing_balance.amount_minor, 1000);
+}
+
+/** What a document is as XML, or why it is none. */
+async function askXml(portal: Api, invoice_id: string) {
+  const init = { params: { path: { invoice_id } }, headers: { accept: "application/xml" }, parseAs: "text" as const };
+  return portal.GET("/v1/invoices/{invoice_id}", init);
+}
+
+async function keepXml(portal: Api, invoice_id: string): Promise<void> {
+  const xml = ok(await askXml(portal, invoice_id), 200);
+  mkdirSync("invoices", { recursive: true });
+  writeFileSync(`invoices/${invoice_id}.xml`, xml);
+}
+
+/** A sandbox tenant with two seats from `begin` on, a discount and a charge that comes once. */
+async function openTaxed(portal: Api, taxed: Taxed, begin: Date): Promise<{ tenant_id: string; terms: Schemas["NewSubscription"] }> {
+  const { country, currency, unit_price, vat_id = null, exemption = null } = taxed;
+  const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "flat", unit_price, currency }];
+  const tax_behavior = taxed.inclusive ? "inclusive" : "exclusive";
+  const book = ok(await portal.POST("/v1/price-books", { body: { tax_behavior, prices } }), 201);
+  const name = `Customer & Sons, ${country}`;
+  const made = ok(await portal.POST("/v1/tenants", { body: { name, country, currency, time_zone: "UTC", test_clock: true } }), 201);
+  assert("id" in made, "a tenant was made");
+  const params = { path: { tenant_id: made.id } };
+  await setClock(portal, made.id, begin);
+  const address = { street: "Main Street 1", city: "Capital", country };
+  const profile = { legal_name: name, address, vat_id, exemption, reference: "PO 4711" };
+  ok(await portal.PUT("/v1/tenants/{tenant_id}/billing-profile", { params, body: profile }), 200);
+  const terms = { price_book_id: book.id, interval: "month", seats_committed: 2 } as const;
+  ok(await portal.PUT("/v1/tenants/{tenant_id}/subscription", { params, body: terms }), 200);
+  const discount = { description: "Early booking", percentage: "12.5", starts_on: day(begin) };
+  ok(await portal.POST("/v1/tenants/{tenant_id}/subscription/discounts", { params, body: discount }), 201);
+  const item = { description: "Moving mail, an hour", quantity: 3, unit_amount: { amount_minor: 9000, currency } };
+  ok(await portal.POST("/v1/tenants/{tenant_id}/one-off-items", { params, body: item }), 201);
+  return { tenant_id: made.id, terms };
+}
+
+/** An invoice, one with part of a month, and a credit note, for a customer of each kind: as XML, where it can be. */
+async function taxEveryWay(operator: Api, begin: Date, next: Date): Promise<void> {
+  const { id: reseller_id, portal } = await foundReseller(operator, "Taxing Hosting");
+  const params = { path: { reseller_id } };
+  const address = { street: "Kai 9", extra: "2nd floor", postal_code: "20457", city: "Hamburg", region: "Hamburg", country: "DE" };
+  const profile: Schemas["NewIssuerBillingProfile"] = {
+    legal_name: "Taxing Hosting GmbH", address, vat_id: "DE136695976", registration_number: "HRB 12345", charges_tax: true,
+    iban: "DE89370400440532013000", bic: "COBADEFFXXX", contact_email: "billing@taxing.example", contact_phone: "+49 40 123456",
+    payment_terms: "Payable without deduction.", note: "Thank you for your business.",
+  };
+  ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params, body: profile }), 200);
+  for (const [country, rate] of [["JP", "10"], ["GI", "0"]] as const) {
+    ok(await portal.POST("/v1/resellers/{reseller_id}/tax-rates", { params, body: { country, rate, valid_from: "2007-01-01" } }), 201);
+  }
+  const customers = [];
+  for (const taxed of TAXED) customers.push({ taxed, ...(await openTaxed(portal, taxed, begin)) });
+  const billed = async (as_of: Date) => {
+    const { accounts_failed, accounts_parked } = await bill(portal, day(as_of));
+    assert.deepEqual([accounts_failed, accounts_parked], [0, 0]);
+  };
+  await billed(begin);
+  for (const { tenant_id, terms } of customers) {
+    await setClock(portal, tenant_id, new Date(begin.getTime() + 12 * DAY_MS));
+    const body = { ...terms, seats_committed: 5 };
+    ok(await portal.PUT("/v1/tenants/{tenant_id}/subscription", { params: { path: { tenant_id } }, body }), 200);
+    await setClock(portal, tenant_id, next);
+  }
+  await billed(next);
+  let kept = 0;
+  for (const { tenant_id, taxed } of customers) {
+    const list = { params: { path: { tenant_id }, query: { limit: 50 } } };
+    const invoices = async () => ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", list), 200).data;
+    const last = (await invoices()).at(-1);
+    assert(last, `nobody billed ${taxed.country}`);
+    const body = { reason: "a test of <credit> & notes" };
+    ok(await portal.POST("/v1/invoices/{invoice_id}/void", { params: { path: { invoice_id: last.id } }, body }), 201);
+    const documents = await invoices();
+    assert(documents.length >= 3 && documents.some(({ kind }) => kind === "credit_note"), `${documents.length} documents`);
+    for (const { id, taxes } of documents) {
+      assert.deepEqual(taxes.map(({ category }) => category), [taxed.category], taxed.country);
+      if (taxed.currency === "KWD") {
+        assert.match(refused(await askXml(portal, id), 409, "no_such_form").detail ?? "", /BR-DEC-23/);
+      } else {
+        await keepXml(portal, id);
+        kept += 1;
+      }
+    }
+  }
+  step(`${kept} documents for customers who are taxed in every way there is`);
 }
 
 /** A policy that is put, read and put again in its version. */
@@ -797,6 +906,7 @@ async function main(): Promise<void> {
     await comeAndGo(portal, customer);
   }
   await sellWholesale(operator, portal, reseller_id, day(today));
+  await taxEveryWay(operator, begin, next);
   await closeReseller(operator);
 }
 

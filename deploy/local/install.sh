@@ -6,7 +6,7 @@
 #   deploy/local/install.sh          what `make demo`, `make test` and `make run` need
 #   deploy/local/install.sh check    also cargo-deny, which `make check` needs
 #   deploy/local/install.sh fuzz     also cargo-fuzz and a C++ compiler, for `make fuzz`
-#   deploy/local/install.sh contract also what contract/ pins: a linter, a fuzzer, Node.js with packages, for `make contract`
+#   deploy/local/install.sh contract also what contract/ pins: a linter, a fuzzer, the rules of invoices, Node.js with packages, for `make contract`
 set -euo pipefail
 
 readonly OLDEST_POSTGRES=15
@@ -169,7 +169,7 @@ install_contract() {
     local pins=$root/contract dir=$tools/contract
     mkdir -p "$dir/npm"
     if ! cmp -s "$pins/requirements.txt" "$dir/requirements.txt" || ! "$dir/venv/bin/node" --version >/dev/null 2>&1; then
-        say "installing the fuzzer and Node.js into $dir/venv"
+        say "installing the fuzzer, the rules of invoices and Node.js into $dir/venv"
         rm -rf "$dir/venv" "$dir/npm/node_modules"
         python3 -m venv "$dir/venv"
         "$dir/venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$pins/requirements.txt"

@@ -38,7 +38,7 @@ pub struct UblError {
 ///
 /// # Errors
 /// [`UblError`] with the rule that would be broken: a missing name or country, sums that do not add up, an amount with
-/// more than two decimals, a tax without the identifiers or the reason it needs.
+/// more than two decimals, a currency that the norm does not list, a tax without the identifiers or the reason it needs.
 pub fn ubl(document: &Document) -> Result<String, UblError> {
     rules::check(document)?;
     let mut xml = Xml { writer: Writer::new_with_indent(Vec::new(), b' ', 2), document };

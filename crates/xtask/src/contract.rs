@@ -1,4 +1,5 @@
-//! `make contract`: the API held to its description, with the tools of others: a linter, a TypeScript client and a fuzzer.
+//! `make contract`: the API held to its description, with the tools of others: a linter, a TypeScript client and a fuzzer;
+//! and the XML of the invoices that the client made, to the official rules of EN 16931.
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -57,6 +58,11 @@ pub(crate) async fn run(root: &Path, options: &Options) -> anyhow::Result<ExitCo
     let mut story = tools.python(&work, "node");
     story.arg("story.ts");
     step("story", server.known_to(story), &mut failed).await?;
+
+    // What the story left, and the golden files.
+    let mut ubl = tools.python(&work, "python");
+    ubl.args(["ubl.py", "invoices"]).arg(root.join("crates/paper/tests/it/snapshots"));
+    step("ubl", ubl, &mut failed).await?;
 
     let mut fuzz = tools.python(&work, "schemathesis");
     fuzz.arg("run").arg(&description).args(["--url", &server.url()]);

@@ -8,9 +8,15 @@ use crate::{Decimal, UblError};
 
 type Checked = Result<(), UblError>;
 
+/// Codes of ISO 4217 that EN 16931's list of currencies lacks: of money that is no more, and XAD and STN, instead of
+/// which it still has STD.
+const UNLISTED: [&str; 7] = ["BGN", "CUC", "HRK", "SLL", "STN", "XAD", "ZWL"];
+
 /// Refuses what EN 16931 forbids.
 pub(super) fn check(document: &Document) -> Checked {
     present("BR-02", "the document has no number", document.number.as_deref().unwrap_or_default())?;
+    let listed = !UNLISTED.contains(&document.currency.code());
+    need("BR-CL-04", "the currency is not in the norm's list", listed)?;
     need("BR-16", "the document has no lines", !document.lines.is_empty())?;
     parties(document)?;
     periods(document)?;
@@ -119,13 +125,16 @@ fn taxes(document: &Document) -> Checked {
     need("BR-S-01", "a line's tax is in no group", document.lines.iter().all(|line| grouped(line.tax)))
 }
 
-/// The published rules allow a whole unit of the currency, which the last credit of a group needs: it takes back what the rounding of
-/// those before it left.
+/// As the published rules test it: the tax by the rate, rounded to two decimals, is less than a whole unit of the currency
+/// away. The last credit of a group needs that: it takes back what the rounding of those before it left. A rate that
+/// rounds to zero per cent allows no tax but what rounds to zero, too.
 fn within_a_unit(group: &TaxGroup, unit: i128) -> bool {
-    let hundred = 100 * decimal::ONE;
-    let exact = i128::from(group.taxable).checked_mul(group.rate.percent.units());
-    let stated = i128::from(group.tax) * hundred;
-    exact.is_some_and(|exact| (exact - stated).abs() < hundred * unit)
+    let (percent, hundred) = (group.rate.percent.units(), 100 * decimal::ONE);
+    let (stated, whole) = (i128::from(group.tax) * hundred, unit * hundred);
+    let half_a_cent = whole / 200;
+    let exact = i128::from(group.taxable).checked_mul(percent);
+    let near = exact.is_some_and(|exact| (exact - stated).abs() + half_a_cent < whole);
+    near && (percent >= decimal::ONE / 2 || 2 * stated.abs() < whole)
 }
 
 /// A reason is given where no tax is charged, and there alone (BR-E-10, BR-AE-10, BR-O-10, BR-S-10, BR-Z-10).

@@ -205,6 +205,14 @@ fn what_the_norm_forbids_is_refused_by_its_rule() {
     assert_eq!(broken(|d| d.issuer.vat_id = Some("123456789".to_owned())), "BR-CO-09");
     assert_eq!(broken(|d| d.lines[0].net += 1), "BR-S-08");
     assert_eq!(broken(|d| d.taxes[0].tax += 101), "BR-CO-17");
+    // 2.565 are 2.57, from which 1.57 is a whole unit away.
+    assert_eq!(broken(|d| d.taxes[0].tax -= 100), "BR-CO-17");
+    let slight = |d: &mut Document| {
+        let percent = "0.4".parse().unwrap();
+        d.lines.iter_mut().for_each(|line| line.tax.percent = percent);
+        (d.taxes[0].rate.percent, d.taxes[0].tax) = (percent, 60);
+    };
+    assert_eq!(broken(slight), "BR-CO-17");
     assert_eq!(broken(|d| d.totals.net += 1), "BR-CO-10");
     assert_eq!(broken(|d| d.totals.tax += 1), "BR-CO-14");
     assert_eq!(broken(|d| d.totals.gross += 1), "BR-CO-15");
@@ -218,6 +226,14 @@ fn what_the_norm_forbids_is_refused_by_its_rule() {
     let mut reverse = reverse_charge();
     reverse.taxes[0].reason = None;
     assert_eq!(ubl(&reverse).unwrap_err().rule, "BR-AE-10");
+}
+
+#[test]
+fn a_currency_that_the_norm_does_not_list_is_refused() {
+    for code in ["BGN", "CUC", "HRK", "SLL", "STN", "XAD", "ZWL"] {
+        assert_eq!(ubl(&invoice(code, many(2))).unwrap_err().rule, "BR-CL-04", "{code}");
+    }
+    assert!(ubl(&invoice("CHF", many(2))).is_ok());
 }
 
 #[test]
