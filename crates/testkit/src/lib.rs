@@ -8,6 +8,7 @@ pub mod client;
 mod cut;
 pub mod dns;
 pub mod env;
+mod fake;
 pub mod faults;
 pub mod garage;
 pub mod kek;
