@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use billing::invoice;
-use billing::price_book::{self, NewPrice};
 use billing::run;
-use billing::subscription::{self, PutSubscription};
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use mailstore::MailStore;
@@ -16,30 +14,13 @@ use testkit::stripe::FakeStripe;
 use testkit::{World, world};
 use tokio::time::Instant;
 
-use crate::{PATIENCE, Working, pays_by_itself};
+use crate::{PATIENCE, Working, book, pays_by_itself, subscribe};
 
 /// A tenant with one seat that pays a year's price by the month, of which the first was billed, is deleted.
 async fn deleted() -> World {
     let world = World::new().await;
-    let price = NewPrice {
-        item: "mailbox".into(),
-        interval: "year".into(),
-        model: "flat".into(),
-        unit_price: Some("120".into()),
-        currency: "EUR".into(),
-        ..NewPrice::default()
-    };
-    let book = price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap();
-    let put = PutSubscription {
-        price_book_id: book.id,
-        interval: "year".into(),
-        payment_schedule: Some("monthly".into()),
-        term_months: None,
-        seats_committed: None,
-        anchor_date: None,
-        trial_ends_on: None,
-    };
-    subscription::put(&world.ctx, put, None).await.unwrap();
+    let book = book(&world, "year", "120").await;
+    subscribe(&world.ctx, &book, "year", Some("monthly")).await;
     world.user("ada", None).await;
     pays_by_itself(&world, &world.ctx).await;
     let db = world.test_db.db();
