@@ -11,7 +11,7 @@ use billing::rating::{
 };
 use billing::statement::EntryKind;
 use billing::vat_id::Registration;
-use mailstore::{change, folder, message};
+use mailstore::{change, folder, message, restore};
 use tenancy::{Role, Scope, app_password, delegate, event, mailbox, policy, quota};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -179,7 +179,7 @@ closed! {
     NewMailboxKind: "What a mailbox that is nobody's own is for.", ["shared", "room", "equipment"];
     DelegateRight: "What a delegate may do.", delegate::Right::ALL.iter().map(|right| right.as_str());
     OperationStatus: "How far an operation is.", ["succeeded", "queued", "running", "failed"];
-    RestoreMode: "Where what was there goes.", mailstore::restore::Place::ALL.map(mailstore::restore::Place::as_str);
+    RestoreMode: "Where what was there goes.", restore::Place::ALL.iter().map(|place| place.as_str());
     MailboxFate: "What becomes of the mailbox of somebody who leaves.", ["keep", "shared", "archive"];
     LeftMailbox: "What became of the mailbox of somebody who left.", ["kept", "shared", "archive"];
     QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
@@ -190,15 +190,14 @@ closed! {
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
     ListedTenantStatus: "How tenants stand that are listed.", tenancy::tenant::Status::ALL.iter().map(|one| one.as_str());
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
-    FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);
-    ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.map(change::Kind::as_str);
-    MessageState: "`live`, or `recoverable` for a deleted one.",
-        [message::State::Live, message::State::Recoverable].map(message::State::as_str);
-    MessageFlag: "What is marked of a message (RFC 9051 §2.3.2).", message::Flag::ALL.map(message::Flag::as_str);
+    FolderRole: "What a folder is for.", folder::Role::ALL.iter().map(|role| role.as_str());
+    ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.iter().map(|kind| kind.as_str());
+    MessageState: "`live`, or `recoverable` for a deleted one.", message::State::ALL.iter().map(|state| state.as_str());
+    MessageFlag: "What is marked of a message (RFC 9051 §2.3.2).", message::Flag::ALL.iter().map(|flag| flag.as_str());
     DkimKeyState: "What is done with a DKIM key.", ["active", "pending", "retired"];
     OutgoingState: "How far a message is on its way to a recipient.",
         ["queued", "delivering", "held", "delivered", "failed", "dropped"];
-    Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
+    Interval: "How long a cycle is.", CycleLength::ALL.iter().map(|length| length.as_str());
     PriceItem: "What is sold.", ["mailbox", "shared_mailbox", "archive", "storage"];
     InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.",
         ["mailbox", "shared_mailbox", "archive", "storage", "setup", "one_off"];
@@ -208,13 +207,13 @@ closed! {
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
     ChangesBilled: "When what changes in mid-cycle is billed: `monthly`, all together on the next monthly day of the anchor; `daily`, by a run on that day or the next one.",
-        [Changes::Monthly, Changes::Daily].map(Changes::as_str);
+        Changes::ALL.iter().map(|when| when.as_str());
     SuspensionPolicy: "Whether days of a suspension are charged.", ["continue", "pause"];
-    TaxBehavior: "Whether prices include tax.", [PriceBasis::Exclusive, PriceBasis::Inclusive].map(PriceBasis::as_str);
+    TaxBehavior: "Whether prices include tax.", PriceBasis::ALL.iter().map(|basis| basis.as_str());
     TaxCategory: "How something is taxed (UNCL5305): `S` at a rate, `Z` at the zero rate, `E` exempt, `AE` by the customer, `O` not subject to tax.",
         Category::ALL.map(Category::code);
     VatRegistration: "Whether a register has a number.",
-        [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
+        Registration::ALL.iter().map(|one| one.as_str());
     PaymentSchedule: "How the price of a year is paid: `at_once`, or `monthly` in twelve instalments.",
         PaymentTimes::ALL.iter().map(|times| times.as_str());
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];

@@ -50,11 +50,11 @@ words! {
     Right: Right::ALL;
     Capability: Capability::ALL;
     DeliveryStatus: DeliveryStatus::ALL;
-    folder::Role: &folder::Role::ALL;
-    message::State: &[message::State::Live, message::State::Recoverable];
+    folder::Role: folder::Role::ALL;
+    message::State: message::State::ALL;
     outgoing::State: outgoing::State::ALL;
     invoice::Status: invoice::Status::ALL;
-    DocumentKind: &[DocumentKind::Invoice, DocumentKind::CreditNote];
+    DocumentKind: DocumentKind::ALL;
     PaymentStatus: PaymentStatus::ALL;
     Level: Level::ALL;
 }

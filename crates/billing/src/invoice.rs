@@ -26,26 +26,17 @@ pub use kind::InvoiceLineKind;
 pub use tax::InvoiceTax;
 pub use void::void;
 
-/// What kind of document it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DocumentKind {
-    /// The customer owes it, or nothing.
-    Invoice,
-    /// The customer is owed it; it names the invoices that it corrects.
-    CreditNote,
+named! {
+    /// What kind of document it is.
+    DocumentKind {
+        /// The customer owes it, or nothing.
+        Invoice = "invoice",
+        /// The customer is owed it; it names the invoices that it corrects.
+        CreditNote = "credit_note",
+    }
 }
 
 impl DocumentKind {
-    /// `invoice` or `credit_note`.
-    pub fn as_str(self) -> &'static str {
-        self.series().as_str()
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Invoice, Self::CreditNote].into_iter().find(|kind| kind.as_str() == name)
-    }
-
     /// That of a document that comes to so much.
     pub(crate) fn of_total(total_minor: i64) -> Self {
         if total_minor < 0 { Self::CreditNote } else { Self::Invoice }

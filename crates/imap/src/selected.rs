@@ -124,7 +124,7 @@ impl Selected {
 
     /// The flags that there are.
     pub(crate) fn flags(&self) -> String {
-        let system = Flag::ALL.into_iter().map(|flag| -> &str { render::name(flag) });
+        let system = Flag::ALL.iter().copied().map(|flag| -> &str { render::name(flag) });
         let all: Vec<&str> = system.chain(self.keywords.iter().map(Keyword::as_str)).collect();
         all.join(" ")
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::wire::text_on_the_wire;
 
 /// The longest host name or address literal (RFC 5321 §4.5.3.1.2), in octets.
 const MAX_HOST_OCTETS: usize = 255;
@@ -125,19 +125,6 @@ pub fn is_utf8_text(c: char) -> bool {
     !c.is_ascii() && !c.is_control() && !c.is_whitespace()
 }
 
-macro_rules! text_on_the_wire {
-    ($($name:ident),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.collect_str(self) }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
 text_on_the_wire!(DomainName, EmailAddress);
 
 impl fmt::Display for DomainName {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::wire::text_on_the_wire;
 
 /// Those that have an ISO 3166-1 alpha-2 code, by that.
 const ALL: &str = "\
@@ -61,18 +61,7 @@ impl FromStr for Country {
     }
 }
 
-impl Serialize for Country {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.code())
-    }
-}
-
-impl<'de> Deserialize<'de> for Country {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let code = std::borrow::Cow::<str>::deserialize(d)?;
-        code.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_on_the_wire!(Country);
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ pub mod page;
 #[path = "../../fuzz/seeds.rs"]
 mod seeds;
 pub mod utf7;
+mod wire;
 pub mod xtext;
 
 pub use address::{AddressError, DomainName, EmailAddress};

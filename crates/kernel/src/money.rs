@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::text_on_the_wire;
 
 /// An ISO 4217 currency that has minor units.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,18 +50,7 @@ impl FromStr for Currency {
     }
 }
 
-impl Serialize for Currency {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.code())
-    }
-}
-
-impl<'de> Deserialize<'de> for Currency {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let code = std::borrow::Cow::<str>::deserialize(d)?;
-        code.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_on_the_wire!(Currency);
 
 /// An amount in a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{FolderId, MailboxId};
+use kernel::{FolderId, MailboxId, named};
 use tenancy::{Action, Ctx, quota};
 
 pub use crate::Error;
@@ -22,35 +22,17 @@ pub const KEPT: TimeDelta = TimeDelta::days(60);
 /// From how many rows on a call leaves the rest to the next one. The rows of one command stay together: it would be forgotten in part otherwise.
 pub const MAX_CHANGES: u16 = 1000;
 
-/// What happened to a folder, or to UIDs of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Messages are in it under these UIDs now.
-    Arrived,
-    /// The flags of these messages are others.
-    Flagged,
-    /// These messages are in it no more: deleted, or moved elsewhere. Of a folder that took UIDs over, also those that no message of an import came to have.
-    Gone,
-    /// It was made, renamed, moved or deleted itself, or subscribed to or not.
-    Folder,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Arrived, Self::Flagged, Self::Gone, Self::Folder];
-
-    /// The name on the wire and in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Arrived => "arrived",
-            Self::Flagged => "flagged",
-            Self::Gone => "gone",
-            Self::Folder => "folder",
-        }
-    }
-
-    fn from_column(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+named! {
+    /// What happened to a folder, or to UIDs of it.
+    Kind {
+        /// Messages are in it under these UIDs now.
+        Arrived = "arrived",
+        /// The flags of these messages are others.
+        Flagged = "flagged",
+        /// These messages are in it no more: deleted, or moved elsewhere. Of a folder that took UIDs over, also those that no message of an import came to have.
+        Gone = "gone",
+        /// It was made, renamed, moved or deleted itself, or subscribed to or not.
+        Folder = "folder",
     }
 }
 

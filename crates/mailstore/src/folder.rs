@@ -32,40 +32,25 @@ pub const MAX_DEPTH: usize = 20;
 /// How many characters a name has at most.
 pub const MAX_NAME_CHARS: usize = 255;
 
-/// What a folder is for (RFC 6154), if it is for something in particular.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Where new mail arrives; what POP3 shows.
-    Inbox,
-    /// Unfinished messages.
-    Drafts,
-    /// Messages sent.
-    Sent,
-    /// Mail judged unwanted.
-    Junk,
-    /// Where clients move what they delete.
-    Trash,
-    /// Mail put away.
-    Archive,
+kernel::named! {
+    /// What a folder is for (RFC 6154), if it is for something in particular. Every mailbox has one of each from the start, in this order.
+    Role {
+        /// Where new mail arrives; what POP3 shows.
+        Inbox = "inbox",
+        /// Unfinished messages.
+        Drafts = "drafts",
+        /// Messages sent.
+        Sent = "sent",
+        /// Mail judged unwanted.
+        Junk = "junk",
+        /// Where clients move what they delete.
+        Trash = "trash",
+        /// Mail put away.
+        Archive = "archive",
+    }
 }
 
 impl Role {
-    /// All of them: the folders that every mailbox has from the start, in this order.
-    pub const ALL: [Self; 6] =
-        [Self::Inbox, Self::Drafts, Self::Sent, Self::Junk, Self::Trash, Self::Archive];
-
-    /// The name on the wire and in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inbox => "inbox",
-            Self::Drafts => "drafts",
-            Self::Sent => "sent",
-            Self::Junk => "junk",
-            Self::Trash => "trash",
-            Self::Archive => "archive",
-        }
-    }
-
     /// The name that a new mailbox's folder gets.
     const fn first_name(self) -> &'static str {
         match self {
@@ -76,10 +61,6 @@ impl Role {
             Self::Trash => "Trash",
             Self::Archive => "Archive",
         }
-    }
-
-    pub(crate) fn from_column(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 }
 

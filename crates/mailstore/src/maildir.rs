@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn flags_and_keywords_come_back_from_a_name() {
-        let mut of = Flags { flags: Flag::ALL.into(), ..Flags::default() };
+        let mut of = Flags { flags: Flag::ALL.iter().copied().collect(), ..Flags::default() };
         of.keywords = ["$Forwarded", "$Work", "Later"].map(|name| name.parse().unwrap()).into();
         let mut keywords = read_keywords("0 other\n1 $Work\nnonsense\n99 far\n");
         add_keywords(&mut keywords, &of.keywords);

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest, named};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
@@ -21,27 +21,21 @@ pub use flags::{Flag, FlagChange, Flags, Keyword, MAX_KEYWORD_CHARS, MAX_KEYWORD
 /// How many messages are looked at for one page of those from an instant on: no index knows their dates, which would make taking in slower.
 pub(crate) const PAGE_MESSAGES: u32 = 5_000;
 
-/// Whether a message is in its folder or deleted and still to be had back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum State {
-    /// In its folder, counted in the quota.
-    #[default]
-    Live,
-    /// Deleted; not in the quota; brought back by [`recover`] until the sweeper takes it.
-    Recoverable,
+named! {
+    /// Whether a message is in its folder or deleted and still to be had back.
+    #[derive(Default)]
+    State {
+        /// In its folder, counted in the quota.
+        #[default]
+        Live = "live",
+        /// Deleted; not in the quota; brought back by [`recover`] until the sweeper takes it.
+        Recoverable = "recoverable",
+    }
 }
 
 impl State {
-    /// The name on the wire and in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Recoverable => "recoverable",
-        }
-    }
-
     pub(crate) fn from_column(text: &str) -> Self {
-        if text == Self::Live.as_str() { Self::Live } else { Self::Recoverable }
+        text.parse().unwrap_or(Self::Recoverable)
     }
 }
 

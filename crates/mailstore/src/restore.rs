@@ -15,7 +15,7 @@ mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{FolderId, MailboxId, MessageId, OperationId, TenantId};
+use kernel::{FolderId, MailboxId, MessageId, OperationId, TenantId, named};
 use serde_json::json;
 use tenancy::operation::{self, Operation, Step};
 use tenancy::{Action, Ctx, event, quota, tenant};
@@ -34,25 +34,13 @@ const MAX_UNDER_WAY: i64 = 20;
 /// How often it is taken in hand with nothing of it done.
 const MAX_ATTEMPTS: i32 = 20;
 
-/// Where what was there goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Where it was.
-    InPlace,
-    /// Into a folder of its own, as copies.
-    Beside,
-}
-
-impl Place {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::InPlace, Self::Beside];
-
-    /// The name on the wire and in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InPlace => "in_place",
-            Self::Beside => "beside",
-        }
+named! {
+    /// Where what was there goes.
+    Place {
+        /// Where it was.
+        InPlace = "in_place",
+        /// Into a folder of its own, as copies.
+        Beside = "beside",
     }
 }
 

@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use crate::files::{DataDir, remove_if_present, write_public};
 
-/// The addresses in use.
+/// What there is of each port: its listener, or the address in use.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Addresses {
-    pub(crate) http: SocketAddr,
-    pub(crate) lmtp: SocketAddr,
-    pub(crate) lookup: SocketAddr,
-    pub(crate) imap: SocketAddr,
-    pub(crate) imaps: SocketAddr,
-    pub(crate) pop3: SocketAddr,
-    pub(crate) pop3s: SocketAddr,
-    pub(crate) submission: SocketAddr,
-    pub(crate) submissions: SocketAddr,
+pub(crate) struct Ports<T> {
+    pub(crate) http: T,
+    pub(crate) lmtp: T,
+    pub(crate) lookup: T,
+    pub(crate) imap: T,
+    pub(crate) imaps: T,
+    pub(crate) pop3: T,
+    pub(crate) pop3s: T,
+    pub(crate) submission: T,
+    pub(crate) submissions: T,
 }
 
 /// The file, absent until [`ListenFile::publish`] and again after the drop.
@@ -34,7 +34,7 @@ impl ListenFile {
         Ok(Self(path))
     }
 
-    pub(crate) fn publish(&self, addresses: &Addresses) -> Result<()> {
+    pub(crate) fn publish(&self, addresses: &Ports<SocketAddr>) -> Result<()> {
         write_public(&self.0, &serde_json::to_vec(addresses)?)
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::files::DataDir;
-use crate::listen::{Addresses, ListenFile};
+use crate::listen::{ListenFile, Ports};
 use crate::platform::Platform;
 use crate::{drills, operator_key, signals, tls};
 
@@ -81,7 +81,7 @@ async fn serve_on(
     let relay = config.smarthost.clone().map(|smarthost| Relay::new(smarthost, config.hostname.clone()));
     let relay = relay.transpose().context("preparing the way out")?;
     let submission = Submission::new(platform.db.clone(), platform.store.clone(), &config.hostname, relay);
-    let listeners = Listeners::bind(config).await?;
+    let listeners = Ports::bind(config).await?;
     let addresses = listeners.addresses()?;
     let mut parts = start(
         platform,
@@ -95,7 +95,7 @@ async fn serve_on(
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
-    let Addresses { http, lmtp, lookup, imap, imaps, pop3, pop3s, submission, submissions } = addresses;
+    let Ports { http, lmtp, lookup, imap, imaps, pop3, pop3s, submission, submissions } = addresses;
     tracing::info!(
         listen.http = %http, listen.lmtp = %lmtp, listen.lookup = %lookup, listen.imap = %imap, listen.imaps = %imaps,
         listen.pop3 = %pop3, listen.pop3s = %pop3s, listen.submission = %submission, listen.submissions = %submissions, "ready"
@@ -141,19 +141,7 @@ async fn supervise(platform: &Platform) -> std::convert::Infallible {
     }
 }
 
-struct Listeners {
-    http: TcpListener,
-    lmtp: TcpListener,
-    lookup: TcpListener,
-    imap: TcpListener,
-    imaps: TcpListener,
-    pop3: TcpListener,
-    pop3s: TcpListener,
-    submission: TcpListener,
-    submissions: TcpListener,
-}
-
-impl Listeners {
+impl Ports<TcpListener> {
     async fn bind(config: &Config) -> Result<Self> {
         Ok(Self {
             http: bind(config.http_listen, "PILLARBOX_HTTP_LISTEN").await?,
@@ -168,8 +156,8 @@ impl Listeners {
         })
     }
 
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        Ok(Addresses {
+    fn addresses(&self) -> std::io::Result<Ports<SocketAddr>> {
+        Ok(Ports {
             http: self.http.local_addr()?,
             lmtp: self.lmtp.local_addr()?,
             lookup: self.lookup.local_addr()?,
@@ -213,7 +201,7 @@ fn api_limits(config: &Config) -> api::Limits {
 fn start(
     platform: &Platform,
     config: &Config,
-    listeners: Listeners,
+    listeners: Ports<TcpListener>,
     services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {

@@ -4,48 +4,29 @@ mod store;
 
 use chrono::NaiveDate;
 use db::SystemTx;
-use kernel::TenantId;
+use kernel::{TenantId, named};
 
 use crate::policy::Capability;
 use crate::{Ctx, Error, OfTenants, TenantTx};
 
-/// How a tenant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It has what it pays for, or some of it.
-    Active,
-    /// All capabilities are taken from it.
-    Suspended,
-    /// It is deleted, and may be restored.
-    Deleted,
+named! {
+    /// How a tenant stands.
+    Standing {
+        /// It has what it pays for, or some of it.
+        Active = "active",
+        /// All capabilities are taken from it.
+        Suspended = "suspended",
+        /// It is deleted, and may be restored.
+        Deleted = "deleted",
+    }
 }
 
 impl Standing {
-    /// `active`, `suspended` or `deleted`.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self, Error> {
-        [Self::Active, Self::Suspended, Self::Deleted]
-            .into_iter()
-            .find(|standing| standing.as_str() == name)
-            .ok_or_else(|| Error::internal(NotAStanding))
-    }
-
     /// That of a tenant from which so many capabilities are taken.
     pub(crate) fn without(suspended: usize) -> Self {
         if suspended == Capability::ALL.len() { Self::Suspended } else { Self::Active }
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("a stored standing cannot be read")]
-struct NotAStanding;
 
 /// From some time on a local day on, how a tenant stands. Appended, never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod client;
 mod cut;
 pub mod dns;
 pub mod env;
+mod fake;
 pub mod faults;
 pub mod garage;
 pub mod kek;
@@ -23,6 +24,20 @@ pub use cut::{Cut, Side};
 pub use env::{ManualClock, SeededRandom};
 pub use test_db::{TEST_DATABASE_URL, TestDb};
 pub use world::World;
+
+/// Bytes in pieces of these sizes, which are taken over and over; none is 0.
+pub fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let (mut rest, mut pieces) = (bytes, Vec::new());
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, others) = rest.split_at((*size).min(rest.len()));
+        pieces.push(piece);
+        rest = others;
+    }
+    pieces
+}
 
 /// How many cases a property gets whose cases are dear, each with a database: as many as `PROPTEST_CASES` says, as `make nightly`
 /// does, or else so many.

@@ -3,15 +3,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+
+use crate::fake::{Fake, lock};
 
 /// How it encrypts.
 #[derive(Debug, Clone)]
@@ -138,10 +139,8 @@ impl State {
 /// The smarthost; it ends with the test.
 #[derive(Debug, Clone)]
 pub struct FakeSmarthost {
-    port: u16,
     is_implicit: bool,
-    state: Arc<Mutex<State>>,
-    _task: Arc<JoinSet<()>>,
+    fake: Arc<Fake<State>>,
 }
 
 impl FakeSmarthost {
@@ -150,92 +149,80 @@ impl FakeSmarthost {
     /// # Panics
     /// Without a free port on loopback.
     pub async fn start(tls: Tls) -> Self {
-        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { panic!("a port on loopback") };
-        let Ok(address) = listener.local_addr() else { panic!("the port's number") };
         let is_implicit = matches!(tls, Tls::Implicit(_));
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut sessions = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (state, tls) = (shared.clone(), tls.clone());
-                sessions.spawn(async move {
-                    let _open = Open::count(&state);
-                    // A client that is gone ends its session, with an error or without.
-                    drop(serve(stream, tls, &state).await);
-                });
+        let each = move |stream, state: Arc<Mutex<State>>| {
+            let tls = tls.clone();
+            async move {
+                let _open = Open::count(&state);
+                // A client that is gone ends its session, with an error or without.
+                drop(serve(stream, tls, &state).await);
             }
-        });
-        Self { port: address.port(), is_implicit, state, _task: Arc::new(task) }
+        };
+        Self { is_implicit, fake: Fake::start(each).await }
     }
 
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.fake.port
     }
 
     /// Its URL, by the name that [`crate::certificate::self_signed`] certifies. `login` is empty or `user:password@`.
     pub fn url(&self, login: &str) -> String {
         let scheme = if self.is_implicit { "smtps" } else { "smtp" };
-        format!("{scheme}://{login}localhost:{}", self.port)
+        format!("{scheme}://{login}localhost:{}", self.fake.port)
     }
 
     /// What EHLO lists from now on, such as `SIZE 1000`, `DSN`, `AUTH PLAIN LOGIN`. STARTTLS is listed by itself.
     pub fn offer(&self, extensions: &[&str]) {
-        lock(&self.state).extensions = extensions.iter().map(|line| (*line).to_owned()).collect();
+        self.fake.state().extensions = extensions.iter().map(|line| (*line).to_owned()).collect();
     }
 
     /// Only this user may send.
     pub fn require(&self, user: &str, password: &str) {
-        lock(&self.state).credentials = Some((user.to_owned(), password.to_owned()));
+        self.fake.state().credentials = Some((user.to_owned(), password.to_owned()));
     }
 
     /// What RCPT for this address is answered from now on, lines split by `\n`.
     pub fn answer(&self, address: &str, reply: &str) {
-        lock(&self.state).replies.insert(address.to_owned(), reply.to_owned());
+        self.fake.state().replies.insert(address.to_owned(), reply.to_owned());
     }
 
     /// A fault from now on, so many times.
     pub fn fail(&self, fault: Fault, times: usize) {
-        lock(&self.state).faults.push_back((fault, times));
+        self.fake.state().faults.push_back((fault, times));
     }
 
     /// Nothing goes wrong any more, and every recipient is taken.
     pub fn recover(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.fake.state();
         state.faults.clear();
         state.replies.clear();
     }
 
     /// The messages it has.
     pub fn received(&self) -> Vec<Received> {
-        lock(&self.state).received.clone()
+        self.fake.state().received.clone()
     }
 
     /// The command lines it heard, on all connections; of AUTH no more than the mechanism.
     pub fn heard(&self) -> Vec<String> {
-        lock(&self.state).heard.clone()
+        self.fake.state().heard.clone()
     }
 
     /// How many commands were there before the one ahead of them was answered.
     pub fn pipelined(&self) -> usize {
-        lock(&self.state).pipelined
+        self.fake.state().pipelined
     }
 
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
-        lock(&self.state).connections
+        self.fake.state().connections
     }
 
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        lock(&self.state).open
+        self.fake.state().open
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection that is counted as long as it is open.

@@ -2,13 +2,14 @@
 //! under which idempotency key, and plays failures.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use url::{Url, form_urlencoded};
+
+use crate::fake::{Fake, lock};
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +86,7 @@ impl State {
 /// The provider; it ends with the test. Its only good key is `sk_test_good`.
 #[derive(Debug, Clone)]
 pub struct FakeStripe {
-    port: u16,
-    state: Arc<Mutex<State>>,
-    _task: Arc<JoinSet<()>>,
+    fake: Arc<Fake<State>>,
 }
 
 /// The key that it takes.
@@ -96,55 +95,46 @@ pub const SECRET_KEY: &str = "sk_test_good";
 impl FakeStripe {
     /// Starts it.
     pub async fn start() -> Self {
-        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { panic!("a port on loopback") };
-        let Ok(address) = listener.local_addr() else { panic!("the port's number") };
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut conversations = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
-                conversations.spawn(async move { converse(stream, &state).await.unwrap_or_default() });
-            }
-        });
-        Self { port: address.port(), state, _task: Arc::new(task) }
+        let each = |stream, state: Arc<Mutex<State>>| async move {
+            converse(stream, &state).await.unwrap_or_default();
+        };
+        Self { fake: Fake::start(each).await }
     }
 
     /// Where it is.
     pub fn url(&self) -> Url {
-        let Ok(url) = format!("http://127.0.0.1:{}", self.port).parse() else { panic!("a port's url") };
+        let Ok(url) = format!("http://127.0.0.1:{}", self.fake.port).parse() else { panic!("a port's url") };
         url
     }
 
     /// What goes wrong with the next requests that change something, one each.
     pub fn fail(&self, faults: &[Fault]) {
-        lock(&self.state).faults.extend(faults);
+        self.fake.state().faults.extend(faults);
     }
 
     /// Its good key is good no longer.
     pub fn revoke(&self) {
-        lock(&self.state).is_revoked = true;
+        self.fake.state().is_revoked = true;
     }
 
     /// Its good key is good again.
     pub fn restore(&self) {
-        lock(&self.state).is_revoked = false;
+        self.fake.state().is_revoked = false;
     }
 
     /// The requests so far.
     pub fn heard(&self) -> Vec<Heard> {
-        lock(&self.state).heard.clone()
+        self.fake.state().heard.clone()
     }
 
     /// What it charges for each dispute from now on, and whether it gives that back to who wins.
     pub fn charge_disputes(&self, fee: i64, currency: &str, is_returned: bool) {
-        lock(&self.state).dispute_fee = Some((fee, currency.into(), is_returned));
+        self.fake.state().dispute_fee = Some((fee, currency.into(), is_returned));
     }
 
     /// What it has been paid, over all payments that succeeded, less what it paid back, in its own units, without fees.
     pub fn balance(&self) -> i64 {
-        let state = lock(&self.state);
+        let state = self.fake.state();
         let sum = |rows: &BTreeMap<String, Value>, field: &str| {
             let good = rows.values().filter(|row| row["status"] == "succeeded");
             good.map(|row| row[field].as_i64().unwrap_or_default()).sum::<i64>()
@@ -157,29 +147,29 @@ impl FakeStripe {
 
     /// The payments that it has.
     pub fn intents(&self) -> Vec<Value> {
-        lock(&self.state).intents.values().cloned().collect()
+        self.fake.state().intents.values().cloned().collect()
     }
 
     /// The refunds that it has.
     pub fn refunds(&self) -> Vec<Value> {
-        lock(&self.state).refunds.values().cloned().collect()
+        self.fake.state().refunds.values().cloned().collect()
     }
 
     /// Forgets what was asked under which idempotency key, as the provider does after a day.
     pub fn forget_keys(&self) {
-        lock(&self.state).answered.clear();
+        self.fake.state().answered.clear();
     }
 
     /// What becomes of a refund later, such as `failed`.
     pub fn settle_refund(&self, refund: &str, status: &str) {
-        if let Some(refund) = lock(&self.state).refunds.get_mut(refund) {
+        if let Some(refund) = self.fake.state().refunds.get_mut(refund) {
             refund["status"] = json!(status);
         }
     }
 
     /// Somebody pays back in the provider's own console: the refund, as events show it.
     pub fn refund_by_hand(&self, intent: &str, amount: i64) -> Value {
-        let mut state = lock(&self.state);
+        let mut state = self.fake.state();
         let id = format!("re_{}", state.refunds.len() + 1);
         let refund = json!({"id": id, "object": "refund", "payment_intent": intent, "status": "succeeded",
             "currency": state.intents.get(intent).map(|intent| intent["currency"].clone()), "amount": amount, "metadata": {}});
@@ -189,7 +179,7 @@ impl FakeStripe {
 
     /// The customer's bank takes an amount: the dispute, as events show it.
     pub fn dispute(&self, intent: &str, amount: i64) -> Value {
-        let mut state = lock(&self.state);
+        let mut state = self.fake.state();
         let id = format!("du_{}", state.disputes.len() + 1);
         let currency = state.intents.get(intent).map_or(Value::Null, |intent| intent["currency"].clone());
         let booking = state.booking(format!("txn_{id}_out"), -amount, &currency, 1);
@@ -201,7 +191,7 @@ impl FakeStripe {
 
     /// How a dispute ends, `won` or `lost`: as events show it then.
     pub fn decide(&self, dispute: &str, status: &str) -> Value {
-        let mut state = lock(&self.state);
+        let mut state = self.fake.state();
         let Some(mut decided) = state.disputes.get(dispute).cloned() else { return Value::Null };
         decided["status"] = json!(status);
         if status == "won" {
@@ -215,7 +205,7 @@ impl FakeStripe {
 
     /// What becomes of a payment later, such as `succeeded`.
     pub fn settle(&self, intent: &str, status: &str) {
-        if let Some(intent) = lock(&self.state).intents.get_mut(intent) {
+        if let Some(intent) = self.fake.state().intents.get_mut(intent) {
             settle(intent, status);
         }
     }
@@ -225,10 +215,6 @@ fn settle(intent: &mut Value, status: &str) {
     intent["status"] = json!(status);
     let received = if status == "succeeded" { intent["amount"].clone() } else { json!(0) };
     intent["amount_received"] = received;
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hears one request and answers. `None` if the other end has gone, which is its right.

@@ -2,13 +2,14 @@
 //! failures.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use url::Url;
+
+use crate::fake::{Fake, lock};
 
 /// The consultation number that it gives to who says who asks.
 pub const CONSULTATION: &str = "WAPIAAAAZtest001";
@@ -38,32 +39,21 @@ struct State {
 /// The register; it ends with the test, and has no number at first.
 #[derive(Debug, Clone)]
 pub struct FakeVies {
-    port: u16,
-    state: Arc<Mutex<State>>,
-    _task: Arc<JoinSet<()>>,
+    fake: Arc<Fake<State>>,
 }
 
 impl FakeVies {
     /// Starts it.
     pub async fn start() -> Self {
-        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { panic!("a port on loopback") };
-        let Ok(address) = listener.local_addr() else { panic!("the port's number") };
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut conversations = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
-                conversations.spawn(async move { converse(stream, &state).await.unwrap_or_default() });
-            }
-        });
-        Self { port: address.port(), state, _task: Arc::new(task) }
+        let each = |stream, state: Arc<Mutex<State>>| async move {
+            converse(stream, &state).await.unwrap_or_default();
+        };
+        Self { fake: Fake::start(each).await }
     }
 
     /// Where it is.
     pub fn url(&self) -> Url {
-        let Ok(url) = format!("http://127.0.0.1:{}/rest-api", self.port).parse() else {
+        let Ok(url) = format!("http://127.0.0.1:{}/rest-api", self.fake.port).parse() else {
             panic!("a port's url")
         };
         url
@@ -71,22 +61,18 @@ impl FakeVies {
 
     /// Enters a number of a state.
     pub fn has(&self, state: &str, number: &str) {
-        lock(&self.state).numbers.insert((state.to_owned(), number.to_owned()));
+        self.fake.state().numbers.insert((state.to_owned(), number.to_owned()));
     }
 
     /// What goes wrong with the next questions, one each.
     pub fn fail(&self, faults: &[Fault]) {
-        lock(&self.state).faults.extend(faults);
+        self.fake.state().faults.extend(faults);
     }
 
     /// The questions so far.
     pub fn heard(&self) -> Vec<Value> {
-        lock(&self.state).heard.clone()
+        self.fake.state().heard.clone()
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn converse(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {

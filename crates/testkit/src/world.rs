@@ -1,15 +1,16 @@
 //! A small installation in a fresh database, made through tenancy's own functions. Whatever fails in making it panics.
 
-use kernel::{RequestId, ResellerId};
+use kernel::{PageRequest, RequestId, ResellerId};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::api_key;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, Domain, Proof};
+use tenancy::event;
 use tenancy::policy::Capability;
 use tenancy::reseller::{self, NewReseller, Reseller};
 use tenancy::tenant::{self, NewTenant, Tenant};
 use tenancy::user::{self, NewUser, User};
-use tenancy::{Caller, Ctx, MailLogin, Origin, Role};
+use tenancy::{Action, Caller, Ctx, MailLogin, Origin, Role};
 
 use crate::TestDb;
 
@@ -58,6 +59,14 @@ impl World {
         let password = SecretString::from(PASSWORD);
         let login = auth.mail_login(Capability::Pop3, &user.address, password, self.origin()).await;
         done("the fixture's password signs in", login)
+    }
+
+    /// What was noted of a kind until now, on whichever trail, as the operator sees it: the oldest first, 200 at most.
+    pub async fn noted(&self, kind: event::Kind) -> Vec<event::Chained> {
+        done("chaining events", event::chain(&self.test_db.db()).await);
+        let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
+        let page = PageRequest::new(Some(200), None);
+        done("the events", event::list(&self.operator, Action::EventRead, &filter, page).await).items
     }
 
     /// A fresh request id.

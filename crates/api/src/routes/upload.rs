@@ -61,9 +61,9 @@ impl MessageMetadata {
         let mut wrong = Vec::new();
         let mut marks = Flags::default();
         for (at, name) in self.flags.iter().enumerate() {
-            match Flag::ALL.into_iter().find(|flag| flag.as_str() == name) {
-                Some(flag) => drop(marks.flags.insert(flag)),
-                None => {
+            match name.parse::<Flag>() {
+                Ok(flag) => drop(marks.flags.insert(flag)),
+                Err(_) => {
                     let detail = "must be seen, answered, flagged, deleted or draft";
                     wrong.push(FieldError::new(format!("/metadata/flags/{at}"), detail));
                 }

@@ -61,7 +61,7 @@ pub(super) fn customer(level: Level, id: Uuid) -> Cell {
 }
 
 fn cells(level: Level, row: Document) -> Result<[Cell; COLUMNS.len()], Error> {
-    let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let kind: DocumentKind = row.kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let currency: Currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     let corrects: Vec<String> =
         row.corrects.iter().map(|number| DocumentKind::Invoice.number(*number)).collect();

@@ -72,7 +72,7 @@ pub(super) struct Place {
 }
 
 fn cells(level: Level, row: Line) -> Result<[Cell; COLUMNS.len()], Error> {
-    let kind = DocumentKind::from_name(&row.document_kind).ok_or(Error::Stored("document kind"))?;
+    let kind: DocumentKind = row.document_kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let currency: Currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok([
         Cell::of(InvoiceId::from_uuid(row.invoice_id)),

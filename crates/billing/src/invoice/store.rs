@@ -348,7 +348,7 @@ async fn add_references(
 }
 
 fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<Invoice, Error> {
-    let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let kind: DocumentKind = row.kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
     let is_owed = kind == DocumentKind::Invoice && row.status == "final";
     let [paid_minor, credited_minor, due_minor] =

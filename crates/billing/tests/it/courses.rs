@@ -6,7 +6,7 @@ use kernel::ErrorKind;
 use testkit::World;
 
 use super::verify::assert_clean;
-use super::{all_shown, at, book, date, invoices, run, seat, subscribe, terms, world_on};
+use super::{all_shown, at, book, date, invoices, run, seat, subscribe, terms, with_one_seat, world_on};
 
 pub(super) async fn run_and_verify(world: &World, day: &str) {
     at(world, &format!("{day}T10:00"));
@@ -26,10 +26,7 @@ pub(super) async fn run_and_verify(world: &World, day: &str) {
 
 #[tokio::test]
 async fn a_longer_interval_cuts_the_cycle_at_once() {
-    let world = world_on("2026-01-31").await;
-    let book = book(&world, RemovalPolicy::default()).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-31", RemovalPolicy::default()).await;
     run_and_verify(&world, "2026-01-31").await;
     at(&world, "2026-02-14T12:00");
     let yearly = subscribe(&world.ctx, &book, "year").await;
@@ -59,10 +56,7 @@ async fn a_longer_interval_cuts_the_cycle_at_once() {
 
 #[tokio::test]
 async fn a_day_that_was_billed_keeps_its_interval() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::default()).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-01", RemovalPolicy::default()).await;
     run_and_verify(&world, "2026-01-01").await;
     let yearly = subscribe(&world.ctx, &book, "year").await;
     assert_eq!(yearly.terms.starts_on, date("2026-01-02"));
@@ -149,10 +143,7 @@ async fn a_cancelled_one_is_charged_as_its_removal_policy_says() {
         ),
         (RemovalPolicy::AtCycleEnd, None),
     ] {
-        let world = world_on("2026-01-01").await;
-        let book = book(&world, policy).await;
-        subscribe(&world.ctx, &book, "month").await;
-        seat(&world.ctx, "ada").await;
+        let (world, book) = with_one_seat("2026-01-01", policy).await;
         run_and_verify(&world, "2026-02-01").await;
         at(&world, "2026-02-10T12:00");
         for past in ["2026-02-10", "2026-01-01", "tomorrow"] {
@@ -186,10 +177,7 @@ async fn a_cancelled_one_is_charged_as_its_removal_policy_says() {
 
 #[tokio::test]
 async fn one_that_ended_today_begins_anew_tomorrow_and_once() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run_and_verify(&world, "2026-01-01").await;
     cancel(&world.ctx, Some("2026-01-11"), None).await.unwrap();
     run_and_verify(&world, "2026-01-11").await;
@@ -203,10 +191,7 @@ async fn one_that_ended_today_begins_anew_tomorrow_and_once() {
 
 #[tokio::test]
 async fn a_cancellation_is_taken_back_before_it_comes() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::default()).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-01", RemovalPolicy::default()).await;
     run_and_verify(&world, "2026-01-01").await;
     at(&world, "2026-01-10T12:00");
     let ended = cancel(&world.ctx, Some("2026-01-20"), None).await.unwrap();
@@ -276,10 +261,7 @@ async fn a_price_that_pauses_charges_no_suspended_day() {
 
 #[tokio::test]
 async fn a_deleted_tenant_gets_its_last_documents_and_a_restored_one_goes_on() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run_and_verify(&world, "2026-01-01").await;
     at(&world, "2026-01-10T12:00");
     tenancy::tenant::delete(&world.ctx, None).await.unwrap();

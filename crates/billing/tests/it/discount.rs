@@ -12,7 +12,9 @@ use testkit::World;
 use super::courses::run_and_verify;
 use super::tax::{customer, is, taxing};
 use super::verify::{found, owner};
-use super::{all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, world_on};
+use super::{
+    all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, with_one_seat, world_on,
+};
 
 fn eur(amount_minor: i64) -> Money {
     Money::new(amount_minor, "EUR".parse().unwrap())
@@ -198,10 +200,7 @@ async fn it_ends_with_what_has_been_billed_and_what_never_counted_is_gone() {
 
 #[tokio::test]
 async fn a_change_of_the_interval_gives_back_what_was_paid() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::default()).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-01", RemovalPolicy::default()).await;
     give(&world.ctx, percent("20", "2026-01-01", Some("2026-07-01"))).await;
     run_and_verify(&world, "2026-02-01").await;
     at(&world, "2026-02-15T12:00");

@@ -13,7 +13,7 @@ use super::discount::{give, percent};
 use super::export::rows;
 use super::one_off_item::{add, list, with_setup};
 use super::verify::{assert_clean, remove_first};
-use super::{all_shown, at, book, invoices, run, seat, shown, subscribe, world_on};
+use super::{all_shown, at, book, invoices, run, seat, shown, subscribe, with_one_seat, world_on};
 
 /// An issuer that looks at drafts for so many days.
 pub(crate) async fn drafting(world: &World, draft_days: u32, if_version: i64) {
@@ -31,6 +31,13 @@ pub(crate) async fn drafting(world: &World, draft_days: u32, if_version: i64) {
     put_issuer(&world.operator, world.reseller.id, new, Some(if_version)).await.unwrap();
 }
 
+/// [`with_one_seat`] on New Year's Day, of an issuer that looks at drafts for so many days.
+pub(super) async fn drafted(draft_days: u32, policy: RemovalPolicy) -> World {
+    let (world, _) = with_one_seat("2026-01-01", policy).await;
+    drafting(&world, draft_days, 0).await;
+    world
+}
+
 /// `status number issued_on due_on`.
 async fn standing(ctx: &Ctx) -> Vec<String> {
     let shown = |invoice: &Invoice| {
@@ -42,11 +49,7 @@ async fn standing(ctx: &Ctx) -> Vec<String> {
 
 #[tokio::test]
 async fn a_draft_cannot_be_paid_yet_and_says_so() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 3, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(3, RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     let draft = invoices(&world.ctx).await[0].id;
     let transfer = NewTransfer {
@@ -68,11 +71,7 @@ async fn a_draft_cannot_be_paid_yet_and_says_so() {
 
 #[tokio::test]
 async fn a_draft_becomes_final_on_its_day_and_is_billed_once() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 3, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(3, RemovalPolicy::CreditToBalance).await;
     let first = run(&world, "2026-01-01").await;
     assert_eq!((first.drafts, first.invoices), (1, 0));
     assert_eq!(standing(&world.ctx).await, ["draft - 2026-01-04 2026-01-18"]);
@@ -121,11 +120,7 @@ async fn drafts_become_final_at_once_the_oldest_first() {
 
 #[tokio::test]
 async fn a_discarded_draft_is_made_anew_from_the_log() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
-    drafting(&world, 5, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(5, RemovalPolicy::AtCycleEnd).await;
     run(&world, "2026-01-01").await;
     // On the boundary's own day, after it was billed.
     at(&world, "2026-01-01T15:00");
@@ -195,11 +190,7 @@ async fn what_comes_once_and_what_is_off_is_on_the_draft_that_is_made_anew() {
 #[tokio::test]
 async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     use billing::export::{Kind, Level, Window};
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 28, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(28, RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
     let policy = billing::dunning::Policy {
@@ -241,11 +232,7 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
 
 #[tokio::test]
 async fn a_draft_is_not_discarded_under_what_takes_it_back_nor_passed_over() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 28, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(28, RemovalPolicy::CreditToBalance).await;
     seat(&world.ctx, "bob").await;
     at(&world, "2026-01-11T09:00");
     // Two boundaries at once: both are drafts, and the second takes back some of the first.
@@ -272,11 +259,7 @@ async fn a_draft_is_not_discarded_under_what_takes_it_back_nor_passed_over() {
 
 #[tokio::test]
 async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
-    drafting(&world, 3, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(3, RemovalPolicy::AtCycleEnd).await;
     run(&world, "2026-01-01").await;
     let other = world::reseller(&world.operator, "South").await;
     billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
@@ -292,11 +275,7 @@ async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
 
 #[tokio::test]
 async fn what_follows_a_draft_waits_for_it() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 28, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(28, RemovalPolicy::CreditToBalance).await;
     at(&world, "2026-01-11T09:00");
     run(&world, "2026-01-11").await;
     remove_first(&world.ctx).await;

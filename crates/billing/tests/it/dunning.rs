@@ -16,7 +16,10 @@ use testkit::{World, world};
 
 use super::payment::{euro, nobody, paid, states};
 use super::payment_charge::told;
-use super::{admin_of, at, book, ctx_of, date, invoices, run, seat, subscribe, subscribed_tenant, world_on};
+use super::{
+    admin_of, at, book, ctx_of, date, invoices, run, seat, subscribe, subscribed_tenant, with_one_seat,
+    world_on,
+};
 
 fn policy() -> Policy {
     Policy {
@@ -462,10 +465,7 @@ async fn a_policy_is_put_whole_by_its_reseller_and_makes_sense() {
 
 #[tokio::test]
 async fn what_the_reseller_that_has_no_policy_is_owed_is_left_alone() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     assert_eq!(dun_on(&world, "2026-12-01").await, Dunned::default());
     let transfer = NewTransfer {

@@ -68,6 +68,15 @@ async fn world_on(day: &str) -> World {
     world
 }
 
+/// A world on a day whose tenant pays by the month from a [`book`], with ada's seat.
+async fn with_one_seat(day: &str, policy: RemovalPolicy) -> (World, PriceBook) {
+    let world = world_on(day).await;
+    let book = book(&world, policy).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    (world, book)
+}
+
 fn price(interval: &str, unit_price: &str, policy: RemovalPolicy) -> NewPrice {
     NewPrice {
         item: "mailbox".into(),

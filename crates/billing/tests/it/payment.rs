@@ -3,7 +3,7 @@
 use billing::ledger::{Account, AsOf, trial_balance};
 use billing::payment::{self, NewTransfer, Payment};
 use billing::rating::RemovalPolicy;
-use kernel::{ErrorKind, Money, PageRequest};
+use kernel::{ErrorKind, Money, PageRequest, PaymentId};
 use proptest::prelude::*;
 use tenancy::{Ctx, Role};
 use testkit::{World, world};
@@ -31,6 +31,24 @@ fn transfer(amount_minor: i64, reference: &str, day: &str) -> NewTransfer {
 pub(super) async fn paid(ctx: &Ctx, amount_minor: i64, reference: &str) -> Payment {
     let today = ctx.now().date_naive().to_string();
     payment::record(ctx, transfer(amount_minor, reference, &today)).await.unwrap()
+}
+
+/// Of so many who pay back an amount at once, one does.
+pub(super) async fn pay_back_at_once(world: &World, id: PaymentId, amount_minor: i64, tries: usize) {
+    let tries = (0..tries).map(|_| {
+        let operator = world.operator.clone();
+        tokio::spawn(async move {
+            payment::refund(&operator, &nobody(), id, Some(euro(amount_minor)), String::new()).await
+        })
+    });
+    let mut made = 0;
+    for refund in tries.collect::<Vec<_>>() {
+        match refund.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error.code(), "refund_exceeds_payment"),
+        }
+    }
+    assert_eq!(made, 1);
 }
 
 /// The world with a tenant of some currency in the place of its own.
@@ -185,20 +203,7 @@ async fn what_is_paid_back_is_due_again() {
 async fn what_is_paid_back_at_once_is_paid_back_once() {
     let world = three_invoices().await;
     let one = paid(&world.ctx, 2500, "INV-000001").await;
-    let tries = (0..8).map(|_| {
-        let operator = world.operator.clone();
-        tokio::spawn(async move {
-            payment::refund(&operator, &nobody(), one.id, Some(euro(2000)), String::new()).await
-        })
-    });
-    let mut made = 0;
-    for refund in tries.collect::<Vec<_>>() {
-        match refund.await.unwrap() {
-            Ok(_) => made += 1,
-            Err(error) => assert_eq!(error.code(), "refund_exceeds_payment"),
-        }
-    }
-    assert_eq!(made, 1);
+    pay_back_at_once(&world, one.id, 2000, 8).await;
     assert_clean(&world).await;
 }
 

@@ -11,8 +11,7 @@ use kernel::{ErrorKind, InvoiceId, PageRequest};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use stripe::Client;
-use tenancy::Action;
-use tenancy::event::{Filter, Kind};
+use tenancy::event::Kind;
 use testkit::stripe::{FakeStripe, Fault};
 use testkit::{World, world};
 
@@ -364,11 +363,7 @@ async fn a_provider_s_key_is_kept_while_payments_or_refunds_are_under_way() {
 
 /// What events of a kind say, the oldest first.
 pub(super) async fn told(world: &World, kind: Kind) -> Vec<Value> {
-    tenancy::event::chain(&world.test_db.db()).await.unwrap();
-    let filter = Filter { kinds: [kind].into(), tenant_id: None };
-    let page = PageRequest::new(Some(200), None);
-    let all = tenancy::event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap();
-    all.items.into_iter().map(|one| one.event.data).collect()
+    world.noted(kind).await.into_iter().map(|one| one.event.data).collect()
 }
 
 #[tokio::test]

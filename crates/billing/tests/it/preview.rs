@@ -8,7 +8,9 @@ use tenancy::{Ctx, storage_sample};
 use testkit::World;
 
 use super::items::{GIB, selling, storage, stores_in};
-use super::{all_shown, at, book, date, invoices, run, seat, shown, subscribe, terms, world_on};
+use super::{
+    all_shown, at, book, date, invoices, run, seat, shown, subscribe, terms, with_one_seat, world_on,
+};
 
 /// What a run up to a day would make, as [`all_shown`] shows it.
 pub(crate) async fn previewed(ctx: &Ctx, day: &str) -> Vec<String> {
@@ -22,11 +24,7 @@ async fn asked(ctx: &Ctx, day: Option<&str>) -> Preview {
 }
 
 async fn one_seat() -> World {
-    let world = world_on("2026-01-10").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
-    world
+    with_one_seat("2026-01-10", RemovalPolicy::CreditToBalance).await.0
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use db::SystemTx;
 use kernel::{ErrorKind, PageRequest};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use tenancy::{Action, Ctx, Scope, event, user};
+use tenancy::{Ctx, Scope, event, user};
 use testkit::{World, world};
 
 use super::{admin_of, all_shown, at, book, date, invoices, run, seat, subscribed_tenant, world_on};
@@ -140,11 +140,7 @@ async fn fail_rating(world: &World, bad: &Ctx) {
 
 /// What events of a kind say on a trail.
 pub(crate) async fn told_on(world: &World, trail: Scope, kind: event::Kind) -> Vec<(String, Value)> {
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
-    let page = PageRequest::new(Some(200), None);
-    let all = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
-    let on_it = all.into_iter().filter(|one| one.event.trail == trail);
+    let on_it = world.noted(kind).await.into_iter().filter(|one| one.event.trail == trail);
     on_it.map(|one| (one.event.subject, one.event.data)).collect()
 }
 

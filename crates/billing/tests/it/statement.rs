@@ -12,9 +12,9 @@ use tenancy::auth::Auth;
 use tenancy::{Action, Ctx, Role, api_key};
 use testkit::{World, world};
 
-use super::draft::drafting;
+use super::draft::drafted;
 use super::payment::{euro, nobody, paid, three_invoices};
-use super::{admin_of, at, book, date, invoices, run, seat, subscribe, world_on};
+use super::{admin_of, at, date, invoices, run};
 
 async fn of(ctx: &Ctx, issuer: Option<ResellerId>, from: &str, until: &str) -> Statement {
     of_tenant(ctx, issuer, Window::new(date(from), date(until)).unwrap()).await.unwrap()
@@ -102,11 +102,7 @@ async fn a_statement_tells_what_moved_the_account_and_what_is_open() {
 
 #[tokio::test]
 async fn a_draft_is_on_no_statement() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    drafting(&world, 3, 0).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let world = drafted(3, RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     let january = async || shown(&of(&world.ctx, None, "2026-01-01", "2026-02-01").await);
     assert_eq!(january().await, ("0; 0".to_owned(), [0; 6]));

@@ -7,7 +7,9 @@ use kernel::{ErrorKind, PageRequest};
 use testkit::{World, world};
 
 use super::verify::assert_clean;
-use super::{all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, world_on};
+use super::{
+    all_shown, at, book, date, invoices, price, run, seat, subscribe, terms, with_one_seat, world_on,
+};
 
 #[tokio::test]
 async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
@@ -41,10 +43,7 @@ async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
 
 #[tokio::test]
 async fn after_the_first_document_anchor_and_trial_stay() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, book) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
 
     let moved = PutSubscription { anchor_date: Some("2026-01-15".into()), ..terms(&book, "month") };

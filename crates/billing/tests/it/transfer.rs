@@ -22,7 +22,7 @@ use super::payment_charge::Scene;
 use super::payment_provider::settings;
 use super::run::told_on;
 use super::tax::{customer, is, taxing};
-use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, world_on};
+use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, with_one_seat, world_on};
 
 /// Moves the world's tenant to another reseller, which is made, and enters it there.
 async fn moved(world: &World) -> (Reseller, Ctx) {
@@ -37,11 +37,7 @@ async fn discounts(ctx: &Ctx) -> Vec<Discount> {
 
 /// With ada's seat from 1 January on.
 async fn subscribed() -> World {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
-    world
+    with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await.0
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use testkit::{World, world};
 
 use super::{
     admin_of, at, book, ctx_of, date, invoices, price, run, seat, subscribe, subscribed_tenant, terms,
-    world_on,
+    with_one_seat, world_on,
 };
 
 async fn verified(world: &World, tenant_id: Option<TenantId>) -> (Verified, Vec<Finding>) {
@@ -112,10 +112,7 @@ async fn terms_that_are_agreed_later_leave_what_was_billed_as_it_was() {
 
 #[tokio::test]
 async fn a_cycle_stays_in_the_calendar_it_was_opened_in() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     at(&world, "2026-01-20T23:30");
     seat(&world.ctx, "ben").await;

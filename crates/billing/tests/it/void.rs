@@ -14,7 +14,7 @@ use super::draft::drafting;
 use super::one_off_item::{add, list, with_setup};
 use super::tax::{customer, is, taxing};
 use super::verify::{assert_clean, found, owner, remove_first};
-use super::{at, book, date, invoices, run, seat, shown, subscribe, world_on};
+use super::{at, book, date, invoices, run, seat, shown, subscribe, with_one_seat, world_on};
 
 async fn totals(ctx: &Ctx) -> Vec<(String, i64)> {
     let all = invoices(ctx).await;
@@ -144,10 +144,7 @@ async fn called(ctx: &Ctx, name: &str) {
 
 /// Two seats by the month, of which what is removed is credited.
 async fn two_seats() -> World {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     seat(&world.ctx, "bob").await;
     world
 }
@@ -284,10 +281,7 @@ async fn what_a_later_one_credits_goes_first_though_it_charges_more() {
 
 /// What is found after the owner's hand has done something to an account with a void in it.
 async fn after(tampering: &str) -> Vec<Difference> {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     run(&world, "2026-01-01").await;
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
@@ -317,10 +311,7 @@ async fn what_counts_as_billed_no_more_must_have_been_taken_back() {
 
 #[tokio::test]
 async fn the_tax_of_a_voided_invoice_is_taken_back_and_put_right() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    subscribe(&world.ctx, &book, "month").await;
-    seat(&world.ctx, "ada").await;
+    let (world, _) = with_one_seat("2026-01-01", RemovalPolicy::CreditToBalance).await;
     taxing(&world).await;
     called(&world.ctx, "Boulangerie").await;
     run(&world, "2026-01-01").await;

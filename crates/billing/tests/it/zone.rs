@@ -3,7 +3,7 @@
 use billing::export::{self, Kind, Level, Window};
 use billing::payment::{self, NewTransfer};
 use billing::preview::{NewPreview, preview};
-use billing::price_book::{NewPrice, publish};
+use billing::price_book::{NewPrice, PriceBook, publish};
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::run::scheduled;
 use billing::subscription::{cancel, get};
@@ -18,12 +18,21 @@ use super::items::{GIB, make, selling, storage, stores_in};
 use super::verify::{assert_clean, assert_tenant_clean, found, owner};
 use super::{all_shown, at, ctx_of, date, domain, invoices, price, run, seat, subscribe, terms, world_on};
 
-/// A tenant that lives there, without a subscription yet.
+/// A tenant that lives in a time zone, without a subscription yet.
 async fn living_in(world: &World, time_zone: &str) -> Ctx {
     let new = NewTenant { time_zone: time_zone.into(), ..world::new_tenant(&world.reseller, time_zone) };
     let tenant = tenant::create(&world.operator, new).await.unwrap();
     let ctx = ctx_of(world, tenant.id).await;
     world::domain(&ctx, &domain(&ctx)).await;
+    ctx
+}
+
+/// A tenant that lives in a time zone, and was billed for ada's seat on 1 January.
+async fn billed_in(world: &World, time_zone: &str, book: &PriceBook) -> Ctx {
+    let ctx = living_in(world, time_zone).await;
+    subscribe(&ctx, book, "month").await;
+    seat(&ctx, "ada").await;
+    run(world, "2026-01-01").await;
     ctx
 }
 
@@ -52,10 +61,7 @@ async fn stores(world: &World, ctx: &Ctx, time: &str, used_bytes: i64) {
 /// January is Auckland's, February that of Los Angeles, where it begins 21 hours after January has ended in Auckland.
 async fn from_auckland_to_los_angeles(world: &World) -> Ctx {
     let book = selling(world, vec![storage(0)]).await;
-    let ctx = living_in(world, "Pacific/Auckland").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(world, "2026-01-01").await;
+    let ctx = billed_in(world, "Pacific/Auckland", &book).await;
     // The eleventh begins.
     stores(world, &ctx, "2026-01-10T11:00", 10 * GIB).await;
     at(world, "2026-01-15T12:00");
@@ -148,10 +154,7 @@ async fn usage_of_who_has_moved_is_by_the_days_that_are_billed() {
 /// January is that of Los Angeles, where it ends 21 hours after February has begun in Auckland.
 async fn from_los_angeles_to_auckland(world: &World, day: &str) -> Ctx {
     let book = selling(world, vec![storage(0)]).await;
-    let ctx = living_in(world, "America/Los_Angeles").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(world, "2026-01-01").await;
+    let ctx = billed_in(world, "America/Los_Angeles", &book).await;
     at(world, &format!("{day}T12:00"));
     moves(world, &ctx, "Pacific/Auckland").await
 }
@@ -280,10 +283,7 @@ async fn what_comes_to_be_sold_in_mid_cycle_is_counted_where_the_cycle_is() {
     let world = world_on("2026-01-01").await;
     let shared = NewPrice { item: "shared_mailbox".into(), ..price("month", "3.10", CreditToBalance) };
     let (seats, both) = (selling(&world, Vec::new()).await, selling(&world, vec![shared, storage(0)]).await);
-    let ctx = living_in(&world, "Pacific/Auckland").await;
-    subscribe(&ctx, &seats, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
+    let ctx = billed_in(&world, "Pacific/Auckland", &seats).await;
     at(&world, "2026-01-15T12:00");
     let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
     at(&world, "2026-01-20T12:00");
@@ -315,10 +315,7 @@ async fn what_was_counted_by_another_rule_is_verified_as_it_was_counted() {
     let world = world_on("2026-01-01").await;
     let shared = NewPrice { item: "shared_mailbox".into(), ..price("month", "3.10", CreditToBalance) };
     let (seats, both) = (selling(&world, Vec::new()).await, selling(&world, vec![shared]).await);
-    let ctx = living_in(&world, "Pacific/Auckland").await;
-    subscribe(&ctx, &seats, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
+    let ctx = billed_in(&world, "Pacific/Auckland", &seats).await;
     at(&world, "2026-01-15T12:00");
     let ctx = moves(&world, &ctx, "America/Los_Angeles").await;
     at(&world, "2026-01-20T12:00");
@@ -386,10 +383,7 @@ async fn who_subscribes_on_a_day_that_lasts_on_is_charged_for_it() {
 async fn so_is_who_subscribes_again_on_such_a_day() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, Vec::new()).await;
-    let ctx = living_in(&world, "Pacific/Auckland").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
+    let ctx = billed_in(&world, "Pacific/Auckland", &book).await;
     cancel(&ctx, Some("2026-01-05"), None).await.unwrap();
     at(&world, "2026-01-09T20:00");
     run(&world, "2026-01-09").await;
@@ -407,10 +401,7 @@ async fn so_is_who_subscribes_again_on_such_a_day() {
 async fn who_takes_another_interval_on_such_a_day_goes_on_where_the_cycle_ends_that_it_cuts() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, vec![price("year", "120", CreditToBalance)]).await;
-    let ctx = living_in(&world, "Pacific/Auckland").await;
-    subscribe(&ctx, &book, "month").await;
-    seat(&ctx, "ada").await;
-    run(&world, "2026-01-01").await;
+    let ctx = billed_in(&world, "Pacific/Auckland", &book).await;
     // The tenth in Auckland, where it is over sixteen hours later.
     at(&world, "2026-01-09T20:00");
     let ctx = moves(&world, &ctx, "America/Los_Angeles").await;

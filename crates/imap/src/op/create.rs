@@ -58,7 +58,7 @@ fn role(uses: &[String]) -> Result<Option<Role>, Status> {
         return if uses.is_empty() { Ok(None) } else { Err(several()) };
     };
     let is_it = |role: &Role| special_use(*role).is_some_and(|name| name.eq_ignore_ascii_case(wanted));
-    match Role::ALL.into_iter().find(is_it) {
+    match Role::ALL.iter().copied().find(is_it) {
         Some(role) => Ok(Some(role)),
         None => Err(Status::no("there is no such special use here").with("USEATTR")),
     }

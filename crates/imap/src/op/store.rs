@@ -92,5 +92,5 @@ pub(super) fn flags(names: &[FlagName]) -> Result<Flags, Status> {
 
 /// A flag by its name in the protocol, in upper case without its backslash.
 pub(super) fn system(name: &str) -> Option<Flag> {
-    Flag::ALL.into_iter().find(|flag| render::name(*flag)[1..].eq_ignore_ascii_case(name))
+    Flag::ALL.iter().copied().find(|flag| render::name(*flag)[1..].eq_ignore_ascii_case(name))
 }

@@ -106,7 +106,7 @@ pub(super) async fn since(
         modseq: from_column(modseq),
         folder_id: FolderId::from_uuid(folder),
         // A check keeps the column from holding anything else; what is not known is looked at as a whole.
-        kind: Kind::from_column(kind).unwrap_or(Kind::Folder),
+        kind: kind.parse().unwrap_or(Kind::Folder),
         uids: UidSet::from_column(uids),
         created_at,
     };

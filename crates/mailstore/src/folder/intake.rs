@@ -100,7 +100,7 @@ impl Folders {
     fn extend(&mut self, locked: Vec<Locked>) {
         for of in locked {
             let (id, mailbox_id) = (FolderId::from_uuid(of.id), MailboxId::from_uuid(of.mailbox_id));
-            match of.role.as_deref().and_then(Role::from_column) {
+            match of.role.as_deref().and_then(|role| role.parse::<Role>().ok()) {
                 Some(Role::Inbox) => drop(self.inboxes.insert(mailbox_id, id)),
                 Some(Role::Junk) => drop(self.junk.insert(mailbox_id, id)),
                 _ => {}

@@ -55,7 +55,7 @@ pub(super) async fn insert_first(
     mailboxes: &[(TenantId, MailboxId)],
 ) -> Result<(), Error> {
     let now = env.now();
-    let all = || mailboxes.iter().flat_map(|place| Role::ALL.map(|role| (place, role)));
+    let all = || mailboxes.iter().flat_map(|place| Role::ALL.iter().map(move |role| (place, role)));
     let uid_validity = uid_validity_at(now);
     // Sorted the same way by everybody, so that two at once wait for each other at the first row and nowhere else.
     sqlx::query!(
@@ -496,7 +496,7 @@ pub(crate) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec
             name: row.name,
             path: String::new(),
             is_subscribed: row.is_subscribed,
-            role: row.role.as_deref().and_then(Role::from_column),
+            role: row.role.as_deref().and_then(|role| role.parse().ok()),
             uid_validity: u32::try_from(row.uid_validity).unwrap_or(u32::MAX),
             uid_next: from_column(row.uid_next),
             message_count: from_column(row.message_count),

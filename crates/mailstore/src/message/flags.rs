@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use kernel::FieldError;
+use kernel::{FieldError, named};
 
 /// How many keywords a message has at most.
 pub const MAX_KEYWORDS: usize = 100;
@@ -11,36 +11,23 @@ pub const MAX_KEYWORDS: usize = 100;
 /// How many characters a keyword has at most.
 pub const MAX_KEYWORD_CHARS: usize = 100;
 
-/// A flag that RFC 9051 §2.3.2 gives a meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Flag {
-    /// It was read.
-    Seen,
-    /// It was answered.
-    Answered,
-    /// Somebody wants to come back to it.
-    Flagged,
-    /// It goes when the folder is expunged.
-    Deleted,
-    /// It is not finished.
-    Draft,
+named! {
+    /// A flag that RFC 9051 §2.3.2 gives a meaning, by its name in the REST API; tables have its bit.
+    Flag {
+        /// It was read.
+        Seen = "seen",
+        /// It was answered.
+        Answered = "answered",
+        /// Somebody wants to come back to it.
+        Flagged = "flagged",
+        /// It goes when the folder is expunged.
+        Deleted = "deleted",
+        /// It is not finished.
+        Draft = "draft",
+    }
 }
 
 impl Flag {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Seen, Self::Answered, Self::Flagged, Self::Deleted, Self::Draft];
-
-    /// The name on the wire of the REST API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Seen => "seen",
-            Self::Answered => "answered",
-            Self::Flagged => "flagged",
-            Self::Deleted => "deleted",
-            Self::Draft => "draft",
-        }
-    }
-
     const fn bit(self) -> i16 {
         match self {
             Self::Seen => 1,
@@ -56,7 +43,7 @@ impl Flag {
     }
 
     pub(crate) fn from_column(bits: i16) -> BTreeSet<Self> {
-        Self::ALL.into_iter().filter(|flag| bits & flag.bit() != 0).collect()
+        Self::ALL.iter().copied().filter(|flag| bits & flag.bit() != 0).collect()
     }
 }
 

@@ -358,7 +358,8 @@ pub(super) async fn flag(
     let bits = |of: &Flags| Flag::to_column(of.flags.iter().copied());
     let words =
         |of: &Flags| of.keywords.iter().map(|keyword| keyword.as_str().to_owned()).collect::<Vec<_>>();
-    let kept = if change.clears_flags { 0 } else { Flag::to_column(Flag::ALL) & !bits(&change.remove) };
+    let all = Flag::to_column(Flag::ALL.iter().copied());
+    let kept = if change.clears_flags { 0 } else { all & !bits(&change.remove) };
     let keeps_keywords =
         !change.clears_keywords && change.remove.keywords.is_empty() && change.add.keywords.is_empty();
     let lost: Vec<_> = words(&change.remove).into_iter().map(|word| word.to_ascii_lowercase()).collect();

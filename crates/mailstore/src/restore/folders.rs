@@ -138,7 +138,7 @@ impl Folders {
         folder: &PastFolder,
         parent_id: Option<FolderId>,
     ) -> Result<FolderId, Error> {
-        let role = folder.role.as_deref().and_then(Role::from_column);
+        let role = folder.role.as_deref().and_then(|role| role.parse::<Role>().ok());
         let same = role.and_then(|role| self.of_role(role)).or_else(|| self.child(parent_id, &folder.name));
         if let Some(same) = same {
             return Ok(same);

@@ -101,7 +101,7 @@ pub(super) async fn claim(
         tenant_id: TenantId::from_uuid(row.tenant_id),
         id: OperationId::from_uuid(row.id),
         at: row.at,
-        place: if row.place == Place::Beside.as_str() { Place::Beside } else { Place::InPlace },
+        place: row.place.parse().unwrap_or(Place::InPlace),
         folder_id: row.folder_id.map(FolderId::from_uuid),
         message_id: row.message_id.map(MessageId::from_uuid),
         attempts: row.attempts,

@@ -71,7 +71,7 @@ async fn filled(bench: &Bench) -> MailboxId {
     put(bench, ada, None, from, marked(&[Flag::Seen, Flag::Answered], &["$Forwarded"])).await;
     put(bench, ada, None, "Subject: no body\r\n", marked(&[Flag::Draft, Flag::Flagged], &[])).await;
     put(bench, ada, Some(work), "Status: RO\r\nSubject: own\r\n\r\n", marked(&[], &["$Work", "later"])).await;
-    put(bench, ada, Some(deep), "Subject: deep\r\n\r\n\r\n\r\n", marked(&Flag::ALL, &["later"])).await;
+    put(bench, ada, Some(deep), "Subject: deep\r\n\r\n\r\n\r\n", marked(Flag::ALL, &["later"])).await;
     put(bench, ada, Some(deep), "Subject: \u{e4}\r\n\r\n\u{2603}\r\n", Flags::default()).await;
     bench.assert_exact().await;
     ada

@@ -7,14 +7,14 @@ use std::time::Duration;
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use kernel::{Env, PageRequest, TenantId};
+use kernel::{Env, TenantId};
 use mailstore::ingest::ingest;
 use mailstore::key::{Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
 use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::auth::Auth;
-use tenancy::{Action, event, tenant};
+use tenancy::{event, tenant};
 use testkit::faults::{Fault, Faults, Rule};
 use testkit::s3::S3Server;
 
@@ -107,10 +107,7 @@ async fn a_tenant_gets_a_new_key_and_keeps_the_old() {
     let first = keys.sealing(bench.ctx()).await.unwrap();
     let second = keys.rotate(bench.ctx()).await.unwrap();
     assert_eq!(second.number(), 2);
-    event::chain(&bench.world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::TenantKeyRotated].into(), tenant_id: None };
-    let page = PageRequest::new(None, None);
-    let told = event::list(&bench.world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let told = bench.world.noted(event::Kind::TenantKeyRotated).await;
     let generations: Vec<_> = told.iter().map(|one| one.event.data["generation"].as_u64()).collect();
     assert_eq!(generations, [Some(2)]);
     let sealing = keys.sealing(bench.ctx()).await.unwrap();

@@ -16,11 +16,11 @@ use pack::{Ending, Tail, WrappedKey};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, DomainChange};
-use tenancy::event::{self, Filter, Kind};
+use tenancy::event::Kind;
 use tenancy::group::{self, Member, NewGroup};
 use tenancy::mailbox::{self, NewMailbox};
 use tenancy::quota::drift;
-use tenancy::{Action, Error, tenant, user};
+use tenancy::{Error, tenant, user};
 use testkit::faults::{Fault, Faults, Rule};
 use testkit::s3::S3Server;
 
@@ -42,14 +42,6 @@ async fn filed_long_ago(bench: &Bench, mailbox: MailboxId) {
     }
     bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
     assert!(change::expire(&bench.world.test_db.db()).await.unwrap() > 0);
-}
-
-/// The events of a kind, as the operator sees them.
-async fn events(bench: &Bench, kind: Kind) -> Vec<event::Chained> {
-    event::chain(&bench.world.test_db.db()).await.unwrap();
-    let filter = Filter { kinds: [kind].into(), tenant_id: None };
-    let page = PageRequest::new(Some(200), None);
-    event::list(&bench.world.operator, Action::EventRead, &filter, page).await.unwrap().items
 }
 
 #[tokio::test]
@@ -91,7 +83,7 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     bench.sweep_out().await;
     assert_eq!(bench.blobs.packs().await.len(), 1, "the body that bob has, too, stays");
     assert_eq!(message::raw(&bench.store, bench.ctx(), bob, kept, None).await.unwrap().bytes, HELLO);
-    let purged = events(&bench, Kind::UserPurged).await;
+    let purged = bench.world.noted(Kind::UserPurged).await;
     assert_eq!(purged[0].event.subject, ada.id.to_string());
     assert_eq!(drift(&world.test_db.db()).await.unwrap(), 0);
     bench.assert_exact().await;
@@ -120,7 +112,7 @@ async fn a_deleted_shared_mailbox_is_destroyed_and_one_that_came_back_is_not() {
     bench.world.test_db.clock().advance(TimeDelta::days(20));
     assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 });
     assert!(mailbox::get(bench.ctx(), back.id).await.is_ok());
-    let purged = events(&bench, Kind::MailboxPurged).await;
+    let purged = bench.world.noted(Kind::MailboxPurged).await;
     assert_eq!(purged[0].event.subject, info.id.to_string());
     bench.assert_exact().await;
 }
@@ -258,7 +250,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     assert_eq!((gone.status.as_str(), gone.seats_used, gone.domains_used), ("purged", 0, 0));
     assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
     let record = tenancy::purge::record(&ctx).await.unwrap();
-    let told = events(&bench, Kind::TenantPurged).await;
+    let told = bench.world.noted(Kind::TenantPurged).await;
     let destroyed = &told[0].event.data["destroyed"];
     let expected = serde_json::json!({"messages": 4, "objects": 4, "bytes": destroyed["bytes"], "users": 1, "mailboxes": 1,
         "groups": 1, "domains": 1});

@@ -127,16 +127,8 @@ mod tests {
         ) {
             const MAX: usize = 16;
             let stream = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
-            let mut rest = stream.as_bytes();
-            let mut chunks = Vec::new();
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (head, tail) = rest.split_at((*cut).min(rest.len()));
-                chunks.push(head);
-                rest = tail;
-            }
             let expected = lines.iter().map(|text| if text.len() + 2 > MAX { Frame::TooLong } else { line(text) }).collect::<Vec<_>>();
-            prop_assert_eq!(frames(&chunks, MAX), expected.clone());
+            prop_assert_eq!(frames(&testkit::pieces(stream.as_bytes(), &cuts), MAX), expected.clone());
             prop_assert_eq!(frames(&[stream.as_bytes()], MAX), expected);
         }
     }

@@ -209,14 +209,7 @@ mod tests {
     proptest! {
         #[test]
         fn unstuffing_undoes_stuffing_in_any_pieces(message in message(), cuts in proptest::collection::vec(1usize..9, 1..20)) {
-            let mut pieces = Vec::new();
-            let mut rest = &message[..];
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (head, tail) = rest.split_at((*cut).min(rest.len()));
-                pieces.push(head);
-                rest = tail;
-            }
+            let pieces = testkit::pieces(&message, &cuts);
             prop_assert_eq!(stuffed(&pieces), stuffed(&[&message]));
             prop_assert_eq!(unstuffed(&stuffed(&pieces)), Some(message));
         }

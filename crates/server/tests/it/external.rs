@@ -1,4 +1,4 @@
-use tenancy::{Action, Scope, event};
+use tenancy::{Scope, event};
 use testkit::client::lmtp::Lmtp;
 use testkit::client::pop3::Pop3;
 use testkit::s3::S3Server;
@@ -47,10 +47,7 @@ async fn the_key_encryption_key_is_changed_and_mail_stays_readable() {
     let both = format!("{new}{old}");
     let rewrapped = run(&both, &["keys", "rewrap"]);
     assert_eq!(stdout(&rewrapped), "1 keys were wrapped anew, 0 failed\n");
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::KeysRewrapRequested].into(), tenant_id: None };
-    let page = kernel::PageRequest::new(None, None);
-    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = world.noted(event::Kind::KeysRewrapRequested).await;
     let shown: Vec<_> = noted.iter().map(|one| (one.event.subject.as_str(), one.event.trail)).collect();
     assert_eq!(shown, [("operator", Scope::Operator)]);
     let rotated = run(&new, &["keys", "rotate", &world.tenant.id.to_string()]);

@@ -1,8 +1,7 @@
 use std::path::Path;
 
-use kernel::PageRequest;
 use serde_json::{Value, json};
-use tenancy::{Action, event};
+use tenancy::event;
 use testkit::World;
 use testkit::client::http::Http;
 use testkit::client::pop3::Pop3;
@@ -33,11 +32,7 @@ async fn taken_once_however_often_it_is_run_and_without_a_bar_when_piped() {
     let (code, _, err) = import(&world, dir.path(), "nobody@acme.example", &["--folders", SHIPPED]);
     assert!(code == Some(1) && err.contains("nobody@acme.example"), "{err}");
     import(&world, dir.path(), &ada.address, &["--folders", SHIPPED]);
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter =
-        event::Filter { kinds: [event::Kind::MailboxImported].into(), tenant_id: Some(world.tenant.id) };
-    let page = PageRequest::new(None, None);
-    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = world.noted(event::Kind::MailboxImported).await;
     let data: Vec<_> = noted.iter().map(|one| one.event.data["with_folders"].as_bool()).collect();
     assert_eq!(data, [Some(false), Some(false), Some(true)]);
     assert!(noted.iter().all(|one| one.event.subject == ada.mailbox_id.to_string()));
@@ -88,11 +83,7 @@ async fn an_export_says_why_and_the_tenant_reads_it_on_its_own_trail() {
     }
     let (code, err) = export(&["--reason", "Ticket 4711"]);
     assert!(code == Some(0) && at.exists(), "{err}");
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter =
-        event::Filter { kinds: [event::Kind::MailboxExported].into(), tenant_id: Some(world.tenant.id) };
-    let page = PageRequest::new(None, None);
-    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = world.noted(event::Kind::MailboxExported).await;
     assert_eq!(noted.len(), 1);
     assert_eq!(noted[0].event.subject, ada.mailbox_id.to_string());
     assert_eq!(noted[0].event.data, json!({"reason": "Ticket 4711", "with_deleted": false}));
@@ -126,11 +117,7 @@ async fn a_deleted_mailbox_is_exported_by_its_id_while_a_legal_hold_keeps_it() {
     let (code, _, err) = export("mbx_00000000000000000000000000000007");
     assert!(code == Some(1) && err.contains("looking up the mailbox mbx_"), "{err}");
 
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter =
-        event::Filter { kinds: [event::Kind::MailboxExported].into(), tenant_id: Some(world.tenant.id) };
-    let page = PageRequest::new(None, None);
-    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = world.noted(event::Kind::MailboxExported).await;
     assert_eq!(noted.len(), 1);
     assert_eq!(noted[0].event.subject, id);
     assert_eq!(noted[0].event.data, json!({"reason": "Case 17", "with_deleted": true}));

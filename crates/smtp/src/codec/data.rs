@@ -182,15 +182,7 @@ mod tests {
             let mut wire = encode(&content);
             let end = wire.len();
             wire.extend_from_slice(after.as_bytes());
-            let mut rest = &wire[..];
-            let mut chunks = Vec::new();
-            for size in sizes.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (chunk, tail) = rest.split_at((*size).min(rest.len()));
-                chunks.push(chunk);
-                rest = tail;
-            }
-            prop_assert_eq!(decode(&chunks), (content, Some(end)));
+            prop_assert_eq!(decode(&testkit::pieces(&wire, &sizes)), (content, Some(end)));
         }
     }
 }

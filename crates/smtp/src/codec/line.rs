@@ -126,15 +126,7 @@ mod tests {
                 let singles: Vec<&[u8]> = bytes.chunks(1).collect();
                 frames(&singles, 12)
             };
-            let mut rest = &bytes[..];
-            let mut chunks = Vec::new();
-            for size in sizes.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (chunk, tail) = rest.split_at((*size).min(rest.len()));
-                chunks.push(chunk);
-                rest = tail;
-            }
-            prop_assert_eq!(&frames(&chunks, 12), &whole);
+            prop_assert_eq!(&frames(&testkit::pieces(&bytes, &sizes), 12), &whole);
             prop_assert_eq!(&frames(&[&bytes], 12), &whole);
         }
     }

@@ -139,16 +139,11 @@ mod tests {
                 wire.extend(key);
                 wire.push(b',');
             }
-            let (mut input, mut found, mut rest) = (BytesMut::new(), Vec::new(), wire.as_slice());
-            for cut in cuts.iter().cycle() {
-                let (piece, others) = rest.split_at((*cut).min(rest.len()));
+            let (mut input, mut found) = (BytesMut::new(), Vec::new());
+            for piece in testkit::pieces(&wire, &cuts) {
                 input.extend_from_slice(piece);
-                rest = others;
                 while let Some(request) = next(&mut input).unwrap() {
                     found.push((String::from_utf8(request.map.to_vec()).unwrap(), request.key.to_vec()));
-                }
-                if rest.is_empty() {
-                    break;
                 }
             }
             prop_assert_eq!(found, requests);

@@ -18,7 +18,7 @@ pub(super) async fn changes(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, St
     .map_err(db::Error::from)?;
     rows.into_iter()
         .map(|row| {
-            let standing = Standing::from_name(&row.standing)?;
+            let standing = row.standing.parse().map_err(Error::internal)?;
             Ok((TenantId::from_uuid(row.tenant_id), StandingChange { day: row.day, standing }))
         })
         .collect()

@@ -43,10 +43,7 @@ async fn a_key_bound_to_networks_is_good_from_there_alone_and_its_use_is_on_the_
     let kept = keys.iter().find(|kept| kept.id == key.id).unwrap();
     assert_eq!(kept.last_used_from, Some("192.0.2.7".parse().unwrap()));
     assert_eq!(kept.last_used_at, Some(world.test_db.db().env().now()));
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
-    let page = kernel::PageRequest::new(None, None);
-    let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    let used = world.noted(event::Kind::ApiKeyUsed).await;
     assert_eq!(used.len(), 1, "the first use is noted, the next within a day is not");
     assert_eq!(used[0].event.principal, key.id.to_string());
 }
@@ -65,10 +62,7 @@ async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_addres
         let address = if hours < 41 { home } else { away };
         auth.bearer(secret.expose_secret(), from(&world, address)).await.unwrap();
     }
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
-    let page = kernel::PageRequest::new(None, None);
-    let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    let used = world.noted(event::Kind::ApiKeyUsed).await;
     let noted = |chained: &event::Chained| {
         let address = chained.event.data["network"].as_str().unwrap().to_owned();
         (address, (chained.event.at - begun).num_hours())
@@ -84,17 +78,12 @@ async fn a_key_s_first_use_of_a_day_is_noted_once_however_many_requests_come_at_
     let auth = auth(&world).await;
     let (_, secret) =
         api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
     for (day, address) in [(1, "192.0.2.7"), (2, "192.0.2.7"), (3, "198.51.100.1")] {
         let together = (0..16).map(|_| auth.bearer(secret.expose_secret(), from(&world, address)));
         for caller in futures::future::join_all(together).await {
             caller.unwrap();
         }
-        event::chain(&world.test_db.db()).await.unwrap();
-        let page = kernel::PageRequest::new(None, None);
-        let used =
-            event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
-        assert_eq!(used.len(), day);
+        assert_eq!(world.noted(event::Kind::ApiKeyUsed).await.len(), day);
         // To the next day, and on the last turn only to another address.
         if day == 1 {
             world.test_db.clock().advance(TimeDelta::days(1));
@@ -308,11 +297,7 @@ async fn a_signing_key_is_replaced_by_the_operator_alone_and_that_is_on_the_trai
     let refused = auth.signer().replace(&admin).await;
     assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
     auth.signer().replace(&world.operator).await.unwrap();
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::SigningKeyReplaced].into(), ..Default::default() };
-    let page = kernel::PageRequest::new(None, None);
-    let replaced =
-        event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    let replaced = world.noted(event::Kind::SigningKeyReplaced).await;
     assert_eq!(replaced.len(), 1);
     assert_eq!(replaced[0].event.trail, Scope::Operator);
     assert_eq!(replaced[0].event.subject, auth.jwks().await.unwrap().keys[0].kid);

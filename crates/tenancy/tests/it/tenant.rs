@@ -4,7 +4,7 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use kernel::PageRequest;
 use tenancy::tenant::{self, NewTenant, TenantChange};
-use tenancy::{Action, Ctx, Error, Scope, event, storage_sample};
+use tenancy::{Ctx, Error, Scope, event, storage_sample};
 use testkit::{World, world};
 
 async fn sandbox(world: &World) -> Ctx {
@@ -27,10 +27,7 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     tenant::set_test_clock(&ctx, later).await.unwrap();
     let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
     assert_eq!(ctx.now(), later);
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::TenantTestClockSet].into(), ..Default::default() };
-    let page = PageRequest::new(None, None);
-    let set = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let set = world.noted(event::Kind::TenantTestClockSet).await;
     assert_eq!(set.len(), 1);
     assert_eq!((set[0].event.trail, set[0].event.at), (Scope::Tenant(ctx.tenant_id()), start));
     assert_eq!(set[0].event.data, serde_json::json!({"test_clock": later, "previous_test_clock": start}));
@@ -96,10 +93,7 @@ async fn who_moves_to_another_zone_keeps_the_days_that_have_begun() {
     let version = tenant::get(&ctx).await.unwrap().version;
     moves("Europe/Berlin").await;
     assert_eq!(tenant::get(&ctx).await.unwrap().version, version);
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [event::Kind::TenantUpdated].into(), ..Default::default() };
-    let page = PageRequest::new(None, None);
-    let told = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    let told = world.noted(event::Kind::TenantUpdated).await;
     let told: Vec<_> = told.iter().map(|one| one.event.data["time_zone"].clone()).collect();
     assert_eq!(told, ["Pacific/Auckland", "America/Los_Angeles", "Europe/Berlin"]);
     for no_zone in ["", "Mars/Base", "europe/berlin", "+02:00"] {

@@ -22,7 +22,7 @@ async fn scene() -> World {
     let payer = world::tenant(&world.operator, &world.reseller, "Payer").await;
     let payer = world.operator.enter(payer.id).await.unwrap();
     world::domain(&payer, "payer.example").await;
-    subscribe(&payer, &book).await;
+    subscribe(&payer, &book, "month", None).await;
     tenancy::user::create(&payer, world::new_user("ada@payer.example", None)).await.unwrap();
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
     pays_by_itself(&world, &payer).await;

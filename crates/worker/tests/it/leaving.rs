@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use billing::invoice;
-use billing::price_book::{self, NewPrice};
 use billing::run;
-use billing::subscription::{self, PutSubscription};
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use mailstore::MailStore;
@@ -17,7 +15,7 @@ use testkit::stripe::FakeStripe;
 use testkit::{World, world};
 use tokio::time::Instant;
 
-use crate::{PATIENCE, Working, pays_by_itself};
+use crate::{PATIENCE, Working, book, pays_by_itself, subscribe};
 
 /// The world's tenant, with one seat, [goes](go).
 async fn deleted() -> World {
@@ -28,25 +26,8 @@ async fn deleted() -> World {
 
 /// A tenant with a seat pays a year's price by the month, of which the first was billed, and is deleted.
 async fn go(world: &World, ctx: &Ctx, address: &str) {
-    let price = NewPrice {
-        item: "mailbox".into(),
-        interval: "year".into(),
-        model: "flat".into(),
-        unit_price: Some("120".into()),
-        currency: "EUR".into(),
-        ..NewPrice::default()
-    };
-    let book = price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap();
-    let put = PutSubscription {
-        price_book_id: book.id,
-        interval: "year".into(),
-        payment_schedule: Some("monthly".into()),
-        term_months: None,
-        seats_committed: None,
-        anchor_date: None,
-        trial_ends_on: None,
-    };
-    subscription::put(ctx, put, None).await.unwrap();
+    let book = book(world, "year", "120").await;
+    subscribe(ctx, &book, "year", Some("monthly")).await;
     world::user(ctx, address, None).await;
     pays_by_itself(world, ctx).await;
     run::run(&world.test_db.db(), ctx.today(), None).await.unwrap();

@@ -91,25 +91,30 @@ impl Working {
 /// A tenant with one seat that owes a month since the day that a world's clock begins on.
 async fn in_debt() -> World {
     let world = World::new().await;
-    let price = NewPrice {
-        item: "mailbox".into(),
-        interval: "month".into(),
-        model: "flat".into(),
-        unit_price: Some("4.99".into()),
-        currency: "EUR".into(),
-        ..NewPrice::default()
-    };
-    let book = price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap();
-    subscribe(&world.ctx, &book).await;
+    let book = book(&world, "month", "4.99").await;
+    subscribe(&world.ctx, &book, "month", None).await;
     world.user("ada", None).await;
     world
 }
 
-async fn subscribe(ctx: &Ctx, book: &PriceBook) {
+/// What a mailbox costs at the world's reseller.
+async fn book(world: &World, interval: &str, unit_price: &str) -> PriceBook {
+    let price = NewPrice {
+        item: "mailbox".into(),
+        interval: interval.into(),
+        model: "flat".into(),
+        unit_price: Some(unit_price.into()),
+        currency: "EUR".into(),
+        ..NewPrice::default()
+    };
+    price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap()
+}
+
+async fn subscribe(ctx: &Ctx, book: &PriceBook, interval: &str, payment_schedule: Option<&str>) {
     let put = PutSubscription {
         price_book_id: book.id,
-        interval: "month".into(),
-        payment_schedule: None,
+        interval: interval.into(),
+        payment_schedule: payment_schedule.map(str::to_owned),
         term_months: None,
         seats_committed: None,
         anchor_date: None,

@@ -412,7 +412,7 @@ fn unit_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
 }
 
 fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Result<WholesaleInvoice, Error> {
-    let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let kind: DocumentKind = row.kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
     let is_owed = kind == DocumentKind::Invoice;
     let [paid_minor, credited_minor, due_minor] =

@@ -306,17 +306,7 @@ proptest! {
         cuts in proptest::collection::vec(prop_oneof![1..20_usize, 1..3_000_usize, 60_000..70_000_usize], 1..20),
     ) {
         let bytes = pieces.concat();
-        let mut rest = bytes.as_slice();
-        let mut chunks = Vec::new();
-        for cut in cuts.iter().cycle() {
-            let (chunk, behind) = rest.split_at((*cut).min(rest.len()));
-            chunks.push(chunk);
-            rest = behind;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        prop_assert_eq!(events(&chunks, 40), events(&[&bytes], 40));
+        prop_assert_eq!(events(&testkit::pieces(&bytes, &cuts), 40), events(&[&bytes], 40));
     }
 }
 
