@@ -25,12 +25,10 @@ pub(crate) async fn run(
     let target = folders.target(to)?;
     let wanted: UidSet = uids.into_iter().map(u64::from).collect();
     let (store, ctx) = (session.store(), &login.ctx);
+    let to = Target { mailbox_id: folders.mailbox_id, folder: Some(target.id) };
     let placed = match is_move {
-        true => view::relocate(&store, ctx, from, folder, wanted.ranges(), target.id).await?,
-        false => {
-            let to = Target { mailbox_id: folders.mailbox_id, folder: Some(target.id) };
-            view::copy(&store, ctx, from, folder, wanted.ranges(), to).await?
-        }
+        true => view::relocate(&store, ctx, from, folder, wanted.ranges(), to).await?,
+        false => view::copy(&store, ctx, from, folder, wanted.ranges(), to).await?,
     };
     session.note_change();
     let done = Status::ok(if is_move { "moved" } else { "copied" });

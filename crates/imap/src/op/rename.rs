@@ -1,6 +1,7 @@
 //! RENAME (RFC 9051 §6.3.6).
 
 use mailstore::folder::{self, Changed, Role, SEPARATOR};
+use mailstore::message::Target;
 use mailstore::view;
 
 use super::create;
@@ -23,7 +24,8 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
     if old.role == Some(Role::Inbox) {
         let id = create::make(session, &login, &folders, &path, None).await?;
         let all = [1..=u64::from(u32::MAX)];
-        view::relocate(&session.store(), &login.ctx, login.mailbox_id, old.id, &all, id).await?;
+        let to = Target { mailbox_id: login.mailbox_id, folder: Some(id) };
+        view::relocate(&session.store(), &login.ctx, login.mailbox_id, old.id, &all, to).await?;
         session.note_change();
         return Ok(Status::ok("moved"));
     }
