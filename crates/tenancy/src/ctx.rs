@@ -205,3 +205,11 @@ pub struct MailLogin {
     /// Until when it is good, if it was by a token.
     pub good_until: Option<DateTime<Utc>>,
 }
+
+impl MailLogin {
+    /// What they may do with the mail of a mailbox by a mail protocol, as of when the context was made: everything with their own; with another's what
+    /// their right as a delegate says, `read` or `full_access`, and no more whatever their role.
+    pub fn right_to(&self, mailbox_id: MailboxId) -> Option<Right> {
+        if mailbox_id == self.mailbox_id { Some(Right::FullAccess) } else { self.ctx.delegated(mailbox_id) }
+    }
+}
