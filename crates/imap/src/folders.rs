@@ -1,17 +1,18 @@
 //! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1);
-//! and those of others that one may read.
+//! and those of others that one may read, or change too.
 
 use std::collections::BTreeSet;
 
 use kernel::{ErrorKind, FolderId, MailboxId};
 use mailstore::folder::{self, Folder, Role, SEPARATOR, in_one_form};
+use tenancy::MailLogin;
+use tenancy::delegate::Right;
 use tenancy::mailbox::{self, Mailbox};
-use tenancy::{Ctx, MailLogin};
 
 use crate::codec::command::MailboxName;
 use crate::codec::normalised;
-use crate::session::Trouble;
-use crate::status::Status;
+use crate::session::{Session, Trouble};
+use crate::status::{self, Status};
 
 /// The name of the Inbox.
 const INBOX: &str = "INBOX";
@@ -28,6 +29,8 @@ pub(crate) struct Folders {
     pub(crate) mailbox_id: MailboxId,
     /// What its names begin with; nothing for one's own.
     prefix: String,
+    /// Whether its user may change what is in it.
+    is_writable: bool,
     all: Vec<Folder>,
     /// As the mail store calls it.
     inbox: String,
@@ -36,42 +39,72 @@ pub(crate) struct Folders {
 impl Folders {
     /// Those of one's own mailbox.
     pub(crate) async fn own(login: &MailLogin) -> Result<Self, mailstore::Error> {
-        Self::load(&login.ctx, login.mailbox_id, String::new()).await
+        Self::load(login, login.mailbox_id, String::new()).await
     }
 
-    /// Those of one's own mailbox, for a command that changes something under a name.
+    /// Those of the mailbox that a name is in, for a command that changes something under it, and the login to do that by.
     ///
     /// # Errors
-    /// What to answer where the name is another's.
-    pub(crate) async fn to_change(login: &MailLogin, name: &MailboxName) -> Result<Self, Trouble> {
-        let own = Self::own(login).await?;
-        own.may_change(name)?;
-        Ok(own)
-    }
-
-    /// Whether there may be, or is, a folder of a name in one's own mailbox.
-    ///
-    /// # Errors
-    /// What to answer where the name is another's.
-    pub(crate) fn may_change(&self, name: &MailboxName) -> Result<(), Status> {
-        let is_others = name.0.starts_with(OTHERS) || name.0 == OTHERS.trim_end_matches(SEPARATOR);
-        if is_others && self.find(name).is_none() {
-            return Err(Status::no("the mailboxes of others can be read only").with("NOPERM"));
+    /// What to answer where its user may not, at this very moment.
+    pub(crate) async fn to_change(
+        session: &mut Session,
+        name: &MailboxName,
+    ) -> Result<(MailLogin, Self), Trouble> {
+        let (login, folders) = Self::at_present(session, name).await?;
+        if !folders.may_have(name) {
+            return Err(status::not_permitted().into());
         }
-        Ok(())
+        Ok((login, folders))
+    }
+
+    /// As [`Self::of`], with what its user may do there at this very moment, and the login that says so.
+    pub(crate) async fn at_present(
+        session: &mut Session,
+        name: &MailboxName,
+    ) -> Result<(MailLogin, Self), Trouble> {
+        let login = session.login()?;
+        let own = Self::own(&login).await?;
+        if !own.leaves(name) {
+            return Ok((login, own));
+        }
+        let login = session.present_login().await?;
+        let other = Self::of_others(&login, name).await?;
+        Ok((login, other.unwrap_or(own)))
     }
 
     /// Those of the mailbox that a name is in.
     pub(crate) async fn of(login: &MailLogin, name: &MailboxName) -> Result<Self, mailstore::Error> {
         let own = Self::own(login).await?;
-        let Some(rest) = name.0.strip_prefix(OTHERS).filter(|_| own.find(name).is_none()) else {
+        if !own.leaves(name) {
             return Ok(own);
-        };
+        }
+        Ok(Self::of_others(login, name).await?.unwrap_or(own))
+    }
+
+    /// Whether a name is none of one's own mailbox, but leads to those of others.
+    fn leaves(&self, name: &MailboxName) -> bool {
+        let is_others = name.0.starts_with(OTHERS) || name.0 == OTHERS.trim_end_matches(SEPARATOR);
+        is_others && self.find(name).is_none()
+    }
+
+    /// Whether its user may have a folder of a name in it.
+    fn may_have(&self, name: &MailboxName) -> bool {
+        match self.is_own() {
+            true => !self.leaves(name),
+            false => {
+                self.is_writable && name.0.strip_prefix(&self.prefix).is_some_and(|rest| !rest.is_empty())
+            }
+        }
+    }
+
+    /// Those of the other's mailbox that a name is in, if it is one that its user may read.
+    async fn of_others(login: &MailLogin, name: &MailboxName) -> Result<Option<Self>, mailstore::Error> {
+        let Some(rest) = name.0.strip_prefix(OTHERS) else { return Ok(None) };
         let others = mailbox::of_others(&login.ctx).await?;
         let is_it = |other: &&Mailbox| below(rest, &in_one_form(other.primary_address.as_str())).is_some();
         match others.iter().find(is_it) {
-            Some(other) => Self::of_other(login, other).await,
-            None => Ok(own),
+            Some(other) => Ok(Some(Self::of_other(login, other).await?)),
+            None => Ok(None),
         }
     }
 
@@ -95,26 +128,43 @@ impl Folders {
         Ok(everyones)
     }
 
-    /// Another's folders have no use for a client, which would take their drafts for its user's; and all count as subscribed to, since nobody can.
+    /// Another's folders have no use for a client, which would take their drafts for its user's. All of them count as subscribed to for whoever may only read
+    /// them, and so can subscribe to none.
     async fn of_other(login: &MailLogin, other: &Mailbox) -> Result<Self, mailstore::Error> {
         let prefix = in_one_form(&format!("{OTHERS}{}{SEPARATOR}", other.primary_address));
-        let mut folders = Self::load(&login.ctx, other.id, prefix).await?;
+        let mut folders = Self::load(login, other.id, prefix).await?;
         for folder in &mut folders.all {
-            (folder.role, folder.is_subscribed) = (None, true);
+            folder.role = None;
+            folder.is_subscribed |= !folders.is_writable;
         }
         Ok(folders)
     }
 
-    async fn load(ctx: &Ctx, mailbox_id: MailboxId, prefix: String) -> Result<Self, mailstore::Error> {
-        let all = folder::list(ctx, mailbox_id).await?;
+    async fn load(
+        login: &MailLogin,
+        mailbox_id: MailboxId,
+        prefix: String,
+    ) -> Result<Self, mailstore::Error> {
+        let is_writable = login.right_to(mailbox_id) == Some(Right::FullAccess);
+        let all = folder::list(&login.ctx, mailbox_id).await?;
         let inbox = all.iter().find(|folder| folder.role == Some(Role::Inbox));
         let inbox = inbox.map(|folder| folder.path.clone()).unwrap_or_default();
-        Ok(Self { mailbox_id, prefix, all, inbox })
+        Ok(Self { mailbox_id, prefix, is_writable, all, inbox })
     }
 
     /// Whether it is one's own mailbox.
     pub(crate) fn is_own(&self) -> bool {
         self.prefix.is_empty()
+    }
+
+    /// Whether its user may change what is in it: it is their own, or they have full access to it.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
+    /// Whether a folder of it is its Inbox.
+    pub(crate) fn is_inbox(&self, folder: &Folder) -> bool {
+        folder.path == self.inbox
     }
 
     /// What all its names lie below; nothing for one's own.
@@ -145,7 +195,7 @@ impl Folders {
         let there: BTreeSet<String> = self.all.iter().map(|folder| self.name_of(folder)).collect();
         let gone = folder::gone::subscribed(&login.ctx, self.mailbox_id).await?;
         let names = gone.iter().map(|path| self.name_of_path(path));
-        Ok(Left::new(names.filter(|name| !there.contains(name)).collect(), &there))
+        Ok(Left::new(names.filter(|name| !there.contains(name)).collect(), &there, &self.prefix))
     }
 
     /// What the mail store calls a folder.
@@ -200,14 +250,24 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    fn new(names: BTreeSet<String>, folders: &BTreeSet<String>) -> Self {
+    /// Of a mailbox whose folders' names begin with a prefix.
+    fn new(names: BTreeSet<String>, folders: &BTreeSet<String>, prefix: &str) -> Self {
         let tops_of = |name: &String| {
             name.match_indices(SEPARATOR).map(|(end, _)| name[..end].to_owned()).collect::<Vec<_>>()
         };
         let tops: BTreeSet<String> = names.iter().flat_map(tops_of).collect();
         let is_nothing = |top: &&String| !folders.contains(*top) && !names.contains(*top);
-        let above = tops.iter().filter(is_nothing).cloned().collect();
+        // What the mailbox itself lies below is told of anyway.
+        let above = tops.iter().filter(|top| top.starts_with(prefix)).filter(is_nothing).cloned().collect();
         Self { names, tops, above }
+    }
+
+    /// Those of another mailbox beside them.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.tops.extend(other.tops);
+        self.above.extend(other.above);
+        self
     }
 
     /// Whether one lies below a name.
@@ -303,10 +363,13 @@ mod tests {
     #[test]
     fn what_names_without_a_folder_lie_below_is_known() {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        let left = Left::new(set(&["a/b/c", "a/b", "d", "e/f/g"]), &set(&["INBOX", "a", "e"]));
+        let left = Left::new(set(&["a/b/c", "a/b", "d", "e/f/g"]), &set(&["INBOX", "a", "e"]), "");
         assert_eq!(left.above, set(&["e/f"]));
         assert!(["a", "a/b", "e", "e/f"].iter().all(|name| left.has_below(name)));
         assert!(["", "d", "a/b/c", "INBOX", "e/"].iter().all(|name| !left.has_below(name)));
+        let left = left.and(Left::new(set(&["o/bob/x/y"]), &set(&["o/bob/INBOX"]), "o/bob/"));
+        assert_eq!(left.above, set(&["e/f", "o/bob/x"]));
+        assert!(["a", "o", "o/bob", "o/bob/x"].iter().all(|name| left.has_below(name)));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use socket::end::Reason;
 use socket::listen::Mode;
 use socket::login::FailedLogins;
 use socket::plaintext_allowed;
-use tenancy::policy::{Action, Capability};
+use tenancy::delegate::Right;
+use tenancy::policy::Capability;
 use tenancy::{MailLogin, Origin};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -298,22 +299,40 @@ impl Session {
         }
     }
 
-    /// Asks now and then whether the session's user may still have it, and what they may read: who was suspended, or changed their password, has it
-    /// no more.
+    /// Asks now and then whether the session's user may still have it, and what they may do in others' mailboxes: who was suspended, or changed their
+    /// password, has it no more.
     pub(crate) async fn check_login(&mut self) -> Result<(), Trouble> {
-        let Some(login) = &self.login else { return Ok(()) };
         if self.checked.elapsed() < self.service.limits.recheck {
             return Ok(());
         }
+        self.renew_login().await
+    }
+
+    async fn renew_login(&mut self) -> Result<(), Trouble> {
+        let Some(login) = &self.login else { return Ok(()) };
         let renewed = Box::pin(self.service.auth.renewed(Capability::Imap, login, self.origin())).await?;
         let login = self.login.insert(renewed.ok_or(End::LoginGone)?);
-        let is_readable =
-            |selected: &Selected| login.ctx.require_mailbox(Action::MessageRead, selected.mailbox_id).is_ok();
-        if !self.selected.as_ref().is_none_or(is_readable) {
-            return Err(End::Own(Own::FolderGone).into());
-        }
         self.checked = Instant::now();
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        match login.right_to(selected.mailbox_id) {
+            Some(Right::FullAccess) => {}
+            Some(Right::Read) if selected.is_read_only => {}
+            Some(Right::Read) => {
+                // RFC 9051 §7.1: it can be opened for more again, once that is allowed.
+                selected.is_read_only = true;
+                self.connection.untagged("OK [READ-ONLY] the folder can be read only from now on");
+            }
+            Some(Right::SendAs | Right::SendOnBehalf) | None => {
+                return Err(End::Own(Own::FolderGone).into());
+            }
+        }
         Ok(())
+    }
+
+    /// The login, with what its user may do in others' mailboxes at this very moment.
+    pub(crate) async fn present_login(&mut self) -> Result<MailLogin, Trouble> {
+        self.renew_login().await?;
+        Ok(self.login()?)
     }
 
     pub(crate) fn is_logged_in(&self) -> bool {
@@ -335,13 +354,31 @@ impl Session {
         self.selected.as_ref().ok_or_else(|| Status::bad("open a folder first"))
     }
 
-    /// The folder that is open, to be changed.
-    pub(crate) fn writable(&self) -> Result<&Selected, Status> {
-        match self.selected()? {
-            selected if selected.is_read_only => {
-                Err(Status::no("the folder was opened to be read only").with("CANNOT"))
+    /// The login by which to change the folder that is open. In another's mailbox, its user is asked for the right to that each time: one that was
+    /// taken away is none.
+    pub(crate) async fn to_change(&mut self) -> Result<MailLogin, Trouble> {
+        let (mut login, selected) = (self.login()?, self.selected()?);
+        let (mailbox_id, is_read_only) = (selected.mailbox_id, selected.is_read_only);
+        if !is_read_only && mailbox_id != login.mailbox_id {
+            login = self.present_login().await?;
+        }
+        match login.right_to(mailbox_id) {
+            Some(Right::FullAccess) if !is_read_only => Ok(login),
+            Some(Right::FullAccess) => {
+                Err(Status::no("the folder was opened to be read only").with("CANNOT").into())
             }
-            selected => Ok(selected),
+            Some(Right::Read | Right::SendAs | Right::SendOnBehalf) | None => {
+                Err(status::not_permitted().into())
+            }
+        }
+    }
+
+    /// As [`Self::to_change`], for what a command does beside what it is for; `None` where the folder cannot be changed.
+    pub(crate) async fn if_changeable(&mut self) -> Result<Option<MailLogin>, Trouble> {
+        match self.to_change().await {
+            Ok(login) => Ok(Some(login)),
+            Err(Trouble::Refused(status)) if !status.is_bad() => Ok(None),
+            Err(trouble) => Err(trouble),
         }
     }
 

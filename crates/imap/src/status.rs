@@ -74,6 +74,11 @@ pub(crate) fn encryption_needed() -> Status {
         .with("PRIVACYREQUIRED")
 }
 
+/// Something that is another's was to be changed by who may not.
+pub(crate) fn not_permitted() -> Status {
+    Status::no("the mailboxes of others can be changed only with full access to them").with("NOPERM")
+}
+
 /// A login that could not be checked, or comes too early after others that failed.
 pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Status {
     match error {

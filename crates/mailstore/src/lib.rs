@@ -118,9 +118,14 @@ impl MailStore {
     /// # Errors
     /// As of a commit.
     async fn commit(&self, tx: TenantTx, mailbox_id: MailboxId) -> Result<(), Error> {
+        self.commit_of(tx, &[mailbox_id]).await
+    }
+
+    /// As [`Self::commit`], of a change of several mailboxes.
+    async fn commit_of(&self, tx: TenantTx, mailboxes: &[MailboxId]) -> Result<(), Error> {
         let done = tx.commit().await;
         // Also where it is not known whether it was made.
-        self.hub.changed(std::iter::once(mailbox_id));
+        self.hub.changed(mailboxes.iter().copied());
         Ok(done?)
     }
 

@@ -6,6 +6,7 @@ use db::Db;
 use kernel::{AppPasswordId, Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
 use crate::caller::{Caller, Principal};
+use crate::delegate::Right;
 use crate::policy::{self, Action};
 use crate::tenant::Place;
 use crate::{Calendar, Error, Role, TenantRead, TenantTx, support_access};
@@ -98,7 +99,7 @@ impl Ctx {
     }
 
     /// As [`Ctx::require`], for an action on one mailbox. A person may do with their own what any person may, whatever
-    /// their role, and read those that they are a delegate of; one without a role above that sees no other.
+    /// their role, and with those that they are a delegate of what their right says; one without a role above that sees no other.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another's mailbox, [`Error::Forbidden`] as `require`.
@@ -107,15 +108,14 @@ impl Ctx {
         if is_own && policy::allows(Role::User, action) {
             return Ok(());
         }
-        let is_delegate = self.place.readable.contains(&mailbox_id);
-        if is_delegate && matches!(action, Action::MailboxRead | Action::MessageRead) {
+        if self.delegated(mailbox_id).is_some_and(|right| policy::right_allows(right, action)) {
             return Ok(());
         }
         if self.only_mailboxes().is_some_and(|only| !only.contains(&mailbox_id)) {
             return Err(Error::NotFound);
         }
         if self.sees_own_alone() && !is_own {
-            return Err(Error::Forbidden("this to somebody who may only read the mailbox"));
+            return Err(Error::Forbidden("that in a mailbox that is another's"));
         }
         self.require(action)
     }
@@ -130,9 +130,14 @@ impl Ctx {
         support_access::require(self, action, mailbox_id).await
     }
 
+    /// What the caller may do with the mail of a mailbox as its delegate: the right to read it, or the one to do all with it.
+    fn delegated(&self, mailbox_id: MailboxId) -> Option<Right> {
+        self.place.delegated.get(&mailbox_id).copied()
+    }
+
     /// The mailboxes that the caller may read as their delegate.
-    pub(crate) fn readable(&self) -> &[MailboxId] {
-        &self.place.readable
+    pub(crate) fn readable(&self) -> Vec<MailboxId> {
+        self.place.delegated.keys().copied().collect()
     }
 
     /// Whether the caller is a person without a role above that.
@@ -144,7 +149,7 @@ impl Ctx {
     pub(crate) fn only_mailboxes(&self) -> Option<Vec<MailboxId>> {
         match self.caller.principal() {
             Principal::User(_, own) if self.sees_own_alone() => {
-                Some(self.place.readable.iter().copied().chain([own]).collect())
+                Some(self.place.delegated.keys().copied().chain([own]).collect())
             }
             _ => None,
         }
@@ -206,4 +211,12 @@ pub struct MailLogin {
     pub app_password: Option<AppPasswordId>,
     /// Until when it is good, if it was by a token.
     pub good_until: Option<DateTime<Utc>>,
+}
+
+impl MailLogin {
+    /// What they may do with the mail of a mailbox by a mail protocol, as of when the context was made: everything with their own; with another's what
+    /// their right as a delegate says, `read` or `full_access`, and no more whatever their role.
+    pub fn right_to(&self, mailbox_id: MailboxId) -> Option<Right> {
+        if mailbox_id == self.mailbox_id { Some(Right::FullAccess) } else { self.ctx.delegated(mailbox_id) }
+    }
 }

@@ -14,6 +14,8 @@ named! {
     Right {
         /// Read the mail in it.
         Read = "read",
+        /// Read and change the mail and the folders in it, as its owner would. It is no right to send.
+        FullAccess = "full_access",
         /// Send as if the mailbox's owner had sent it.
         SendAs = "send_as",
         /// Send for its owner, and say so.

@@ -147,11 +147,13 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<M
 /// # Errors
 /// When the database fails.
 pub async fn of_others(ctx: &Ctx) -> Result<Vec<Mailbox>, Error> {
-    if ctx.readable().is_empty() {
+    let readable = ctx.readable();
+    if readable.is_empty() {
         return Ok(Vec::new());
     }
     let page = PageRequest::new(Some(PageRequest::MAX_LIMIT), None);
-    let rows = store::list(&mut *ctx.read().await?, Some(ctx.readable()), Filter::default(), &page).await?;
+    let rows =
+        store::list(&mut *ctx.read().await?, Some(readable.as_slice()), Filter::default(), &page).await?;
     Ok(rows.into_iter().take(usize::from(PageRequest::MAX_LIMIT)).collect())
 }
 

@@ -2,6 +2,8 @@
 
 use kernel::named;
 
+use crate::delegate::Right;
+
 named! {
     /// What a caller is to the objects in its scope.
     Role {
@@ -323,6 +325,17 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | AppPasswordWrite
         ),
         Role::Delivery => action == MessageDeliver,
+    }
+}
+
+/// Whether a delegate's right to a mailbox allows an action in it, whatever their role: of what its owner may do there, what is done to mail and folders.
+pub fn right_allows(right: Right, action: Action) -> bool {
+    use Action::*;
+    match right {
+        Right::Read => matches!(action, MailboxRead | MessageRead),
+        Right::FullAccess => matches!(action, MailboxRead | MessageRead | MessageWrite | MessageDelete),
+        // Whoever sends sees nothing of the mailbox: `sender` decides as whom they may.
+        Right::SendAs | Right::SendOnBehalf => false,
     }
 }
 

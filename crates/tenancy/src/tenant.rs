@@ -5,6 +5,8 @@ mod nonpayment;
 pub(crate) mod store;
 mod transfer;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
@@ -13,6 +15,7 @@ use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
+use crate::delegate::Right;
 use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
@@ -149,8 +152,8 @@ pub(crate) struct Place {
     pub(crate) suspended: Vec<Capability>,
     pub(crate) is_deleted: bool,
     pub(crate) storage_dedicated: bool,
-    /// The mailboxes that a person may read as a delegate.
-    pub(crate) readable: Vec<MailboxId>,
+    /// The mailboxes that a person may read as a delegate, each with the right that says so: `read`, or `full_access`.
+    pub(crate) delegated: BTreeMap<MailboxId, Right>,
 }
 
 /// Creates a tenant.

@@ -25,7 +25,7 @@ use crate::{Api, schema};
 struct Delegate {
     #[schema(value_type = schema::UserId)]
     user_id: UserId,
-    /// What they may do: `read`, `send_as`, `send_on_behalf`.
+    /// What they may do: `read`, `full_access`, `send_as`, `send_on_behalf`.
     #[schema(value_type = Vec<schema::DelegateRight>)]
     rights: Vec<&'static str>,
     created_at: DateTime<Utc>,
@@ -45,8 +45,8 @@ impl From<delegate::Delegate> for Delegate {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rights {
-    /// `read`, `send_as`, `send_on_behalf`; at least one.
-    #[schema(value_type = Vec<schema::DelegateRight>, min_items = 1, example = json!(["read", "send_as"]))]
+    /// `read`, `full_access`, `send_as`, `send_on_behalf`; at least one.
+    #[schema(value_type = Vec<schema::DelegateRight>, min_items = 1, example = json!(["full_access", "send_as"]))]
     rights: Vec<String>,
 }
 
@@ -66,8 +66,9 @@ async fn list(
 
 /// Let a user use a mailbox
 ///
-/// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. Who may `send_as` or `send_on_behalf`
-/// submits mail from its addresses; on behalf, the message says by Sender who did.
+/// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. Who has `full_access` changes the messages and the
+/// folders, too, as the mailbox's owner would, and nothing else about it. Who may `send_as` or `send_on_behalf` submits mail from its addresses; on
+/// behalf, the message says by Sender who did.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
     operation_id = "put_delegate",
     params(DelegatePath, DryRun),

@@ -168,7 +168,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<OperationPath>) -> Result<An
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Offboard {
-    /// `keep`: it stays theirs. `shared`: mail for it keeps arriving, and its delegates read it. `archive`: its delegates read it, and
+    /// `keep`: it stays theirs. `shared`: mail for it keeps arriving, and its delegates use it. `archive`: its delegates use it, and
     /// nothing arrives any more.
     #[serde(default)]
     #[schema(value_type = schema::MailboxFate, required = false, default = "keep")]

@@ -6,17 +6,18 @@ use crate::folders::Folders;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
-/// What one may do in one's own mailbox: everything but to give rights (RFC 4314 §2.1), with what RFC 2086 called it (§2.1.1).
-const OWN: &str = "lrswipkxtecd";
+/// What one may do in one's own mailbox, and in those that one has full access to: everything but to give rights (RFC 4314 §2.1), with what RFC 2086
+/// called it (§2.1.1).
+const ALL: &str = "lrswipkxtecd";
 
-/// What one may do in those of others.
-const OTHERS: &str = "lr";
+/// What one may do in those that one may read.
+const READ: &str = "lr";
 
 /// MYRIGHTS (RFC 4314 §3.5).
 pub(crate) async fn mine(session: &mut Session, name: &MailboxName) -> Answer {
-    let login = session.login()?;
-    let folders = Folders::of(&login, name).await?;
-    let (name, rights) = (folders.name_of(folders.get(name)?), if folders.is_own() { OWN } else { OTHERS });
+    let (_, folders) = Folders::at_present(session, name).await?;
+    let (name, rights) =
+        (folders.name_of(folders.get(name)?), if folders.is_writable() { ALL } else { READ });
     let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* MYRIGHTS ");

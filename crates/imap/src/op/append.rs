@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use kernel::MessageId;
+use kernel::{MailboxId, MessageId};
 use mailstore::ingest::{self, Incoming, Outcome, Target, Within};
 use mailstore::{message, structure};
 use tenancy::MailLogin;
@@ -32,14 +32,10 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
         };
         incoming.push(Incoming { bytes, internal_date, flags, import_key: None });
     }
-    let folders = Folders::to_change(&login, name).await?;
-    let folder = folders.target(name)?;
-    let target = Target {
-        ctx: login.ctx.clone(),
-        mailbox_id: login.mailbox_id,
-        folder: Within::Folder(folder.id),
-        room_bytes: None,
-    };
+    let (login, folders) = Folders::to_change(session, name).await?;
+    let (mailbox_id, folder) = (folders.mailbox_id, folders.target(name)?);
+    let folder = Within::Folder(folder.id);
+    let target = Target { ctx: login.ctx.clone(), mailbox_id, folder, room_bytes: None };
     let ids = match (incoming.pop(), incoming.is_empty()) {
         (Some(one), true) => vec![alone(session, target, one).await?],
         (last, _) => {
@@ -49,7 +45,7 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
     };
     session.note_change();
     let done = Status::ok("stored");
-    Ok(match uids(&login, &ids).await {
+    Ok(match uids(&login, mailbox_id, &ids).await {
         Some(uids) => done.with(format!("APPENDUID {} {uids}", folder.uid_validity)),
         None => done,
     })
@@ -75,11 +71,11 @@ async fn alone(session: &Session, target: Target, incoming: Incoming) -> Result<
 }
 
 /// The UIDs of messages that were just stored, as a set (RFC 4315 §3).
-async fn uids(login: &MailLogin, ids: &[MessageId]) -> Option<String> {
+async fn uids(login: &MailLogin, mailbox_id: MailboxId, ids: &[MessageId]) -> Option<String> {
     let mut set = BytesMut::new();
     let mut uids = Vec::with_capacity(ids.len());
     for id in ids {
-        match message::stored(&login.ctx, login.mailbox_id, *id).await {
+        match message::stored(&login.ctx, mailbox_id, *id).await {
             Ok(message) => uids.push(u32::try_from(message.uid).ok()?),
             Err(error) => {
                 // They are there, whatever comes of the look at their numbers: told otherwise, the client would put them there again.

@@ -18,19 +18,20 @@ pub(crate) async fn run(
     to: &MailboxName,
     is_move: bool,
 ) -> Answer {
-    let login = session.login()?;
-    let selected = if is_move { session.writable()? } else { session.selected()? };
+    session.login()?;
+    if is_move {
+        session.to_change().await?;
+    }
+    let selected = session.selected()?;
     let (from, folder, uids) = (selected.mailbox_id, selected.folder, selected.resolve(set, by_uid)?);
-    let folders = Folders::to_change(&login, to).await?;
+    let (login, folders) = Folders::to_change(session, to).await?;
     let target = folders.target(to)?;
     let wanted: UidSet = uids.into_iter().map(u64::from).collect();
     let (store, ctx) = (session.store(), &login.ctx);
+    let to = Target { mailbox_id: folders.mailbox_id, folder: Some(target.id) };
     let placed = match is_move {
-        true => view::relocate(&store, ctx, from, folder, wanted.ranges(), target.id).await?,
-        false => {
-            let to = Target { mailbox_id: folders.mailbox_id, folder: Some(target.id) };
-            view::copy(&store, ctx, from, folder, wanted.ranges(), to).await?
-        }
+        true => view::relocate(&store, ctx, from, folder, wanted.ranges(), to).await?,
+        false => view::copy(&store, ctx, from, folder, wanted.ranges(), to).await?,
     };
     session.note_change();
     let done = Status::ok(if is_move { "moved" } else { "copied" });

@@ -9,11 +9,14 @@ use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
 pub(crate) async fn run(session: &mut Session, name: &MailboxName, uses: &[String]) -> Answer {
-    let login = session.login()?;
+    session.login()?;
     let role = role(uses)?;
     // A separator at the end says that others are to lie below it (RFC 9051 §6.3.4): here they may below any.
     let name = MailboxName(name.0.trim_end_matches(SEPARATOR).to_owned());
-    let folders = Folders::to_change(&login, &name).await?;
+    let (login, folders) = Folders::to_change(session, &name).await?;
+    if role.is_some() && !folders.is_own() {
+        return Err(Status::no("the folders of others have no special use here").with("USEATTR").into());
+    }
     let id = make(session, &login, &folders, &folders.path_of(&name), role).await?;
     Ok(Status::ok("made").with(format!("MAILBOXID ({id})")))
 }
@@ -46,7 +49,7 @@ pub(super) async fn make(
             // Whoever makes a folder wants to see it; clients that do not subscribe to it would have lost it.
             is_subscribed: true,
         };
-        parent_id = Some(folder::create(&store, &login.ctx, login.mailbox_id, new).await?.id);
+        parent_id = Some(folder::create(&store, &login.ctx, folders.mailbox_id, new).await?.id);
     }
     Ok(parent_id.ok_or_else(|| Status::bad("a folder has a name"))?)
 }

@@ -9,10 +9,9 @@ use crate::status::Status;
 
 /// Deletes a folder; its messages are recoverable for as long as others.
 pub(crate) async fn run(session: &mut Session, name: &MailboxName) -> Answer {
-    let login = session.login()?;
-    let folders = Folders::to_change(&login, name).await?;
+    let (login, folders) = Folders::to_change(session, name).await?;
     let id = folders.get(name)?.id;
-    folder::delete(&session.store(), &login.ctx, login.mailbox_id, id).await?;
+    folder::delete(&session.store(), &login.ctx, folders.mailbox_id, id).await?;
     if session.selected.as_ref().is_some_and(|selected| selected.folder == id) {
         session.selected = None;
         session.connection.untagged("OK [CLOSED] the folder that was open is gone");

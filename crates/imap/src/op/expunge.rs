@@ -8,13 +8,13 @@ use crate::status::Status;
 
 /// Deletes what is marked as deleted, of all or of a set of UIDs. That they are gone is told like everything else that has changed.
 pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Answer {
-    let login = session.login()?;
-    let selected = session.writable()?;
+    let login = session.to_change().await?;
+    let selected = session.selected()?;
     let uids = match set {
         Some(set) => selected.ranges(set, true)?,
         None => vec![1..=u64::from(u32::MAX)],
     };
-    view::expunge(&session.store(), &login.ctx, login.mailbox_id, selected.folder, &uids).await?;
+    view::expunge(&session.store(), &login.ctx, selected.mailbox_id, selected.folder, &uids).await?;
     session.note_change();
     Ok(Status::ok("they are gone"))
 }

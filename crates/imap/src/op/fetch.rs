@@ -359,7 +359,7 @@ impl Telling<'_> {
         stream::iter(fetched).buffered(BODIES).collect().await
     }
 
-    /// Marks as seen what is read and not only looked at: the UIDs of those that were not, and the rows as they are now.
+    /// Marks as seen what is read and not only looked at, where that can be changed: the UIDs of those that were not, and the rows as they are now.
     async fn mark_as_seen(&mut self, told: &mut [Told]) -> Result<UidSet, Trouble> {
         let selected = self.session.selected()?;
         if selected.is_read_only || !self.command.items.iter().any(marks_as_seen) {
@@ -370,12 +370,14 @@ impl Telling<'_> {
         if unseen.is_empty() {
             return Ok(unseen);
         }
+        let Some(login) = self.session.if_changeable().await? else { return Ok(UidSet::default()) };
+        self.login = login;
         let seen = Flags { flags: [Flag::Seen].into(), ..Flags::default() };
         let done = view::flag(
             &self.session.store(),
             &self.login.ctx,
             self.mailbox_id,
-            selected.folder,
+            self.session.selected()?.folder,
             unseen.ranges(),
             &Marking { change: FlagChange::adding(seen), tells: true, ..Marking::default() },
         )

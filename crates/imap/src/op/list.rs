@@ -6,7 +6,7 @@ use tenancy::MailLogin;
 use super::status;
 use crate::codec::command::{List, ListSelect};
 use crate::codec::write;
-use crate::folders::{Folders, Left, OTHERS, Pattern, special_use};
+use crate::folders::{Folders, Left, OTHERS, Pattern, below, special_use};
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
@@ -53,17 +53,20 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
         session.connection.spill().await?;
     }
     for name in tops(&everyones).iter().filter(|name| is_of_one(name)) {
-        top(session, list, name);
+        top(session, list, name, has_meant_below(&everyones, &left, name, list.select));
     }
     Ok(Status::ok("that is all"))
 }
 
-/// The names of one's own, whose folders come first, that are subscribed to and have no folder.
+/// The names that are subscribed to and have no folder, in mailboxes where one can subscribe.
 async fn left(everyones: &[Folders], login: &MailLogin) -> Result<Left, Trouble> {
-    match everyones.first() {
-        Some(own) => Ok(own.left(login).await?),
-        None => Ok(Left::default()),
+    let mut left = Left::default();
+    for folders in everyones {
+        if folders.is_writable() {
+            left = left.and(folders.left(login).await?);
+        }
     }
+    Ok(left)
 }
 
 /// Tells of a folder, if it is meant.
@@ -103,11 +106,18 @@ fn tops(everyones: &[Folders]) -> Vec<String> {
     all.into_iter().chain(tops).collect()
 }
 
-/// Tells of one of these: for all below it, which count as subscribed to and have no special use.
-fn top(session: &mut Session, list: &List, name: &str) {
-    let has_meant_below = list.select.recursive_match && !list.select.special_use;
-    if has_meant_below || !(list.select.subscribed || list.select.special_use) {
-        let below = has_meant_below.then(|| child_info(list.select));
+/// Whether one that is meant lies below one of these.
+fn has_meant_below(everyones: &[Folders], left: &Left, name: &str, select: ListSelect) -> bool {
+    let is_below = |folders: &&Folders| folders.top().is_some_and(|top| below(top, name).is_some());
+    let mut all = everyones.iter().filter(is_below).flat_map(Folders::all);
+    left.has_below(name) || all.any(|folder| is_selected(folder, select))
+}
+
+/// Tells of one of these, for itself or for what is meant below it.
+fn top(session: &mut Session, list: &List, name: &str, has_meant_below: bool) {
+    let stands_for_some = list.select.recursive_match && has_meant_below;
+    if stands_for_some || !(list.select.subscribed || list.select.special_use) {
+        let below = stands_for_some.then(|| child_info(list.select));
         line(session, "LIST", &["\\Noselect", "\\HasChildren"], name, below);
     }
 }
@@ -174,9 +184,11 @@ pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) 
         line(session, "LSUB", &[NON_EXISTENT], name, None);
         session.connection.spill().await?;
     }
-    let above = left.above.into_iter().chain(tops(&everyones));
-    for name in above.filter(|name| pattern.ends_with('%') && matcher.is_of(name)) {
-        line(session, "LSUB", &["\\Noselect"], &name, None);
+    let select = ListSelect { subscribed: true, ..ListSelect::default() };
+    let mut above = tops(&everyones);
+    above.retain(|name| has_meant_below(&everyones, &left, name, select));
+    for name in left.above.iter().chain(&above).filter(|name| pattern.ends_with('%') && matcher.is_of(name)) {
+        line(session, "LSUB", &["\\Noselect"], name, None);
     }
     Ok(Status::ok("that is all"))
 }

@@ -1,6 +1,7 @@
 //! RENAME (RFC 9051 §6.3.6).
 
-use mailstore::folder::{self, Changed, Role, SEPARATOR};
+use mailstore::folder::{self, Changed, SEPARATOR};
+use mailstore::message::Target;
 use mailstore::view;
 
 use super::create;
@@ -11,19 +12,22 @@ use crate::status::Status;
 
 /// Renames a folder with what lies below it. Of the Inbox the messages go into a new folder, and it stays.
 pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxName) -> Answer {
-    let login = session.login()?;
-    let folders = Folders::to_change(&login, from).await?;
-    folders.may_change(to)?;
-    let old = folders.get(from)?;
+    let (_, there) = Folders::to_change(session, to).await?;
+    let (login, folders) = Folders::to_change(session, from).await?;
+    if there.mailbox_id != folders.mailbox_id {
+        return Err(Status::no("a folder stays in its mailbox").with("CANNOT").into());
+    }
+    let (mailbox_id, old) = (folders.mailbox_id, folders.get(from)?);
     let path = folders.path_of(&MailboxName(to.0.trim_end_matches(SEPARATOR).to_owned()));
     // Before anything is made on the way.
     for name in path.split(SEPARATOR) {
         folder::named(name)?;
     }
-    if old.role == Some(Role::Inbox) {
+    if folders.is_inbox(old) {
         let id = create::make(session, &login, &folders, &path, None).await?;
         let all = [1..=u64::from(u32::MAX)];
-        view::relocate(&session.store(), &login.ctx, login.mailbox_id, old.id, &all, id).await?;
+        let to = Target { mailbox_id, folder: Some(id) };
+        view::relocate(&session.store(), &login.ctx, mailbox_id, old.id, &all, to).await?;
         session.note_change();
         return Ok(Status::ok("moved"));
     }
@@ -39,6 +43,6 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
         },
     };
     let changed = Changed { name: Some(name.to_owned()), parent_id: Some(parent_id), is_subscribed: None };
-    folder::update(&session.store(), &login.ctx, login.mailbox_id, old.id, changed).await?;
+    folder::update(&session.store(), &login.ctx, mailbox_id, old.id, changed).await?;
     Ok(Status::ok("renamed"))
 }

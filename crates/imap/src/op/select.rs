@@ -16,7 +16,7 @@ pub(crate) async fn run(
     is_read_only: bool,
     parameters: &SelectParameters,
 ) -> Answer {
-    let login = session.login()?;
+    session.login()?;
     if parameters.qresync.is_some() && !session.enabled.qresync {
         return Err(Status::bad("QRESYNC is to be enabled first").into());
     }
@@ -25,9 +25,9 @@ pub(crate) async fn run(
         session.connection.untagged("OK [CLOSED] the folder that was open is closed");
     }
     session.enabled.condstore |= parameters.condstore;
-    let folders = Folders::of(&login, name).await?;
+    let (login, folders) = Folders::at_present(session, name).await?;
     let folder = folders.get(name)?;
-    let (mailbox_id, is_read_only) = (folders.mailbox_id, is_read_only || !folders.is_own());
+    let (mailbox_id, is_read_only) = (folders.mailbox_id, is_read_only || !folders.is_writable());
     // Before the look: what changes between the two is not missed.
     let watch = change::watch(&session.store(), &login.ctx, mailbox_id).await?;
     let view = view::open(&login.ctx, mailbox_id, folder.id).await?;

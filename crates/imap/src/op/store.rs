@@ -15,9 +15,10 @@ use crate::status::Status;
 const AT_ONCE: usize = 5_000;
 
 pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
-    let login = session.login()?;
-    let selected = session.writable()?;
-    let (folder, uids) = (selected.folder, selected.resolve(&command.set, command.by_uid)?);
+    let login = session.to_change().await?;
+    let selected = session.selected()?;
+    let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
+    let uids = selected.resolve(&command.set, command.by_uid)?;
     let flags = flags(&command.flags)?;
     let change = match command.how {
         StoreHow::Replace => FlagChange::replacing(flags),
@@ -32,7 +33,7 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     let mut unmet = Vec::new();
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        let (store, mailbox_id) = (session.store(), login.mailbox_id);
+        let store = session.store();
         let done = view::flag(&store, &login.ctx, mailbox_id, folder, wanted.ranges(), &marking).await?;
         let Some(selected) = &mut session.selected else { continue };
         if let Some(modseq) = done.modseq {

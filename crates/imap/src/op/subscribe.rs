@@ -9,20 +9,19 @@ use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
 pub(crate) async fn run(session: &mut Session, name: &MailboxName, is_subscribed: bool) -> Answer {
-    let login = session.login()?;
-    let folders = Folders::of(&login, name).await?;
+    let (login, folders) = Folders::at_present(session, name).await?;
     if folders.find(name).is_none() && was_left(&login, &folders, name, is_subscribed).await? {
         return Ok(Status::ok("done"));
     }
     let id = folders.get(name)?.id;
-    if !folders.is_own() {
+    if !folders.is_writable() {
         return match is_subscribed {
-            true => Ok(Status::ok("all of others' count as subscribed to")),
-            false => Err(Status::no("all of others' count as subscribed to").with("CANNOT").into()),
+            true => Ok(Status::ok("what can be read only counts as subscribed to")),
+            false => Err(Status::no("what can be read only counts as subscribed to").with("CANNOT").into()),
         };
     }
     let changed = Changed { is_subscribed: Some(is_subscribed), ..Changed::default() };
-    folder::update(&session.store(), &login.ctx, login.mailbox_id, id, changed).await?;
+    folder::update(&session.store(), &login.ctx, folders.mailbox_id, id, changed).await?;
     Ok(Status::ok("done"))
 }
 
@@ -33,12 +32,12 @@ async fn was_left(
     name: &MailboxName,
     is_subscribed: bool,
 ) -> Result<bool, Trouble> {
-    if !folders.is_own() {
+    if !folders.is_writable() {
         return Ok(false);
     }
     let path = folders.path_of(name);
     Ok(match is_subscribed {
-        true => folder::gone::subscribed(&login.ctx, login.mailbox_id).await?.contains(&path),
-        false => folder::gone::unsubscribe(&login.ctx, login.mailbox_id, &path).await?,
+        true => folder::gone::subscribed(&login.ctx, folders.mailbox_id).await?.contains(&path),
+        false => folder::gone::unsubscribe(&login.ctx, folders.mailbox_id, &path).await?,
     })
 }

@@ -7,6 +7,7 @@ mod edit;
 mod extensions;
 mod fetch;
 mod folders;
+mod full_access;
 mod hostile;
 mod login;
 mod resync;

@@ -303,62 +303,106 @@ pub async fn copy(
     ids: &[MessageId],
     to: Target,
 ) -> Result<Vec<Placed>, Error> {
-    let (tx, modseq) = open_for_copy(ctx, mailbox_id, to).await?;
-    copy_in(mail, tx, ctx, mailbox_id, modseq, ids, to).await
+    let mut across = open_for_copy(ctx, mailbox_id, to).await?;
+    let placed = across.copy(ctx, ids).await?;
+    if !placed.is_empty() {
+        mail.commit(across.tx, to.mailbox_id).await?;
+    }
+    Ok(placed)
 }
 
-/// A transaction with the mailboxes locked that messages are copied out of and into, and the copy's modification sequence.
-pub(crate) async fn open_for_copy(
-    ctx: &Ctx,
+/// Two mailboxes, or one twice, locked in a transaction for messages to go from the one to the other.
+pub(crate) struct Across {
+    pub(crate) tx: TenantTx,
+    from: Locked,
+    to: Locked,
+    /// The folder that is named of the second; `None` is its Inbox.
+    folder: Option<FolderId>,
+}
+
+/// A locked mailbox, and the modification sequence of what is done in it.
+#[derive(Clone, Copy)]
+struct Locked {
     mailbox_id: MailboxId,
-    to: Target,
-) -> Result<(TenantTx, i64), Error> {
+    modseq: i64,
+}
+
+/// Locks the mailboxes that messages are copied out of and into.
+pub(crate) async fn open_for_copy(ctx: &Ctx, mailbox_id: MailboxId, to: Target) -> Result<Across, Error> {
     ctx.require_mail(Action::MessageWrite, to.mailbox_id).await?;
     if to.mailbox_id != mailbox_id {
         ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     }
     let mut tx = ctx.begin().await?;
     // Both, in the order of their ids: what is counted as seen is what is copied as seen.
-    let mut modseq = 0;
+    let (mut from, mut into) = (0, 0);
     for id in BTreeSet::from([mailbox_id, to.mailbox_id]) {
-        let next = lock_mailbox(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        modseq = if id == to.mailbox_id { next } else { modseq };
+        let modseq = lock_mailbox(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        from = if id == mailbox_id { modseq } else { from };
+        into = if id == to.mailbox_id { modseq } else { into };
     }
-    Ok((tx, modseq))
+    Ok(Across {
+        tx,
+        from: Locked { mailbox_id, modseq: from },
+        to: Locked { mailbox_id: to.mailbox_id, modseq: into },
+        folder: to.folder,
+    })
 }
 
-/// Copies messages in a transaction of [`open_for_copy`]'s, and makes it durable.
-pub(crate) async fn copy_in(
-    mail: &MailStore,
-    mut tx: TenantTx,
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    modseq: i64,
-    ids: &[MessageId],
-    to: Target,
-) -> Result<Vec<Placed>, Error> {
-    let folder = match to.folder {
-        Some(folder) => folder,
-        None => folder::ensure_inbox(&mut tx, ctx, to.mailbox_id).await?,
-    };
-    let found = store::live(&mut tx, mailbox_id, ids).await?;
-    let first = folder::store::take_uids(&mut tx, to.mailbox_id, folder, found.len()).await?;
-    let mut placed = place(&found, first.ok_or(Error::FolderNotFound)?);
-    placed.iter_mut().for_each(|placed| placed.id = ctx.env().new_id());
-    if placed.is_empty() {
-        return Ok(placed);
+impl Across {
+    /// Copies messages. Last in its transaction.
+    pub(crate) async fn copy(&mut self, ctx: &Ctx, ids: &[MessageId]) -> Result<Vec<Placed>, Error> {
+        let (placed, size_bytes) = self.put_copies(ctx, ids).await?;
+        self.charge(ctx, size_bytes).await?;
+        Ok(placed)
     }
-    store::copy(&mut tx, mailbox_id, &placed, to.mailbox_id, folder, modseq).await?;
-    let effects = found.iter().zip(&placed).map(|(message, placed)| message.arrived(folder, placed.uid));
-    effect::settle(&mut tx, to.mailbox_id, modseq, effects, ctx.env().now()).await?;
-    let size_bytes = found.iter().map(|message| message.size_bytes).sum();
-    match quota::take(&mut tx, ctx, to.mailbox_id, size_bytes).await? {
-        Charge::Taken { .. } => {}
-        Charge::OverQuota => return Err(Error::OverQuota),
-        Charge::Gone => return Err(Error::NotFound),
+
+    /// Copies messages and deletes them where they were: what is deleted is recoverable there. Last in its transaction.
+    pub(crate) async fn relocate(&mut self, ctx: &Ctx, ids: &[MessageId]) -> Result<Vec<Placed>, Error> {
+        let (placed, size_bytes) = self.put_copies(ctx, ids).await?;
+        if placed.is_empty() {
+            return Ok(placed);
+        }
+        let gone: Vec<MessageId> = placed.iter().map(|placed| placed.of).collect();
+        let Locked { mailbox_id, modseq } = self.from;
+        // Before the other is charged: what stays within the pools above both takes no room there.
+        discard_locked(&mut self.tx, ctx, mailbox_id, modseq, None, &gone).await?;
+        self.charge(ctx, size_bytes).await?;
+        Ok(placed)
     }
-    mail.commit(tx, to.mailbox_id).await?;
-    Ok(placed)
+
+    /// Puts copies of the messages that are live into the folder; them, and their sizes added up.
+    async fn put_copies(&mut self, ctx: &Ctx, ids: &[MessageId]) -> Result<(Vec<Placed>, u64), Error> {
+        let Locked { mailbox_id, modseq } = self.to;
+        let tx = &mut self.tx;
+        let folder = match self.folder {
+            Some(folder) => folder,
+            None => folder::ensure_inbox(tx, ctx, mailbox_id).await?,
+        };
+        let found = store::live(tx, self.from.mailbox_id, ids).await?;
+        let first = folder::store::take_uids(tx, mailbox_id, folder, found.len()).await?;
+        let mut placed = place(&found, first.ok_or(Error::FolderNotFound)?);
+        placed.iter_mut().for_each(|placed| placed.id = ctx.env().new_id());
+        if placed.is_empty() {
+            return Ok((placed, 0));
+        }
+        store::copy(tx, self.from.mailbox_id, &placed, mailbox_id, folder, modseq).await?;
+        let effects = found.iter().zip(&placed).map(|(message, placed)| message.arrived(folder, placed.uid));
+        effect::settle(tx, mailbox_id, modseq, effects, ctx.env().now()).await?;
+        Ok((placed, found.iter().map(|message| message.size_bytes).sum()))
+    }
+
+    /// Counts the copies' bytes, if there are some.
+    async fn charge(&mut self, ctx: &Ctx, size_bytes: u64) -> Result<(), Error> {
+        if size_bytes == 0 {
+            return Ok(());
+        }
+        match quota::take(&mut self.tx, ctx, self.to.mailbox_id, size_bytes).await? {
+            Charge::Taken { .. } => Ok(()),
+            Charge::OverQuota => Err(Error::OverQuota),
+            Charge::Gone => Err(Error::NotFound),
+        }
+    }
 }
 
 /// Gives messages UIDs from `first` on, in their order.

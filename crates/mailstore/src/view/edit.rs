@@ -4,9 +4,9 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, TenantTx};
 
 use super::{Row, Uids, store};
-use crate::message::edit::{copy_in, discard_in, flag_in, open, open_for_copy, relocate_in};
+use crate::message::edit::{discard_in, flag_in, open, open_for_copy, relocate_in};
 use crate::message::{FlagChange, Placed, Target};
-use crate::{Error, MailStore, from_column, lock_mailbox};
+use crate::{Error, MailStore, folder as folders, from_column, lock_mailbox};
 
 /// How messages are to be marked.
 #[derive(Debug, Clone, Default)]
@@ -93,23 +93,49 @@ pub async fn expunge(
 }
 
 /// Moves messages into a folder of the mailbox, as [`crate::message::relocate`]. Into the one that they are in they go too, under new UIDs
-/// (RFC 6851 §3.3).
+/// (RFC 6851 §3.3). Into another mailbox of the tenant they go as copies, all or none, inside that one's quota, and what is left behind is deleted, to
+/// be recovered as whatever else is deleted there: whoever does that must be allowed to read and to delete here.
 ///
 /// # Errors
-/// As [`flag`]; [`Error::FolderNotFound`].
+/// As [`flag`], of either mailbox; [`Error::FolderNotFound`]; [`Error::OverQuota`] into another mailbox.
 pub async fn relocate(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-    to: FolderId,
+    to: Target,
 ) -> Result<Vec<Placed>, Error> {
+    if to.mailbox_id != mailbox_id {
+        return relocate_across(mail, ctx, mailbox_id, folder, uids, to).await;
+    }
     let (mut tx, modseq) = open(ctx, mailbox_id).await?;
     let ids = ids(&mut tx, mailbox_id, folder, uids).await?;
+    let to = match to.folder {
+        Some(folder) => folder,
+        None => folders::ensure_inbox(&mut tx, ctx, mailbox_id).await?,
+    };
     let placed = relocate_in(&mut tx, ctx, mailbox_id, modseq, &ids, to).await?;
     if !placed.is_empty() {
         mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(placed)
+}
+
+async fn relocate_across(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    to: Target,
+) -> Result<Vec<Placed>, Error> {
+    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
+    let mut across = open_for_copy(ctx, mailbox_id, to).await?;
+    let ids = ids(&mut across.tx, mailbox_id, folder, uids).await?;
+    let placed = across.relocate(ctx, &ids).await?;
+    if !placed.is_empty() {
+        mail.commit_of(across.tx, &[mailbox_id, to.mailbox_id]).await?;
     }
     Ok(placed)
 }
@@ -126,9 +152,13 @@ pub async fn copy(
     uids: &Uids,
     to: Target,
 ) -> Result<Vec<Placed>, Error> {
-    let (mut tx, modseq) = open_for_copy(ctx, mailbox_id, to).await?;
-    let ids = ids(&mut tx, mailbox_id, folder, uids).await?;
-    copy_in(mail, tx, ctx, mailbox_id, modseq, &ids, to).await
+    let mut across = open_for_copy(ctx, mailbox_id, to).await?;
+    let ids = ids(&mut across.tx, mailbox_id, folder, uids).await?;
+    let placed = across.copy(ctx, &ids).await?;
+    if !placed.is_empty() {
+        mail.commit(across.tx, to.mailbox_id).await?;
+    }
+    Ok(placed)
 }
 
 async fn ids(

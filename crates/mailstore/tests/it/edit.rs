@@ -6,7 +6,8 @@ use futures::future::join_all;
 use kernel::{FolderId, MailboxId, MessageId};
 use mailstore::folder::{self, Role};
 use mailstore::message::{self, Flag, FlagChange, Flags, Placed, State, Update};
-use mailstore::{Error, maildrop};
+use mailstore::{Error, maildrop, view};
+use tenancy::tenant::{self, TenantChange};
 
 use crate::support::{Bench, HELLO, RECOVERABLE, inbox};
 
@@ -195,6 +196,61 @@ async fn copies_share_the_body_and_are_counted_where_they_go() {
     bench.sweep_out().await;
     let raw = message::raw(&bench.store, bench.ctx(), bob, copied[0].id, None).await.unwrap();
     assert_eq!(raw.bytes, HELLO);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn what_is_moved_into_another_mailbox_is_counted_there_and_recoverable_here() {
+    let bench = Bench::new().await;
+    let size = HELLO.len() as i64;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", Some(size)).await);
+    let (one, two) = (bench.stored(ada, HELLO).await, bench.stored(ada, HELLO).await);
+    flagged(&bench, ada, &[one], FlagChange::adding(flags(&[Flag::Seen], &["work"]))).await;
+    let objects = bench.blobs.keys().await;
+    let (here, there) = (inbox(&bench, ada).await.id, inbox(&bench, bob).await.id);
+    let relocate = async |uids: &view::Uids| {
+        let to = message::Target { mailbox_id: bob, folder: Some(there) };
+        view::relocate(&bench.store, bench.ctx(), ada, here, uids, to).await
+    };
+    let both = relocate(&[1..=2]).await;
+    assert!(matches!(both, Err(Error::OverQuota)), "all or none: {both:?}");
+    assert_eq!((bench.used(ada).await, bench.used(bob).await), ((2 * size, 0), (0, 0)));
+
+    // What stays the tenant's takes no room in its pool, however full that is.
+    let full = TenantChange { storage_limit_bytes: Some(Some(2 * size)), ..TenantChange::default() };
+    tenant::update(bench.ctx(), None, full).await.unwrap();
+    let was = message::get(bench.ctx(), ada, one).await.unwrap();
+    let moved = relocate(&[was.uid..=was.uid]).await.unwrap();
+    assert_eq!(moved.iter().map(|placed| (placed.of, placed.of_uid)).collect::<Vec<_>>(), [(one, was.uid)]);
+    assert_eq!((bench.used(ada).await, bench.used(bob).await), ((size, size), (size, 0)));
+    let is = message::get(bench.ctx(), bob, moved[0].id).await.unwrap();
+    assert_eq!((is.folder_id, is.uid), (there, moved[0].uid));
+    assert_eq!((is.flags, is.internal_date), (was.flags, was.internal_date));
+    let left: Vec<_> = bench.list(ada, State::Live).await.iter().map(|message| message.id).collect();
+    assert_eq!(left, [two]);
+    assert_eq!(bench.list(ada, State::Recoverable).await[0].id, one);
+    assert_eq!(bench.blobs.keys().await, objects);
+    assert_eq!(relocate(&[was.uid..=was.uid]).await.unwrap(), []);
+    bench.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_moved_both_ways_at_once_is_in_one_place() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    bench.stored(ada, HELLO).await;
+    let (here, there) = (inbox(&bench, ada).await.id, inbox(&bench, bob).await.id);
+    let all = [1..=u64::from(u32::MAX)];
+    for _ in 0..30 {
+        let [out, back] = [(bob, there), (ada, here)]
+            .map(|(mailbox_id, folder)| message::Target { mailbox_id, folder: Some(folder) });
+        let out = view::relocate(&bench.store, bench.ctx(), ada, here, &all, out);
+        let back = view::relocate(&bench.store, bench.ctx(), bob, there, &all, back);
+        let (out, back) = tokio::join!(out, back);
+        assert!(out.is_ok() && back.is_ok(), "{out:?} {back:?}");
+        let live = bench.list(ada, State::Live).await.len() + bench.list(bob, State::Live).await.len();
+        assert_eq!(live, 1);
+    }
     bench.assert_exact().await;
 }
 

@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod compact;
 mod dedicated;
+mod delegate;
 mod edit;
 mod export;
 mod fault;

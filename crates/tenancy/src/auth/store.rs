@@ -121,6 +121,7 @@ pub(super) async fn keys_with_places(
             storage_dedicated: row.storage_dedicated.unwrap_or_default(),
             // Mailboxes are delegated to people.
             readable: Vec::new(),
+            writable: Vec::new(),
         });
         let key = KeyRow {
             id: row.id,

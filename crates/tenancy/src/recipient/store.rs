@@ -51,6 +51,7 @@ pub(super) async fn routes(
             storage_dedicated: row.storage_dedicated,
             // Mailboxes are delegated to people.
             readable: Vec::new(),
+            writable: Vec::new(),
         };
         let route = |place| Route {
             tenant_id: TenantId::from_uuid(row.tenant_id),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Filter, Place, Status, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
+use crate::delegate::Right;
 use crate::policy::{Capability, capabilities};
 use crate::{Calendar, Error, TenantTx};
 
@@ -494,13 +495,18 @@ pub(crate) struct PlaceRow {
     pub(crate) suspended_capabilities: Vec<String>,
     pub(crate) is_deleted: bool,
     pub(crate) storage_dedicated: bool,
+    /// The mailboxes that a person may read as a delegate, and no more.
     pub(crate) readable: Vec<Uuid>,
+    /// Those that they have full access to.
+    pub(crate) writable: Vec<Uuid>,
 }
 
 impl TryFrom<PlaceRow> for Place {
     type Error = Error;
     fn try_from(row: PlaceRow) -> Result<Self, Error> {
         let calendar = Calendar::of_row(&row.time_zone, &row.former_time_zones, &row.former_time_zones_until);
+        let readable = row.readable.into_iter().map(|id| (MailboxId::from_uuid(id), Right::Read));
+        let writable = row.writable.into_iter().map(|id| (MailboxId::from_uuid(id), Right::FullAccess));
         Ok(Self {
             reseller_id: ResellerId::from_uuid(row.reseller_id),
             reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
@@ -509,7 +515,7 @@ impl TryFrom<PlaceRow> for Place {
             suspended: capabilities(&row.suspended_capabilities)?,
             is_deleted: row.is_deleted,
             storage_dedicated: row.storage_dedicated,
-            readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
+            delegated: readable.chain(writable).collect(),
         })
     }
 }
@@ -524,9 +530,15 @@ pub(super) async fn places(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
         r#"select id, reseller_id, reseller_path, time_zone, former_time_zones, former_time_zones_until, test_clock, suspended_capabilities,
-             status = 'deleted' as "is_deleted!", storage_dedicated,
-             array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = (select $2::uuid) and 'read' = any (md.rights)) as "readable!"
-           from tenants t where id = any (array(select unnest($1::uuid[])))"#,
+             status = 'deleted' as "is_deleted!", storage_dedicated, d.readable as "readable!", d.writable as "writable!"
+           from tenants t
+           cross join lateral (
+             select coalesce(array_agg(md.mailbox_id) filter (where not 'full_access' = any (md.rights)), '{}') as readable,
+               coalesce(array_agg(md.mailbox_id) filter (where 'full_access' = any (md.rights)), '{}') as writable
+             from mailbox_delegates md
+             where md.tenant_id = t.id and md.user_id = (select $2::uuid) and md.rights && '{read,full_access}'
+           ) d
+           where id = any (array(select unnest($1::uuid[])))"#,
         &ids,
         user_id.map(UserId::uuid)
     )
@@ -546,6 +558,7 @@ pub(super) async fn places(
                 is_deleted: row.is_deleted,
                 storage_dedicated: row.storage_dedicated,
                 readable: row.readable,
+                writable: row.writable,
             };
             Ok((TenantId::from_uuid(row.id), place.try_into()?))
         })

@@ -14,9 +14,9 @@ use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, hold, purge
 pub enum Fate {
     /// It stays theirs.
     Keep,
-    /// It becomes a shared one: mail for it keeps arriving, and delegates read it.
+    /// It becomes a shared one: mail for it keeps arriving, and delegates use it.
     Shared,
-    /// It becomes an archive: delegates read it, and nothing arrives any more.
+    /// It becomes an archive: delegates use it, and nothing arrives any more.
     Archive,
 }
 

@@ -154,7 +154,7 @@ pub(super) async fn roles_read_by(tx: &mut TenantTx, id: UserId) -> Result<Vec<R
         "select distinct u.role from mailbox_delegates md
          join mailboxes m on m.tenant_id = md.tenant_id and m.id = md.mailbox_id
          join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where md.tenant_id = $1 and md.user_id = $2 and 'read' = any (md.rights)",
+         where md.tenant_id = $1 and md.user_id = $2 and md.rights && '{read,full_access}'",
         tenant_id,
         id.uuid()
     )

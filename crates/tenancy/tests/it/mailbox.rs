@@ -6,7 +6,7 @@ use tenancy::delegate::{self, Right};
 use tenancy::mailbox::{self, Filter, Kind, MailboxChange, NewMailbox};
 use tenancy::tenant::{self, TenantChange};
 use tenancy::user::{Fate, Leaving};
-use tenancy::{Action, Error, Role, user};
+use tenancy::{Action, Error, Role, policy, user};
 use testkit::World;
 
 use crate::address::shared;
@@ -87,6 +87,58 @@ async fn a_delegate_reads_and_does_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_delegate_with_full_access_does_what_an_owner_does_with_mail_and_nothing_else() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let [info, sales] = ["info", "sales"].map(shared);
+    let (info, sales) =
+        (mailbox::create(&world.ctx, info).await.unwrap(), mailbox::create(&world.ctx, sales).await.unwrap());
+    let delegate = delegate::put(&world.ctx, info.id, ada.id, &[Right::FullAccess]).await.unwrap();
+    assert_eq!(delegate.rights, [Right::FullAccess]);
+    delegate::put(&world.ctx, sales.id, ada.id, &[Right::Read]).await.unwrap();
+    let ctx = world.login(&ada).await.ctx;
+    let seen = mailbox::list(&ctx, Filter::default(), PageRequest::new(None, None)).await.unwrap().items;
+    assert_eq!(seen.len(), 3);
+    assert_eq!(mailbox::of_others(&ctx).await.unwrap().len(), 2);
+    for &action in Action::ALL {
+        let is_allowed = policy::right_allows(Right::FullAccess, action);
+        assert!(!is_allowed || policy::allows(Role::User, action), "no owner may do {action}");
+        assert_eq!(ctx.require_mailbox(action, info.id).is_ok(), is_allowed, "{action}");
+        let reads = policy::right_allows(Right::Read, action);
+        assert_eq!(ctx.require_mailbox(action, sales.id).is_ok(), reads, "{action}");
+        assert!(!reads || is_allowed, "to read is less than full access");
+        for right in [Right::SendAs, Right::SendOnBehalf] {
+            assert!(!policy::right_allows(right, action), "{right} {action}");
+        }
+    }
+    for action in [Action::MessageWrite, Action::MessageDelete] {
+        assert!(ctx.require_mailbox(action, info.id).is_ok());
+        assert!(matches!(ctx.require_mailbox(action, sales.id), Err(Error::Forbidden(_))));
+    }
+    // Neither does a role of office make more of it, nor the right more of the role.
+    let mut new = testkit::world::new_user("desk@acme.example", None);
+    new.role = Role::Helpdesk;
+    let desk = user::create(&world.ctx, new).await.unwrap();
+    delegate::put(&world.ctx, info.id, desk.id, &[Right::FullAccess]).await.unwrap();
+    let ctx = world.login(&desk).await.ctx;
+    assert!(ctx.require_mailbox(Action::MessageWrite, info.id).is_ok());
+    assert!(ctx.require_mailbox(Action::MessageRead, sales.id).is_err());
+    // It is the mailbox's own tenant that is asked, whatever id somebody else's has.
+    let other = crate::neighbour(&world).await;
+    testkit::world::domain(&other, "other.example").await;
+    let stranger = testkit::world::user(&other, "eve@other.example", None).await;
+    let ctx = world.login(&stranger).await.ctx;
+    assert!(matches!(ctx.require_mailbox(Action::MessageWrite, info.id), Err(Error::NotFound)));
+    // What was given is what is there, and no longer than it is.
+    delegate::put(&world.ctx, info.id, ada.id, &[Right::Read]).await.unwrap();
+    let ctx = world.login(&ada).await.ctx;
+    assert!(matches!(ctx.require_mailbox(Action::MessageWrite, info.id), Err(Error::Forbidden(_))));
+    delegate::remove(&world.ctx, info.id, ada.id).await.unwrap();
+    let ctx = world.login(&ada).await.ctx;
+    assert!(matches!(ctx.require_mailbox(Action::MessageRead, info.id), Err(Error::NotFound)));
+}
+
+#[tokio::test]
 async fn delegates_are_the_tenant_s_own_people() {
     let world = World::new().await;
     let ada = world.user("ada", None).await;
@@ -120,9 +172,11 @@ async fn who_reads_an_administrator_s_mailbox_is_beyond_a_helpdesk() {
     let secretary = person("secretary", Role::User).await;
     let helpdesk = world.login(&desk).await.ctx;
     user::reset_password(&helpdesk, secretary.id, "another good password".into()).await.unwrap();
-    delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[Right::Read]).await.unwrap();
-    let refused = user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await;
-    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    for right in [Right::Read, Right::FullAccess] {
+        delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[right]).await.unwrap();
+        let refused = user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    }
     delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[Right::SendAs]).await.unwrap();
     user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await.unwrap();
 }

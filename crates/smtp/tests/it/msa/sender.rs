@@ -52,8 +52,13 @@ async fn as_others_who_have_let_them() {
     let world = &server.world;
     let (ada, bob, cleo) =
         (world.user("ada", None).await, world.user("bob", None).await, world.user("cleo", None).await);
-    let dora = world.user("dora", None).await;
-    for (mailbox, right) in [(&bob, Right::SendAs), (&cleo, Right::SendOnBehalf), (&dora, Right::Read)] {
+    let (dora, finn) = (world.user("dora", None).await, world.user("finn", None).await);
+    for (mailbox, right) in [
+        (&bob, Right::SendAs),
+        (&cleo, Right::SendOnBehalf),
+        (&dora, Right::Read),
+        (&finn, Right::FullAccess),
+    ] {
         delegate::put(&world.ctx, mailbox.mailbox_id, ada.id, &[right]).await.unwrap();
     }
     let mut client = server.signed_in(&ada).await;
@@ -61,6 +66,7 @@ async fn as_others_who_have_let_them() {
         ("bob@acme.example", "250 2.0.0"),
         ("cleo@acme.example", "250 2.0.0"),
         ("dora@acme.example", "550 5.7.1"),
+        ("finn@acme.example", "550 5.7.1"),
     ] {
         let message = [b"Sender: forged@elsewhere.example\r\n".as_slice(), &from(author)].concat();
         let reply = client.submit("ada@acme.example", TO_BOB, &message).await.unwrap();

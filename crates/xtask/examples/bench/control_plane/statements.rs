@@ -77,8 +77,13 @@ select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id',
 
 /// `tenant::store::places` by the same.
 const ENTER: &str = "select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted',
-  array(select mailbox_id from mailbox_delegates md where md.tenant_id = :tenant_id and md.user_id = null and 'read' = any (md.rights))
-  from tenants where id = :tenant_id;
+  d.readable, d.writable
+  from tenants t
+  cross join lateral (
+    select coalesce(array_agg(md.mailbox_id) filter (where not 'full_access' = any (md.rights)), '{}') as readable,
+      coalesce(array_agg(md.mailbox_id) filter (where 'full_access' = any (md.rights)), '{}') as writable
+    from mailbox_delegates md where md.tenant_id = t.id and md.user_id = null and md.rights && '{read,full_access}') d
+  where id = :tenant_id;
 ";
 
 /// `user::store::insert` and `add_address`, `event::store::insert`. The digit after the prefix keeps the ids of the
