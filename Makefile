@@ -84,6 +84,11 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 	else \
 		echo "e2e: left out, Postfix is not installed (make postfix) or this is not root, which it needs"; \
 	fi
+	@if [ "$$(id -u)" = 0 ] && command -v postfix >/dev/null && command -v rspamd >/dev/null; then \
+		$(XTASK) test -p server --test it -- --ignored rspamd; \
+	else \
+		echo "e2e: left out, rspamd or Postfix is not installed (make rspamd) or this is not root, which it needs"; \
+	fi
 	@if [ "$$(id -u)" = 0 ] && command -v dovecot >/dev/null && [ -x /usr/lib/dovecot/lmtp ] && [ -x /usr/lib/dovecot/pop3 ]; then \
 		$(XTASK) test -p server --test it -- --ignored dovecot; \
 	else \
@@ -98,7 +103,7 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 .PHONY: clients
 clients: ## Install the mail programs that make e2e drives, on Debian or Ubuntu as root
 	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(CLIENTS)
-	@$(MAKE) postfix || echo 'clients: Postfix was not installed; the tests that need it are left out'
+	@$(MAKE) rspamd || echo 'clients: Postfix or rspamd was not installed; the tests that need it are left out'
 
 # Large, so on its own. Ubuntu's package of this name is a snap's and of no use here.
 .PHONY: thunderbird
@@ -110,6 +115,13 @@ thunderbird: ## Install Thunderbird for make e2e, on Debian as root
 postfix: ## Install Postfix for make e2e, on Debian or Ubuntu as root, without a service of its own
 	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends --no-remove postfix
+
+# Its package starts a service, which nothing here needs; one that was there before stays.
+.PHONY: rspamd
+rspamd: postfix ## Install rspamd, and Postfix, for make e2e, on Debian or Ubuntu as root, without a service of its own
+	@command -v rspamd >/dev/null || { \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends --no-remove rspamd && \
+		if [ -d /run/systemd/system ]; then systemctl disable --now rspamd; fi; }
 
 .PHONY: garage
 garage: install ## Build Garage for make e2e, once (10 to 30 minutes)

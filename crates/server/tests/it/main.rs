@@ -18,6 +18,7 @@ mod postfix;
 mod postgres;
 mod quota;
 mod recover;
+mod rspamd;
 mod sending;
 mod serve;
 mod story;

@@ -19,16 +19,38 @@ const MASTER: &str = "/usr/share/postfix/master.cf.dist";
 /// How long mail may take on its way.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-fn run(program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
+fn shipped(name: &str) -> String {
+    std::fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap()
+}
+
+/// `main.cf` with the ports of a test and, where there is a filter, without the marks of comments before the lines for it.
+fn main_cf(lmtp: SocketAddr, lookup: SocketAddr, filter: Option<SocketAddr>) -> String {
+    let mut main = shipped("main.cf");
+    let mut put = |from: &str, to: String| {
+        assert!(main.contains(from), "{from}");
+        main = main.replace(from, &to);
+    };
+    put("127.0.0.1:2424\n", format!("{lmtp}\n"));
+    for map in ["domains", "recipients"] {
+        put(&format!("127.0.0.1:2425:{map}\n"), format!("{lookup}:{map}\n"));
+    }
+    if let Some(filter) = filter {
+        put("\n#smtpd_milters = inet:127.0.0.1:11332\n", format!("\nsmtpd_milters = inet:{filter}\n"));
+        put("\n#milter_default_action", "\nmilter_default_action".to_owned());
+    }
+    main
+}
+
 /// An instance of its own: its directories are gone with it, and it is stopped by its own process id, which is in one of them.
-struct Postfix {
+pub(crate) struct Postfix {
     dir: tempfile::TempDir,
     /// Where it takes mail.
     smtp: SocketAddr,
@@ -38,22 +60,19 @@ struct Postfix {
 
 impl Postfix {
     /// Starts it with the files of `deploy/postfix`, the ports of this test and the clients' network taken for a foreign one.
-    fn start(lmtp: SocketAddr, lookup: SocketAddr) -> Self {
+    fn start(lmtp: SocketAddr, lookup: SocketAddr, filter: Option<SocketAddr>) -> Self {
         let dir = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let postfix = Self { dir, smtp: free_address(), rated: free_address() };
         for part in ["etc", "queue", "data"] {
             std::fs::create_dir(postfix.path(part)).unwrap();
         }
-        let read = |name: &str| std::fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap();
-        let main = read("main.cf");
-        for port in [":2424\n", ":2425:domains\n", ":2425:recipients\n"] {
-            assert!(main.contains(&format!("127.0.0.1{port}")), "{port}");
+        let main = main_cf(lmtp, lookup, filter);
+        let mut checks = shipped("header_checks");
+        if filter.is_none() {
+            // In its place: it adds the field after the sender's own was stripped.
+            checks += "/^Subject: winnings/ PREPEND X-Spam: Yes\n";
         }
-        let main =
-            main.replace("127.0.0.1:2424", &lmtp.to_string()).replace("127.0.0.1:2425", &lookup.to_string());
-        // In the place of a filter, which adds it after the sender's own was stripped.
-        let checks = read("header_checks") + "/^Subject: winnings/ PREPEND X-Spam: Yes\n";
         let master = std::fs::read_to_string(MASTER).unwrap();
         let public =
             master.lines().find(|line| line.starts_with("smtp ") && line.contains(" inet ")).unwrap();
@@ -115,14 +134,14 @@ impl Postfix {
         said.trim().to_owned()
     }
 
-    async fn client(&self) -> Smtp {
+    pub(crate) async fn client(&self) -> Smtp {
         let mut smtp = Smtp::connect(self.smtp).await.unwrap();
         let offered = smtp.ehlo().await.unwrap();
         assert!(!offered.iter().any(|extension| extension == "CHUNKING"), "{offered:?}");
         smtp
     }
 
-    async fn send(&self, from: &str, to: &[&str], message: &str) {
+    pub(crate) async fn send(&self, from: &str, to: &[&str], message: &str) {
         let reply = self.client().await.submit(from, to, message.as_bytes()).await.unwrap();
         assert!(reply.is_positive(), "{reply}");
     }
@@ -138,8 +157,8 @@ impl Drop for Postfix {
 }
 
 /// A server with Ada and Bob, always on the same ports, and Postfix before it.
-struct Scene {
-    postfix: Postfix,
+pub(crate) struct Scene {
+    pub(crate) postfix: Postfix,
     server: Option<Server>,
     settings: Vec<(&'static str, String)>,
     world: World,
@@ -147,7 +166,8 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    /// With rspamd, or another milter, that listens there.
+    pub(crate) async fn new(filter: Option<SocketAddr>) -> Self {
         let (world, data) = (World::new().await, data_dir());
         for local in ["ada", "bob"] {
             world.user(local, None).await;
@@ -158,7 +178,7 @@ impl Scene {
             ("PILLARBOX_LMTP_LISTEN", lmtp.to_string()),
             ("PILLARBOX_LOOKUP_LISTEN", lookup.to_string()),
         ];
-        let postfix = Postfix::start(lmtp, lookup);
+        let postfix = Postfix::start(lmtp, lookup, filter);
         let mut scene = Self { postfix, server: None, settings, world, data };
         scene.start().await;
         scene
@@ -174,7 +194,7 @@ impl Scene {
     }
 
     /// Waits until a folder of a user's has so many messages, and answers the last one.
-    async fn last_of(&self, local: &str, folder: &str, wanted: usize) -> String {
+    pub(crate) async fn last_of(&self, local: &str, folder: &str, wanted: usize) -> String {
         let (started, at) = (Instant::now(), self.server.as_ref().unwrap().listening().imap);
         loop {
             let mut imap = Imap::connect(at).await.unwrap();
@@ -192,7 +212,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "postfix: takes Debian's Postfix, and root"]
 async fn postfix_knows_the_recipients_and_hands_mail_over() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(None).await;
     let postfix = &scene.postfix;
     assert_eq!(postfix.asked("virtual_mailbox_domains", "Acme.example"), "acme.example");
     assert_eq!(postfix.asked("virtual_mailbox_domains", "elsewhere.example"), "");
@@ -232,7 +252,7 @@ async fn postfix_knows_the_recipients_and_hands_mail_over() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "postfix: takes Debian's Postfix, and root"]
 async fn postfix_keeps_mail_while_the_server_is_away() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(None).await;
     let mut smtp = scene.postfix.client().await;
     for line in ["MAIL FROM:<eve@example.org>", "RCPT TO:<ada@acme.example>"] {
         assert_eq!(smtp.command(line).await.unwrap().code, 250, "{line}");
@@ -270,7 +290,7 @@ async fn postfix_keeps_mail_while_the_server_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "postfix: takes Debian's Postfix, and root"]
 async fn postfix_tells_the_sender_of_a_full_mailbox() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(None).await;
     scene.world.user("full", Some(100)).await;
     let to = ["full@acme.example", "ada@acme.example"];
     scene.postfix.send("bob@acme.example", &to, "Subject: much\r\n\r\nhello\r\n").await;
@@ -283,7 +303,7 @@ async fn postfix_tells_the_sender_of_a_full_mailbox() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "postfix: takes Debian's Postfix, and root"]
 async fn postfix_refuses_what_is_smuggled_too_large_or_too_often() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(None).await;
     for end in ["\n.\n", "\n.\r\n", "\r\n.\n"] {
         let mut smtp = scene.postfix.client().await;
         for line in ["MAIL FROM:<eve@example.org>", "RCPT TO:<ada@acme.example>", "DATA"] {

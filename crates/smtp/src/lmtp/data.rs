@@ -20,6 +20,9 @@ use crate::serve::{Lmtp, Server};
 use crate::session::Session;
 use crate::wire::Wire;
 
+/// From so many bytes on, a message is looked through where it holds up no other session: nearly all of it may be header.
+const LONG_BYTES: usize = 256 << 10;
+
 /// Takes the message in and replies for each recipient. An error ends the session: the message never ended, and
 /// nothing of it is kept.
 pub(super) async fn data(
@@ -88,8 +91,7 @@ async fn deliver(
     bytes: Bytes,
     at: DateTime<Utc>,
 ) -> Vec<Reply> {
-    let is_spam = service.spam_mark.as_ref().is_some_and(|mark| mark.is_on(&bytes));
-    let folder = if is_spam { Within::Junk } else { Within::Inbox };
+    let folder = place(service, &bytes).await;
     let target = |to: &Recipient, mailbox_id| Target {
         ctx: to.ctx.clone(),
         mailbox_id,
@@ -114,6 +116,20 @@ async fn deliver(
         reply_to(own, id)
     });
     replies.collect()
+}
+
+/// Which folder a message goes into.
+async fn place(service: &Lmtp, bytes: &Bytes) -> Within {
+    let Some(mark) = &service.spam_mark else { return Within::Inbox };
+    let is_spam = match bytes.len() < LONG_BYTES {
+        true => mark.is_on(bytes),
+        false => {
+            let (mark, bytes) = (mark.clone(), bytes.clone());
+            // Without an answer the process is shutting down, and the store takes nothing either.
+            tokio::task::spawn_blocking(move || mark.is_on(&bytes)).await.unwrap_or_default()
+        }
+    };
+    if is_spam { Within::Junk } else { Within::Inbox }
 }
 
 /// What a recipient is told. Of a group's mailboxes, the one that it went worst for decides, a passing trouble before a

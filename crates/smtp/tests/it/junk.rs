@@ -31,6 +31,11 @@ async fn what_is_marked_in_its_header_goes_into_junk() {
     deliver(&served, &to, "Subject: a\r\n\r\nX-Spam: Yes\r\n\r\nsaid in the body\r\n").await;
     deliver(&served, &to, "Subject: a\r\nX-Spam: No\r\n\r\nX-Spam: Yes\r\n").await;
     assert_eq!(counts(&served, &ada).await, (2, 2));
+    // A filter's field comes last, whatever else the sender has put before it.
+    let long = "A: 123456789012\r\n".repeat(20_000);
+    deliver(&served, &to, &format!("{long}X-Spam: Yes\r\n\r\nbuy\r\n")).await;
+    deliver(&served, &to, &format!("{long}\r\nX-Spam: Yes\r\n")).await;
+    assert_eq!(counts(&served, &ada).await, (3, 3));
 }
 
 #[tokio::test]
