@@ -1,10 +1,10 @@
 //! Mail for several tenants in one transaction: each in its own place, and within its own limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{MailboxId, TenantId};
 use sqlx::Row as _;
-use tenancy::quota::{Charge, Intake, Mailboxes};
+use tenancy::quota::{Charge, Intake, Mailboxes, Wanted};
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, TenantChange};
 use tenancy::user::User;
@@ -23,9 +23,11 @@ async fn two(world: &World) -> (User, User, Ctx) {
 }
 
 async fn lock<'a>(tx: &mut IngestTx, mailboxes: &[(TenantId, MailboxId)]) -> Intake<'a> {
-    let wanted: BTreeSet<_> = mailboxes.iter().copied().collect();
+    // What is taken in the end may be more or less.
+    let some = Wanted { bytes: 70, messages: 2 };
+    let wanted: BTreeMap<_, _> = mailboxes.iter().map(|place| (*place, some)).collect();
     let locked = Mailboxes::lock(tx, &wanted).await.unwrap();
-    assert!(locked.ids().all(|place| wanted.contains(&place)));
+    assert!(locked.ids().all(|place| wanted.contains_key(&place)));
     locked.with_pools(tx).await.unwrap()
 }
 
