@@ -307,6 +307,7 @@ async fn a_right_that_is_taken_ends_what_it_was_for_at_once() {
         let code = if command.starts_with("UNSUBSCRIBE") { "NO [CANNOT]" } else { "NO [NOPERM]" };
         assert!(answer.status.starts_with(code), "{command}: {answer:?}");
         assert!(answer.has("OK [READ-ONLY] "), "{command}: {answer:?}");
+        assert!(answer.has("OK [PERMANENTFLAGS ()] "), "{command}: {answer:?}");
         refused(&mut client, "STORE 1 +FLAGS (\\Seen)", "NO [NOPERM]").await;
     }
     let mut client = server.login(&ada).await;
