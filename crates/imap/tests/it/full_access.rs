@@ -197,6 +197,15 @@ async fn folders_are_made_renamed_subscribed_to_and_deleted() {
     assert_eq!(ok(&mut reader, &subscribed("Done*")).await.len(), 0);
     ok(&mut full, &format!("UNSUBSCRIBE {}", info("Done"))).await;
     assert_eq!(ok(&mut full, &subscribed("Done*")).await, [format!("LIST {}", gone("Done/2026"))]);
+    // Of each mailbox its own.
+    for command in ["CREATE Gone", "DELETE Gone"] {
+        ok(&mut full, command).await;
+    }
+    let told =
+        ok(&mut full, "LIST (SUBSCRIBED) \"\" (Gone Done* \"Other Users/*Done*\" \"Other Users/*Gone\")")
+            .await;
+    let mine = "LIST (\\Subscribed \\NonExistent \\Noselect) \"/\" \"Gone\"".to_owned();
+    assert_eq!(told, [mine, format!("LIST {}", gone("Done/2026"))]);
     // Those that it lies below are told of once each, and as what they are.
     let told = ok(&mut full, "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"Other Users/%\"").await;
     let top = format!("LIST (\\Noselect \\HasChildren) \"/\" \"{INFO}\" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
