@@ -2,6 +2,8 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
@@ -53,10 +55,14 @@ pub async fn put(
         return Err(Error::invalid("/rights", "must name at least one right"));
     }
     let mut tx = ctx.begin().await?;
+    let owner = store::owner(&mut tx, mailbox_id).await?;
+    // In the order of their ids: each of them may be made the other's delegate at the same moment.
+    for id in owner.into_iter().chain([user_id]).collect::<BTreeSet<_>>() {
+        user::lock(&mut tx, id).await?;
+    }
     mailbox::require_manageable(&mut tx, ctx, mailbox_id).await?;
-    user::lock(&mut tx, user_id).await?;
     user::require_exists(&mut tx, user_id).await?;
-    if store::owner(&mut tx, mailbox_id).await? == Some(user_id) {
+    if owner == Some(user_id) {
         return Err(Error::invalid("", "a user needs no rights to the mailbox that is theirs"));
     }
     let delegate = store::put(&mut tx, mailbox_id, user_id, &rights, ctx.now()).await?;
