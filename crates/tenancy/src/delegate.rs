@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use kernel::{MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
-use crate::{Action, Ctx, Error, event, mailbox, user};
+use crate::{Action, Ctx, Error, event, mailbox, policy, user};
 use kernel::named;
 
 named! {
@@ -40,7 +40,8 @@ pub struct Delegate {
 ///
 /// # Errors
 /// [`Error::NotFound`] when the tenant has no such mailbox or user; [`Error::Invalid`] for no right at all, and for the
-/// mailbox's own user; [`Error::Forbidden`] when the mailbox is that of a user whose role is beyond the caller's.
+/// mailbox's own user; [`Error::Forbidden`] for a right to what the caller may not do, and when the mailbox is that of a user whose role is
+/// beyond the caller's.
 pub async fn put(
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -53,6 +54,12 @@ pub async fn put(
     rights.dedup();
     if rights.is_empty() {
         return Err(Error::invalid("/rights", "must name at least one right"));
+    }
+    // Nobody hands out more than they hold: a key may be narrowed to less than its role allows.
+    for &action in Action::ALL {
+        if rights.iter().any(|&right| policy::right_allows(right, action)) {
+            ctx.require(action)?;
+        }
     }
     let mut tx = ctx.begin().await?;
     let owner = store::owner(&mut tx, mailbox_id).await?;

@@ -30,3 +30,13 @@ fn a_right_to_a_mailbox_allows_these_and_no_others() {
         assert_eq!(allowed(right), expected, "{right}");
     }
 }
+
+#[test]
+fn every_role_that_says_who_may_use_a_mailbox_may_do_there_what_it_lets_others_do() {
+    for &role in Role::ALL.iter().filter(|&&role| allows(role, Action::MailboxWrite)) {
+        for &action in Action::ALL {
+            let is_given = Right::ALL.iter().any(|&right| right_allows(right, action));
+            assert!(!is_given || allows(role, action), "{role} gives {action}");
+        }
+    }
+}
