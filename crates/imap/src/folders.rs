@@ -190,12 +190,11 @@ impl Folders {
         }
     }
 
-    /// The names in it that are subscribed to and have no folder any more.
-    pub(crate) async fn left(&self, login: &MailLogin) -> Result<Left, mailstore::Error> {
+    /// The names in it that are subscribed to and have no folder any more, of the paths that deleted folders have left.
+    pub(crate) fn left(&self, gone: &BTreeSet<String>) -> Left {
         let there: BTreeSet<String> = self.all.iter().map(|folder| self.name_of(folder)).collect();
-        let gone = folder::gone::subscribed(&login.ctx, self.mailbox_id).await?;
         let names = gone.iter().map(|path| self.name_of_path(path));
-        Ok(Left::new(names.filter(|name| !there.contains(name)).collect(), &there, &self.prefix))
+        Left::new(names.filter(|name| !there.contains(name)).collect(), &there, &self.prefix)
     }
 
     /// What the mail store calls a folder.

@@ -321,6 +321,7 @@ impl Session {
                 // RFC 9051 §7.1: it can be opened for more again, once that is allowed.
                 selected.is_read_only = true;
                 self.connection.untagged("OK [READ-ONLY] the folder can be read only from now on");
+                self.connection.untagged("OK [PERMANENTFLAGS ()] flags that are kept");
             }
             Some(Right::SendAs | Right::SendOnBehalf) | None => {
                 return Err(End::Own(Own::FolderGone).into());

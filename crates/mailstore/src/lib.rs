@@ -6,7 +6,8 @@
 //!
 //! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
 //! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id. What refers to a parcel is
-//! locked before it, and a parcel before its body.
+//! locked before it, and a parcel before its body. A move between mailboxes locks the folders and messages that it takes away after the
+//! bodies: whoever else wants those waits for their mailbox first, and it has locked both.
 
 mod body;
 pub mod change;

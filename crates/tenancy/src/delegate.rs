@@ -2,11 +2,13 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
-use crate::{Action, Ctx, Error, event, mailbox, user};
+use crate::{Action, Ctx, Error, event, mailbox, policy, user};
 use kernel::named;
 
 named! {
@@ -38,7 +40,8 @@ pub struct Delegate {
 ///
 /// # Errors
 /// [`Error::NotFound`] when the tenant has no such mailbox or user; [`Error::Invalid`] for no right at all, and for the
-/// mailbox's own user; [`Error::Forbidden`] when the mailbox is that of a user whose role is beyond the caller's.
+/// mailbox's own user; [`Error::Forbidden`] for a right to what the caller may not do, and when the mailbox is that of a user whose role is
+/// beyond the caller's.
 pub async fn put(
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -52,11 +55,21 @@ pub async fn put(
     if rights.is_empty() {
         return Err(Error::invalid("/rights", "must name at least one right"));
     }
+    // Nobody hands out more than they hold: a key may be narrowed to less than its role allows.
+    for &action in Action::ALL {
+        if rights.iter().any(|&right| policy::right_allows(right, action)) {
+            ctx.require(action)?;
+        }
+    }
     let mut tx = ctx.begin().await?;
+    let owner = store::owner(&mut tx, mailbox_id).await?;
+    // In the order of their ids: each of them may be made the other's delegate at the same moment.
+    for id in owner.into_iter().chain([user_id]).collect::<BTreeSet<_>>() {
+        user::lock(&mut tx, id).await?;
+    }
     mailbox::require_manageable(&mut tx, ctx, mailbox_id).await?;
-    user::lock(&mut tx, user_id).await?;
     user::require_exists(&mut tx, user_id).await?;
-    if store::owner(&mut tx, mailbox_id).await? == Some(user_id) {
+    if owner == Some(user_id) {
         return Err(Error::invalid("", "a user needs no rights to the mailbox that is theirs"));
     }
     let delegate = store::put(&mut tx, mailbox_id, user_id, &rights, ctx.now()).await?;

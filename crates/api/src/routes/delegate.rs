@@ -68,7 +68,7 @@ async fn list(
 ///
 /// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. Who has `full_access` changes the messages and the
 /// folders, too, as the mailbox's owner would, and nothing else about it. Who may `send_as` or `send_on_behalf` submits mail from its addresses; on
-/// behalf, the message says by Sender who did.
+/// behalf, the message says by Sender who did. A key that is narrowed gives no right to do what it may not do itself.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
     operation_id = "put_delegate",
     params(DelegatePath, DryRun),

@@ -1,6 +1,6 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use mailstore::folder::{Folder, SEPARATOR};
+use mailstore::folder::{self, Folder, SEPARATOR};
 use tenancy::MailLogin;
 
 use super::status;
@@ -60,10 +60,13 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
 
 /// The names that are subscribed to and have no folder, in mailboxes where one can subscribe.
 async fn left(everyones: &[Folders], login: &MailLogin) -> Result<Left, Trouble> {
+    let writable: Vec<&Folders> = everyones.iter().filter(|folders| folders.is_writable()).collect();
+    let ids: Vec<_> = writable.iter().map(|folders| folders.mailbox_id).collect();
+    let gone = folder::gone::subscribed_in(&login.ctx, &ids).await?;
     let mut left = Left::default();
-    for folders in everyones {
-        if folders.is_writable() {
-            left = left.and(folders.left(login).await?);
+    for folders in writable {
+        if let Some(gone) = gone.get(&folders.mailbox_id) {
+            left = left.and(folders.left(gone));
         }
     }
     Ok(left)

@@ -15,7 +15,7 @@ use crate::status::Status;
 const AT_ONCE: usize = 5_000;
 
 pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
-    let login = session.to_change().await?;
+    let mut login = session.to_change().await?;
     let selected = session.selected()?;
     let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
     let uids = selected.resolve(&command.set, command.by_uid)?;
@@ -31,7 +31,11 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     let tells = !command.is_silent || condstore;
     let marking = Marking { change, unchanged_since: command.unchanged_since, tells };
     let mut unmet = Vec::new();
-    for uids in uids.chunks(AT_ONCE) {
+    for (at, uids) in uids.chunks(AT_ONCE).enumerate() {
+        if at > 0 {
+            // The right may have been taken away while the others were marked.
+            login = session.to_change().await?;
+        }
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let store = session.store();
         let done = view::flag(&store, &login.ctx, mailbox_id, folder, wanted.ranges(), &marking).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use imap::Limits;
 use kernel::MailboxId;
+use sqlx::{Connection as _, PgConnection};
 use tenancy::delegate::{self, Right};
 use tenancy::mailbox::{self, Kind, NewMailbox};
 use tenancy::user::{self, User};
@@ -196,6 +197,15 @@ async fn folders_are_made_renamed_subscribed_to_and_deleted() {
     assert_eq!(ok(&mut reader, &subscribed("Done*")).await.len(), 0);
     ok(&mut full, &format!("UNSUBSCRIBE {}", info("Done"))).await;
     assert_eq!(ok(&mut full, &subscribed("Done*")).await, [format!("LIST {}", gone("Done/2026"))]);
+    // Of each mailbox its own.
+    for command in ["CREATE Gone", "DELETE Gone"] {
+        ok(&mut full, command).await;
+    }
+    let told =
+        ok(&mut full, "LIST (SUBSCRIBED) \"\" (Gone Done* \"Other Users/*Done*\" \"Other Users/*Gone\")")
+            .await;
+    let mine = "LIST (\\Subscribed \\NonExistent \\Noselect) \"/\" \"Gone\"".to_owned();
+    assert_eq!(told, [mine, format!("LIST {}", gone("Done/2026"))]);
     // Those that it lies below are told of once each, and as what they are.
     let told = ok(&mut full, "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"Other Users/%\"").await;
     let top = format!("LIST (\\Noselect \\HasChildren) \"/\" \"{INFO}\" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
@@ -306,6 +316,7 @@ async fn a_right_that_is_taken_ends_what_it_was_for_at_once() {
         let code = if command.starts_with("UNSUBSCRIBE") { "NO [CANNOT]" } else { "NO [NOPERM]" };
         assert!(answer.status.starts_with(code), "{command}: {answer:?}");
         assert!(answer.has("OK [READ-ONLY] "), "{command}: {answer:?}");
+        assert!(answer.has("OK [PERMANENTFLAGS ()] "), "{command}: {answer:?}");
         refused(&mut client, "STORE 1 +FLAGS (\\Seen)", "NO [NOPERM]").await;
     }
     let mut client = server.login(&ada).await;
@@ -341,6 +352,55 @@ async fn who_may_only_read_any_more_marks_nothing_by_reading_and_nothing_goes() 
     let mut client = server.inbox(&ada).await;
     refused(&mut client, &format!("COPY 1 {inbox}"), "NO [NOPERM]").await;
     refused(&mut client, &format!("CREATE {}", info("New")), "NO [NOPERM]").await;
+}
+
+/// Makes the one message of a mailbox so many, all of one body.
+async fn fill(server: &Server, mailbox_id: MailboxId, count: i64) {
+    let mut tx = server.world.ctx.begin().await.unwrap();
+    for statement in [
+        "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date)
+         select tenant_id, mailbox_id, gen_random_uuid(), folder_id, n, 'fill' || n, modseq, blob_id, size_bytes, wire_size_bytes, internal_date
+         from messages, generate_series(2::bigint, $2) n where mailbox_id = $1",
+        "update folders set uid_next = $2 + 1, message_count = $2, unseen_count = $2, size_bytes = size_bytes * $2
+         where mailbox_id = $1 and role = 'inbox'",
+    ] {
+        sqlx::query(statement).bind(mailbox_id.uuid()).bind(count).execute(tx.conn()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// Until a statement waits for a lock.
+async fn somebody_waits(server: &Server) {
+    let mut connection = PgConnection::connect(&server.world.test_db.url()).await.unwrap();
+    let sql = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let waits = async {
+        while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("nobody waits for a lock");
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_while_many_are_marked_ends_it_with_those_under_way() {
+    let server = unasked().await;
+    let Desk { id, ada, .. } = desk(&server, &["one"]).await;
+    fill(&server, id, 5_001).await;
+    let mut client = server.login(&ada).await;
+    ok(&mut client, &format!("SELECT {}", info("INBOX"))).await;
+    // The first of them wait for their mailbox, with a right that is there when they begin.
+    let mut holder = server.world.ctx.begin().await.unwrap();
+    let hold = sqlx::query("select id from mailboxes where id = $1 for no key update").bind(id.uuid());
+    hold.execute(holder.conn()).await.unwrap();
+    let tag = client.begin("STORE 1:* +FLAGS.SILENT (\\Flagged)").await.unwrap();
+    somebody_waits(&server).await;
+    let take = sqlx::query("update mailbox_delegates set rights = '{read}' where user_id = $1");
+    assert_eq!(take.bind(ada.id.uuid()).execute(holder.conn()).await.unwrap().rows_affected(), 1);
+    holder.commit().await.unwrap();
+    let answer = client.answer(&tag).await.unwrap();
+    assert!(answer.status.starts_with("NO [NOPERM]") && answer.has("OK [READ-ONLY] "), "{answer:?}");
+    let told = ok(&mut client, "UID SEARCH RETURN (COUNT) FLAGGED").await;
+    assert!(told[0].ends_with(" COUNT 5000"), "{told:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Names of folders that were deleted: each stays subscribed to until somebody says otherwise, another folder has it (RFC 9051 §6.3.7), or many others were
 //! deleted since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::MailboxId;
 use tenancy::{Action, Ctx};
@@ -19,9 +19,22 @@ pub const MAX_NAMES: u64 = 1_000;
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not the caller's, `Forbidden` by role.
 pub async fn subscribed(ctx: &Ctx, mailbox_id: MailboxId) -> Result<BTreeSet<String>, Error> {
-    ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
+    Ok(subscribed_in(ctx, &[mailbox_id]).await?.remove(&mailbox_id).unwrap_or_default())
+}
+
+/// As [`subscribed`], of several mailboxes: those that have some.
+///
+/// # Errors
+/// As [`subscribed`], where that is said of any of them.
+pub async fn subscribed_in(
+    ctx: &Ctx,
+    mailboxes: &[MailboxId],
+) -> Result<BTreeMap<MailboxId, BTreeSet<String>>, Error> {
+    for &mailbox_id in mailboxes {
+        ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
+    }
     let mut tx = ctx.read().await?;
-    Ok(store::gone_subscribed(&mut tx, mailbox_id).await?)
+    Ok(store::gone_subscribed(&mut tx, mailboxes).await?)
 }
 
 /// Unsubscribes from such a name; whether it was subscribed to.

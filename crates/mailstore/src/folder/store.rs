@@ -291,21 +291,25 @@ pub(super) async fn forget_gone(
     Ok(())
 }
 
-/// The paths of deleted folders that are subscribed to.
+/// The paths of deleted folders that are subscribed to, of those mailboxes that have some.
 pub(super) async fn gone_subscribed(
     tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-) -> Result<BTreeSet<String>, Error> {
+    mailboxes: &[MailboxId],
+) -> Result<BTreeMap<MailboxId, BTreeSet<String>>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let paths = sqlx::query_scalar!(
-        r#"select subscribed_path as "path!" from folders
-           where tenant_id = $1 and mailbox_id = $2 and deleted_at is not null and subscribed_path is not null"#,
+    let rows = sqlx::query!(
+        r#"select mailbox_id, subscribed_path as "path!" from folders
+           where tenant_id = $1 and mailbox_id = any ($2) and deleted_at is not null and subscribed_path is not null"#,
         tenant_id,
-        mailbox_id.uuid(),
+        &mailboxes.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(paths.into_iter().collect())
+    let mut paths: BTreeMap<MailboxId, BTreeSet<String>> = BTreeMap::new();
+    for row in rows {
+        paths.entry(MailboxId::from_uuid(row.mailbox_id)).or_default().insert(row.path);
+    }
+    Ok(paths)
 }
 
 /// Unsubscribes from paths of deleted folders; which of them were subscribed to.

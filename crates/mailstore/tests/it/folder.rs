@@ -1,6 +1,6 @@
 //! The folders that a mailbox has from the start, and those that people make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use futures::future::join_all;
@@ -321,6 +321,34 @@ async fn of_names_without_a_folder_the_last_thousand_are_kept_and_none_counts_as
     let names = left().await;
     assert_eq!(names.len() as u64, folder::gone::MAX_NAMES);
     assert!(names.contains("Last") && names.contains("n2") && !names.contains("n1"));
+}
+
+#[tokio::test]
+async fn names_that_were_left_are_told_of_several_mailboxes_at_once() {
+    let bench = Bench::new().await;
+    let [ada, eve, none] = [
+        bench.mailbox("ada", None).await,
+        bench.mailbox("eve", None).await,
+        bench.mailbox("none", None).await,
+    ];
+    for (mailbox, name) in [(ada, "A"), (ada, "B"), (eve, "A")] {
+        let folder = made(&bench, mailbox, name, None).await;
+        folder::delete(&bench.store, bench.ctx(), mailbox, folder.id).await.unwrap();
+    }
+    let left = folder::gone::subscribed_in(bench.ctx(), &[ada, eve, none]).await.unwrap();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(left, BTreeMap::from([(ada, set(&["A", "B"])), (eve, set(&["A"]))]));
+    let left = folder::gone::subscribed_in(bench.ctx(), &[eve]).await.unwrap();
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), [eve]);
+
+    let (other, bob) = bench.neighbour().await;
+    assert!(folder::gone::subscribed_in(&other, &[ada, eve, bob]).await.unwrap().is_empty());
+    // One that is not theirs is one too many.
+    let user = bench.world.user("mia", None).await;
+    let ctx = bench.world.login(&user).await.ctx;
+    assert!(folder::gone::subscribed_in(&ctx, &[user.mailbox_id]).await.unwrap().is_empty());
+    let refused = folder::gone::subscribed_in(&ctx, &[user.mailbox_id, ada]).await;
+    assert!(matches!(refused, Err(Error::NotFound)), "{refused:?}");
 }
 
 #[tokio::test]

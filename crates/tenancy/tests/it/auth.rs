@@ -6,9 +6,13 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::{Auth, Grant};
+use tenancy::delegate::{self, Right};
+use tenancy::mailbox;
 use tenancy::policy::Capability;
 use tenancy::{Action, Error, Role};
 use testkit::{World, world};
+
+use crate::address::shared;
 
 async fn auth(world: &World) -> Auth {
     Auth::new(world.test_db.db()).await.unwrap()
@@ -98,6 +102,38 @@ async fn nobody_hands_out_more_than_they_hold() {
         api_key::create_for_tenant(&ctx, full(Role::TenantAdmin)).await,
         Err(Error::Invalid(_))
     ));
+}
+
+#[tokio::test]
+async fn a_narrowed_key_gives_no_right_to_what_it_may_not_do() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let ada = world.user("ada", None).await;
+    let info = mailbox::create(&world.ctx, shared("info")).await.unwrap();
+    let steps: [(&[Action], &[Right]); 4] = [
+        (&[Action::MailboxWrite], &[Right::SendAs, Right::SendOnBehalf]),
+        (&[Action::MailboxRead, Action::MessageRead], &[Right::Read, Right::SendAs, Right::SendOnBehalf]),
+        (&[Action::MessageWrite], &[Right::Read, Right::SendAs, Right::SendOnBehalf]),
+        (&[Action::MessageDelete], Right::ALL),
+    ];
+    let mut actions = BTreeSet::new();
+    for (more, given) in steps {
+        actions.extend(more.iter().copied());
+        let narrowed = NewApiKey { actions: actions.clone(), ..full(Role::TenantAdmin) };
+        let (_, secret) = tenant_key(&world, narrowed).await;
+        let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+        let ctx = caller.enter(world.tenant.id).await.unwrap();
+        for &right in Right::ALL {
+            let put = delegate::put(&ctx, info.id, ada.id, &[right]).await;
+            match given.contains(&right) {
+                true => assert_eq!(put.unwrap().rights, [right]),
+                false => assert!(matches!(put, Err(Error::Forbidden(_))), "{right}: {put:?}"),
+            }
+        }
+        // One right too many gives none.
+        let put = delegate::put(&ctx, info.id, ada.id, &[Right::SendAs, Right::FullAccess]).await;
+        assert_eq!(put.is_ok(), given.contains(&Right::FullAccess), "{put:?}");
+    }
 }
 
 #[tokio::test]

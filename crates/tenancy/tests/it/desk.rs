@@ -46,7 +46,7 @@ async fn until_one_waits(connection: &mut PgConnection) {
 }
 
 /// How many statements wait for a lock.
-async fn waiting(connection: &mut PgConnection) -> i64 {
+pub(crate) async fn waiting(connection: &mut PgConnection) -> i64 {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }

@@ -1,15 +1,19 @@
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use kernel::PageRequest;
+use sqlx::{Connection as _, PgConnection};
 use tenancy::address::{self, Target};
 use tenancy::caps::Counted;
 use tenancy::delegate::{self, Right};
 use tenancy::mailbox::{self, Filter, Kind, MailboxChange, NewMailbox};
 use tenancy::tenant::{self, TenantChange};
-use tenancy::user::{Fate, Leaving};
+use tenancy::user::{Fate, Leaving, User};
 use tenancy::{Action, Error, Role, policy, user};
 use testkit::World;
 
 use crate::address::shared;
+use crate::desk::waiting;
 
 #[tokio::test]
 async fn a_mailbox_that_is_nobody_s_own_takes_no_seat_and_comes_back_after_deletion() {
@@ -158,6 +162,31 @@ async fn delegates_are_the_tenant_s_own_people() {
     // A mailbox may have an alias, too.
     address::create(&world.ctx, "hello@acme.example", Target::Mailbox(info.id)).await.unwrap();
     assert_eq!(mailbox::get(&world.ctx, info.id).await.unwrap().aliases, ["hello@acme.example"]);
+}
+
+#[tokio::test]
+async fn two_are_made_delegates_of_each_other_at_once() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let mut holder = world.ctx.begin().await.unwrap();
+    sqlx::query("select id from mailboxes for no key update").execute(holder.conn()).await.unwrap();
+    let put = |owner: &User, delegate: &User| {
+        let (ctx, mailbox_id, user_id) = (world.ctx.clone(), owner.mailbox_id, delegate.id);
+        tokio::spawn(async move { delegate::put(&ctx, mailbox_id, user_id, &[Right::Read]).await })
+    };
+    let both = [put(&ada, &bob), put(&bob, &ada)];
+    // Each has locked somebody then, and waits.
+    let mut connection = PgConnection::connect(&world.test_db.url()).await.unwrap();
+    let waits = async {
+        while waiting(&mut connection).await < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap();
+    holder.commit().await.unwrap();
+    for done in both {
+        done.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

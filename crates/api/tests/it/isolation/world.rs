@@ -352,7 +352,8 @@ impl World {
                 json!({"kind": "room", "display_name": "Aula", "address": "aula@one.example"})
             }
             "offboard_user" => json!({}),
-            "put_delegate" => json!({"rights": ["read"]}),
+            // Other rights take more than one action.
+            "put_delegate" => json!({"rights": ["send_as"]}),
             "update_domain" => json!({"plus_addressing": true}),
             "update_group" => json!({"display_name": "Sales"}),
             "update_mailbox" => json!({"display_name": "Info"}),
