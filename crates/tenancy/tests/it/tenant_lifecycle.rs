@@ -44,6 +44,12 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert!(matches!(tenant::delete(&world.ctx, None).await, Err(Error::NotFound)));
     let hired = user::create(&world.ctx, world::new_user("bob@acme.example", None)).await;
     assert!(matches!(hired, Err(Error::NotFound)), "{hired:?}");
+    let changes = [
+        tenant::suspend(&world.ctx, None, &[]).await,
+        tenant::resume(&world.ctx, None, &[]).await,
+        tenant::update(&world.ctx, None, TenantChange::default()).await,
+    ];
+    assert!(changes.iter().all(|change| matches!(change, Err(Error::NotFound))), "{changes:?}");
 
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let back = tenant::restore(&ctx).await.unwrap();
@@ -60,8 +66,12 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
 async fn its_domains_are_free_meanwhile() {
     let world = World::new().await;
     world.user("ada", None).await;
+    let late = domain::create(&world.ctx, "late.example").await.unwrap();
     tenant::delete(&world.ctx, None).await.unwrap();
+    // Whoever came in before, to verify one that waited for it.
+    assert!(matches!(domain::verify(&world.ctx, late.id, Proof::Operator).await, Err(Error::NotFound)));
     let other = crate::neighbour(&world).await;
+    world::domain(&other, "late.example").await;
     world::domain(&other, "acme.example").await;
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     tenant::restore(&ctx).await.unwrap();
