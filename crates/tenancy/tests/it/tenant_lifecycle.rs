@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::caps::Counted;
 use tenancy::domain::{self, Proof};
+use tenancy::mailbox::{self, NewMailbox};
 use tenancy::policy::Capability;
 use tenancy::quota::drift;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
@@ -9,6 +10,7 @@ use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, Error, purge, user};
 use testkit::{World, world};
 
+use crate::address::shared;
 use crate::lands;
 
 async fn drift_of(world: &World) -> u64 {
@@ -157,6 +159,23 @@ async fn is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
     let before = world.operator.enter_deleted_too(before.tenant_id()).await.unwrap();
     tenant::set_test_clock(&before, moved + TimeDelta::days(32)).await.unwrap();
     assert_eq!(tenant::restore(&before).await.unwrap_err().code(), "restore_expired");
+}
+
+#[tokio::test]
+async fn a_user_or_mailbox_of_it_is_restored_by_its_clock_as_it_has_come_to_be() {
+    let world = World::new().await;
+    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let tenant = tenant::create(&world.operator, new).await.unwrap();
+    let ctx = world.operator.enter(tenant.id).await.unwrap();
+    world::domain(&ctx, "sandbox.example").await;
+    let ada = world::user(&ctx, "ada@sandbox.example", None).await;
+    let info = NewMailbox { address: "info@sandbox.example".into(), ..shared("info") };
+    let info = mailbox::create(&ctx, info).await.unwrap();
+    user::delete(&ctx, ada.id, None).await.unwrap();
+    mailbox::delete(&ctx, info.id, None).await.unwrap();
+    tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(31)).await.unwrap();
+    assert_eq!(user::restore(&ctx, ada.id, None).await.unwrap_err().code(), "restore_expired");
+    assert_eq!(mailbox::restore(&ctx, info.id, None).await.unwrap_err().code(), "restore_expired");
 }
 
 #[tokio::test]
