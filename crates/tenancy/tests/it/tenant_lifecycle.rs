@@ -242,6 +242,9 @@ async fn the_record_of_a_destruction_can_be_verified() {
     let db = world.test_db.db();
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let destroyed = purge::Destroyed { messages: 3, bytes: 4096, objects: 2 };
+    // Its time has not come.
+    assert!(!purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(35)).await.unwrap());
+    world.test_db.clock().advance(TimeDelta::days(32));
     purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(35)).await.unwrap();
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let record = purge::record(&ctx).await.unwrap();
