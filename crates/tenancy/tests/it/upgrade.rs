@@ -90,6 +90,8 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
 /// Of those who use both tables, some do in the one order and some in the other.
 #[tokio::test]
 async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants_the_other() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
     for (has, wants) in
         [("webhook_deliveries", "webhook_endpoints"), ("webhook_endpoints", "webhook_deliveries")]
     {
@@ -99,6 +101,13 @@ async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants
         let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
         earlier.migrations.to_mut().retain(|migration| migration.version < 72);
         earlier.run(&mut at_work).await.unwrap();
+        // So that what is waited for below is the step, and not one table to be bound before it.
+        let unbind = "do $$ declare bound regclass; begin
+               for bound in select oid from pg_class where relforcerowsecurity loop
+                 execute format('alter table %s no force row level security', bound);
+               end loop;
+             end $$";
+        sqlx::raw_sql(unbind).execute(&mut at_work).await.unwrap();
         let lock = |table: &str| format!("lock table {table} in row exclusive mode");
         sqlx::raw_sql("begin").execute(&mut at_work).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(lock(has))).execute(&mut at_work).await.unwrap();
