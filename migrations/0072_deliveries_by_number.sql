@@ -1,8 +1,20 @@
 -- Whether an endpoint is told of mail that was queued, and whether an attempt's outcome still counts, is decided by numbers in rows, since the clocks of
 -- several servers differ. Owned by crates/tenancy.
 
--- At once, in the order in which those who take mail in use them: one of these that had the one and waited for the other would have this step undone.
-lock table webhook_endpoints, webhook_deliveries in access exclusive mode;
+-- At once, though those who take mail in or note an outcome use them in this order, and those who queue events, claim or give up in the other. Whoever
+-- has the one and waits for the other gets it: this step lets go of both long before a server looks whether it waits for one that waits for it.
+do $$ begin
+  set local lock_timeout = '200ms';
+  loop
+    begin
+      lock table webhook_endpoints, webhook_deliveries in access exclusive mode;
+      exit;
+    exception when lock_not_available then
+      perform pg_sleep(0.05);
+    end;
+  end loop;
+  set local lock_timeout to default;
+end $$;
 
 -- Raised when an endpoint begins to be told of mail: it is enabled, or comes to ask. It gets what carries the present number.
 alter table webhook_endpoints add column mail_generation bigint not null default 1;

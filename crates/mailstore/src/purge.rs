@@ -34,11 +34,33 @@ pub struct Purged {
     pub failed: u64,
 }
 
-/// Destroys all that is due, where backups of the database are kept for so long. Several processes may do so at once.
+/// The tenants whose time has come. They are looked up before they are billed and charged for the last time, so that [`run`] destroys none that came to
+/// be due while that was under way.
 ///
 /// # Errors
-/// When what is due cannot be looked up.
-pub async fn run(store: &MailStore, db: &Db, auth: &Auth, backups_kept: TimeDelta) -> Result<Purged, Error> {
+/// When they cannot be looked up.
+pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
+    let (mut all, mut last) = (Vec::new(), None);
+    loop {
+        let due = purge::due_tenants(db, last).await?;
+        let Some(&of_these) = due.last() else { return Ok(all) };
+        last = Some(of_these);
+        all.extend(due);
+    }
+}
+
+/// Destroys all mailboxes that are due, and these tenants, which were ([`due_tenants`]), as far as they are; where backups of the database are kept
+/// for so long. Several processes may do so at once.
+///
+/// # Errors
+/// When the mailboxes that are due cannot be looked up.
+pub async fn run(
+    store: &MailStore,
+    db: &Db,
+    auth: &Auth,
+    backups_kept: TimeDelta,
+    tenants: &[TenantId],
+) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let server = Caller::server(db.clone());
     let mut last = None;
@@ -62,21 +84,16 @@ pub async fn run(store: &MailStore, db: &Db, auth: &Auth, backups_kept: TimeDelt
             }
         }
     }
-    let mut last = None;
-    loop {
-        let due = purge::due_tenants(db, last).await?;
-        let Some(&of_these) = due.last() else { return Ok(purged) };
-        last = Some(of_these);
-        for id in due {
-            match tenant(store, db, auth, id, backups_kept).await {
-                Ok(is_gone) => purged.tenants += u64::from(is_gone),
-                Err(error) => {
-                    purged.failed += 1;
-                    tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
-                }
+    for &id in tenants {
+        match tenant(store, db, auth, id, backups_kept).await {
+            Ok(is_gone) => purged.tenants += u64::from(is_gone),
+            Err(error) => {
+                purged.failed += 1;
+                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
             }
         }
     }
+    Ok(purged)
 }
 
 /// Its bodies have no message any more, so the sweeper takes them.

@@ -10,7 +10,7 @@ use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest, hex, named};
 use serde_json::json;
 
 use crate::caps::{self, Delta};
-use crate::{Action, Ctx, Error, Scope, event, quota, require_version};
+use crate::{Action, Ctx, Error, Scope, event, quota, require_version, tenant};
 
 /// A mail domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,6 +193,8 @@ pub async fn verify(ctx: &Ctx, id: DomainId, proof: Proof<'_>) -> Result<Domain,
         ));
     }
     let mut tx = ctx.begin().await?;
+    // One that was deleted meanwhile has let its names go.
+    let ctx = &tenant::keep(&mut tx, ctx).await?;
     if !store::set_verified(&mut tx, id, ctx.now()).await.map_err(taken)? {
         return Err(Error::NotFound);
     }

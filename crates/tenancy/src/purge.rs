@@ -21,6 +21,9 @@ pub const AFTER: TimeDelta = TimeDelta::days(31);
 /// How long after its deletion a tenant is destroyed though something of it is still to be billed, or is a draft.
 pub const AT_THE_LATEST: TimeDelta = TimeDelta::days(38);
 
+/// For how long somebody can see to an account that is parked, in real time whatever clock the tenant lives by, until that keeps it no more.
+const SEEN_TO: TimeDelta = TimeDelta::days(1);
+
 /// How long a backup of the database may take: what it shows is of its beginning, and it is kept from its end on.
 const A_BACKUP_TAKES: TimeDelta = TimeDelta::days(1);
 
@@ -75,8 +78,8 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), 
 }
 
 /// Whether a deleted tenant may be destroyed; if so, it is not billed and nobody destroys it until the transaction ends. It may not while
-/// something of it is still to be billed by an account that is not parked, or is a draft, which becomes final only before; but after
-/// [`AT_THE_LATEST`] it may.
+/// something of it is still to be billed by an account that has not been parked for a day, or is a draft, which becomes final only before; but after
+/// [`AT_THE_LATEST`] it may. A test clock moves no further than that, and stands there for as long in real time as a tenant without one is kept.
 ///
 /// # Errors
 /// When the database fails.
@@ -86,12 +89,21 @@ pub async fn may_go(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<bool, Er
 
 async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option<store::Left>, Error> {
     let Some(left) = store::lock_deleted(tx, id).await? else { return Ok(None) };
+    let real = db.env().now();
+    let now = left.test_clock.unwrap_or(real);
+    // It may have been looked up long ago.
+    let Some(deleted_at) = left.deleted_at.filter(|&at| at + AFTER < now) else { return Ok(None) };
     // Now that it is held, by a statement of its own: whoever held it before may have billed it.
-    if store::is_settled(tx, id).await? {
+    if store::is_settled(tx, id, real - SEEN_TO).await? {
         return Ok(Some(left));
     }
-    let now = left.test_clock.unwrap_or_else(|| db.env().now());
-    if left.deleted_at.is_some_and(|at| now <= at + AT_THE_LATEST) {
+    let is_last = if left.test_clock.is_none() {
+        now > deleted_at + AT_THE_LATEST
+    } else {
+        let moved_at = store::clock_moved_at(tx, id).await?;
+        now >= deleted_at + AT_THE_LATEST && moved_at.is_none_or(|at| real > at + (AT_THE_LATEST - AFTER))
+    };
+    if !is_last {
         return Ok(None);
     }
     tracing::error!(tenant.id = %id, "a tenant is destroyed though something of it is not billed");

@@ -20,8 +20,8 @@ use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
-    Action, Calendar, Caller, Ctx, Error, Scope, event, mailbox, placement, purge, quota, require_version,
-    reseller, storage_sample,
+    Action, Calendar, Caller, Ctx, Error, Scope, TenantTx, event, mailbox, placement, purge, quota,
+    require_version, reseller, storage_sample,
 };
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
@@ -364,7 +364,7 @@ pub async fn branding(ctx: &Ctx) -> Result<Effective, Error> {
 /// is named. What was taken because something is overdue stays taken when that is paid, if it is named here.
 ///
 /// # Errors
-/// [`Error::VersionMismatch`] when `if_version` is not the tenant's.
+/// [`Error::NotFound`] when it has been deleted since it was entered; [`Error::VersionMismatch`] when `if_version` is not the tenant's.
 pub async fn suspend(
     ctx: &Ctx,
     if_version: Option<i64>,
@@ -425,7 +425,7 @@ async fn set_suspended(
 pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let mut tx = ctx.begin().await?;
-    let found = store::find_locked(&mut tx).await?;
+    let found = store::find_locked_deleted_too(&mut tx).await?;
     let tenant = found.filter(|tenant| tenant.status != "purged").ok_or(Error::NotFound)?;
     let clock = tenant
         .test_clock
@@ -457,6 +457,15 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
     event::record(&mut tx, ctx, event::Kind::TenantTestClockSet, tenant.id, data).await?;
     tx.commit().await?;
     Ok(Tenant { test_clock: Some(now), ..tenant })
+}
+
+/// Keeps the tenant from being deleted, and its test clock where it is, until the transaction ends: the context, by that clock.
+///
+/// # Errors
+/// [`Error::NotFound`] when it has been deleted since it was entered.
+pub(crate) async fn keep(tx: &mut TenantTx, ctx: &Ctx) -> Result<Ctx, Error> {
+    let test_clock = store::keep(tx).await?.ok_or(Error::NotFound)?;
+    Ok(ctx.by_clock(test_clock))
 }
 
 /// Where tenants are; without those that there are not, or not any more.

@@ -236,6 +236,14 @@ async fn chain_events(worker: &Worker) {
 }
 
 async fn purge(worker: &Worker) {
+    // Before they are billed and charged: a clock may leap at any moment, and whoever comes to be due by that is billed and charged in the next round.
+    let due = match mailstore::purge::due_tenants(&worker.db).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(error.cause = ?error, "the tenants that are to be destroyed cannot be looked up");
+            return;
+        }
+    };
     // Nobody bills a tenant that is destroyed, nor charges it by a payment method that is gone: those that are not billed are passed by.
     if let Err(error) = billing::run::settle(&worker.db).await {
         metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
@@ -243,8 +251,13 @@ async fn purge(worker: &Worker) {
         // Nothing is destroyed in this round: after a long standstill it may be the first that looks.
         return;
     }
-    count_charges(billing::payment::autopay_deleted(&worker.db, &*worker.payments).await);
-    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept).await {
+    let charged = billing::payment::autopay_deleted(&worker.db, &*worker.payments).await;
+    let is_charged = charged.is_ok();
+    count_charges(charged);
+    if !is_charged {
+        return;
+    }
+    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept, &due).await {
         Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
             metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);
             metrics::counter!("pillarbox_purged_tenants_total").increment(tenants);

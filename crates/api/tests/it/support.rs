@@ -294,7 +294,8 @@ impl App {
         let due = json!({"now": clock + chrono::TimeDelta::days(32)});
         self.put(token, &format!("{tenant}/test-clock"), due).await.expect(200);
         let (db, kept) = (self.db.db(), chrono::TimeDelta::days(30));
-        let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, kept).await.unwrap();
+        let due = mailstore::purge::due_tenants(&db).await.unwrap();
+        let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, kept, &due).await.unwrap();
         assert_eq!((purged.tenants, purged.failed), (1, 0));
     }
 

@@ -30,7 +30,9 @@ use crate::support::{Bench, HELLO, id, noise};
 async fn run(bench: &Bench) -> Purged {
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
-    purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap()
+    purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+        .await
+        .unwrap()
 }
 
 /// A mailbox gets a folder in a folder, and a log that does not go back to its beginning.
@@ -320,13 +322,18 @@ async fn in_a_bucket_that_keeps_versions_none_is_left_of_a_destroyed_tenants_key
     // Without the permissions for it, nothing says that it was destroyed.
     for (method, part) in [("GET", "versions"), ("DELETE", "versionId=")] {
         front.set([Rule::new(method, part, Fault::DENIED)]);
-        let purged = purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+        let purged =
+            purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+                .await
+                .unwrap();
         assert_eq!(purged, Purged { mailboxes: 0, tenants: 0, failed: 1 }, "{part}");
         assert_eq!(versions().len(), 3, "{part}");
         assert!(matches!(tenancy::purge::record(&gone).await, Err(Error::NotFound)), "{part}");
     }
     front.lift();
-    let purged = purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    let purged = purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+        .await
+        .unwrap();
     assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     assert_eq!(versions(), []);
     tenancy::purge::record(&gone).await.unwrap();

@@ -220,7 +220,9 @@ async fn a_key_that_is_destroyed_while_it_is_put_back_is_gone_with_its_versions(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let store = MailStore::new(db.clone(), direct, testkit::kek::encryption());
-        purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap()
+        purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+            .await
+            .unwrap()
     });
     let verified = verified.unwrap();
     assert_eq!((verified.findings, verified.repaired, purged.tenants), (1, 0, 1));

@@ -49,7 +49,10 @@ async fn goes_with_its_mailbox_and_its_tenant() {
     user::delete(ctx, bench.ada.id, None).await.unwrap();
     bench.advance(TimeDelta::days(32));
     let auth = Auth::new(db.clone()).await.unwrap();
-    let purged = purge::run(&bench.store, db, &auth, TimeDelta::days(30)).await.unwrap();
+    let purged =
+        purge::run(&bench.store, db, &auth, TimeDelta::days(30), &purge::due_tenants(db).await.unwrap())
+            .await
+            .unwrap();
     assert_eq!((purged.mailboxes, purged.failed), (1, 0));
     for id in [queued, failed] {
         assert!(outgoing::get(ctx, id).await.is_err());
@@ -63,7 +66,10 @@ async fn goes_with_its_mailbox_and_its_tenant() {
     assert_eq!(bench.send_due().await, submission::post::Attempted::default());
     bench.advance(TimeDelta::days(32));
     let auth = Auth::new(db.clone()).await.unwrap();
-    let purged = purge::run(&bench.store, db, &auth, TimeDelta::days(30)).await.unwrap();
+    let purged =
+        purge::run(&bench.store, db, &auth, TimeDelta::days(30), &purge::due_tenants(db).await.unwrap())
+            .await
+            .unwrap();
     assert_eq!((purged.tenants, purged.failed), (1, 0));
     let rows = bench.world.test_db.rows().await;
     for table in ["outgoing_messages", "outgoing_recipients", "parcels", "blobs"] {

@@ -7,7 +7,7 @@ use super::{Kind, Mailbox, count, require_allocation, store};
 use crate::address::{self, Target, Wanted};
 use crate::quota::{self, Pools};
 use crate::user::{self, RESTORABLE};
-use crate::{Action, Ctx, Error, TenantTx, event, require_version};
+use crate::{Action, Ctx, Error, TenantTx, event, require_version, tenant};
 
 /// What a new mailbox is made of.
 #[derive(Debug, Clone)]
@@ -150,6 +150,7 @@ async fn restore_in(
 ) -> Result<Mailbox, Error> {
     let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     store::lock(tx, id).await?;
+    let ctx = &tenant::keep(tx, ctx).await?;
     let old = store::find_deleted(tx, id).await?.ok_or(Error::NotFound)?;
     refuse_personal(&old)?;
     if old.deleted_at.is_none_or(|at| at + RESTORABLE < ctx.now()) {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Record;
 use crate::TenantTx;
+use crate::event::Kind;
 
 pub(super) async fn due_mailboxes(
     tx: &mut SystemTx,
@@ -126,17 +127,37 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
     Ok(left)
 }
 
-/// Whether nothing is left to be billed of a tenant, but by an account that is parked, and none of its documents that count is a draft.
-pub(super) async fn is_settled(tx: &mut SystemTx, id: TenantId) -> Result<bool, Error> {
+/// Whether nothing is left to be billed of a tenant, be it of a standing that billing has not heard of yet, but by an account that has been parked
+/// since before, and none of its documents that count is a draft.
+pub(super) async fn is_settled(
+    tx: &mut SystemTx,
+    id: TenantId,
+    parked_before: DateTime<Utc>,
+) -> Result<bool, Error> {
     let is_settled = sqlx::query_scalar!(
-        r#"select not exists (select from subscriptions where tenant_id = $1 and next_invoice_on is not null and parked_at is null)
+        r#"select not exists (select from subscriptions s
+               where s.tenant_id = $1 and (s.parked_at is null or s.parked_at >= $2) and (s.next_invoice_on is not null
+                 or exists (select from tenant_standings st where st.tenant_id = s.tenant_id and st.ordinal > s.standings_known)))
              and not exists (select from invoices i where i.tenant_id = $1 and i.status = 'draft'
                and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_settled!""#,
-        id.uuid()
+        id.uuid(),
+        parked_before
     )
     .fetch_one(tx.conn())
     .await?;
     Ok(is_settled)
+}
+
+/// When a tenant's test clock was last moved, in real time.
+pub(super) async fn clock_moved_at(tx: &mut SystemTx, id: TenantId) -> Result<Option<DateTime<Utc>>, Error> {
+    let moved_at = sqlx::query_scalar!(
+        "select max(at) from events where trail = $1 and kind = $2",
+        id.uuid(),
+        Kind::TenantTestClockSet.as_str()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(moved_at)
 }
 
 /// Notes what there is to destroy, unless that was noted; what was.

@@ -122,14 +122,32 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     row.map(Tenant::try_from).transpose()
 }
 
-/// As [`find`], keeping others from changing the row until the transaction ends.
+/// As [`find`], keeping others from changing the row until the transaction ends. `None` when the tenant is deleted, be it since it was entered.
 pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
+    Ok(find_locked_deleted_too(tx).await?.filter(|tenant| tenant.deleted_at.is_none()))
+}
+
+/// As [`find_locked`], and a deleted one as well.
+pub(super) async fn find_locked_deleted_too(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let id = tx.tenant_id().uuid();
     sqlx::query!("select id from tenants where id = $1 for update", id)
         .fetch_optional(tx.conn())
         .await
         .map_err(db::Error::from)?;
     find(tx).await
+}
+
+/// The tenant's test clock, if it has one, which nobody moves until the transaction ends. `None`: it is deleted, which it does not come to be
+/// until then otherwise.
+pub(super) async fn keep(tx: &mut TenantTx) -> Result<Option<Option<DateTime<Utc>>>, db::Error> {
+    let id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        "select test_clock from tenants where id = $1 and status <> 'deleted' for key share",
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| row.test_clock))
 }
 
 /// Keeps others from changing what is the tenant's as a whole until the transaction ends. Does not stand in the way of

@@ -11,6 +11,7 @@ use crate::policy::Capability;
 use crate::quota::{self, Pools};
 use crate::{
     Action, Ctx, Error, TenantTx, app_password, auth, event, mailbox, password, require_version, seats,
+    tenant,
 };
 
 /// For how long a deleted user can be restored.
@@ -136,6 +137,7 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
 async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     store::lock(tx, id).await?;
+    let ctx = &tenant::keep(tx, ctx).await?;
     let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
     let deleted_at = old.deleted_at.ok_or(Error::NotFound)?;
     if !ctx.caller().holds(old.role) {

@@ -249,14 +249,15 @@ pub async fn settle(db: &Db, due: &Due, outcome: &Outcome) -> Result<(), Error> 
     let mut tx = system(db).await?;
     // What was sent to another URL, or by another secret, or before it was disabled, says nothing of the endpoint as it is.
     let is_of_endpoint = super::store::lock(&mut tx, due.endpoint_id).await? == Some(due.endpoint_version);
-    let verdict = match outcome.verdict() {
-        Verdict::Gone if !is_of_endpoint => Verdict::Failed,
-        verdict @ (Verdict::Delivered | Verdict::Gone | Verdict::Failed) => verdict,
+    let (verdict, at_most) = match outcome.verdict() {
+        // Nor is it the last attempt, which would be the endpoint's as it is.
+        Verdict::Gone if !is_of_endpoint => (Verdict::Failed, schedule::MAX_ATTEMPTS - 1),
+        verdict @ (Verdict::Delivered | Verdict::Gone | Verdict::Failed) => (verdict, u32::MAX),
     };
     let next = match verdict {
         Verdict::Delivered | Verdict::Gone => None,
         Verdict::Failed => {
-            let made = due.attempts.unsigned_abs();
+            let made = due.attempts.unsigned_abs().min(at_most);
             schedule::next_attempt(made, outcome.retry_after, env.random()).map(|wait| now + wait)
         }
     };

@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::caps::Counted;
 use tenancy::domain::{self, Proof};
+use tenancy::mailbox::{self, NewMailbox};
 use tenancy::policy::Capability;
 use tenancy::quota::drift;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
@@ -9,6 +10,7 @@ use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, Error, purge, user};
 use testkit::{World, world};
 
+use crate::address::shared;
 use crate::lands;
 
 async fn drift_of(world: &World) -> u64 {
@@ -44,6 +46,12 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert!(matches!(tenant::delete(&world.ctx, None).await, Err(Error::NotFound)));
     let hired = user::create(&world.ctx, world::new_user("bob@acme.example", None)).await;
     assert!(matches!(hired, Err(Error::NotFound)), "{hired:?}");
+    let changes = [
+        tenant::suspend(&world.ctx, None, &[]).await,
+        tenant::resume(&world.ctx, None, &[]).await,
+        tenant::update(&world.ctx, None, TenantChange::default()).await,
+    ];
+    assert!(changes.iter().all(|change| matches!(change, Err(Error::NotFound))), "{changes:?}");
 
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let back = tenant::restore(&ctx).await.unwrap();
@@ -60,8 +68,12 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
 async fn its_domains_are_free_meanwhile() {
     let world = World::new().await;
     world.user("ada", None).await;
+    let late = domain::create(&world.ctx, "late.example").await.unwrap();
     tenant::delete(&world.ctx, None).await.unwrap();
+    // Whoever came in before, to verify one that waited for it.
+    assert!(matches!(domain::verify(&world.ctx, late.id, Proof::Operator).await, Err(Error::NotFound)));
     let other = crate::neighbour(&world).await;
+    world::domain(&other, "late.example").await;
     world::domain(&other, "acme.example").await;
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     tenant::restore(&ctx).await.unwrap();
@@ -150,6 +162,23 @@ async fn is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
 }
 
 #[tokio::test]
+async fn a_user_or_mailbox_of_it_is_restored_by_its_clock_as_it_has_come_to_be() {
+    let world = World::new().await;
+    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let tenant = tenant::create(&world.operator, new).await.unwrap();
+    let ctx = world.operator.enter(tenant.id).await.unwrap();
+    world::domain(&ctx, "sandbox.example").await;
+    let ada = world::user(&ctx, "ada@sandbox.example", None).await;
+    let info = NewMailbox { address: "info@sandbox.example".into(), ..shared("info") };
+    let info = mailbox::create(&ctx, info).await.unwrap();
+    user::delete(&ctx, ada.id, None).await.unwrap();
+    mailbox::delete(&ctx, info.id, None).await.unwrap();
+    tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(31)).await.unwrap();
+    assert_eq!(user::restore(&ctx, ada.id, None).await.unwrap_err().code(), "restore_expired");
+    assert_eq!(mailbox::restore(&ctx, info.id, None).await.unwrap_err().code(), "restore_expired");
+}
+
+#[tokio::test]
 async fn what_is_being_destroyed_does_not_come_back_whatever_a_clock_says() {
     let world = World::new().await;
     tenant::delete(&world.ctx, None).await.unwrap();
@@ -213,6 +242,9 @@ async fn the_record_of_a_destruction_can_be_verified() {
     let db = world.test_db.db();
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let destroyed = purge::Destroyed { messages: 3, bytes: 4096, objects: 2 };
+    // Its time has not come.
+    assert!(!purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(35)).await.unwrap());
+    world.test_db.clock().advance(TimeDelta::days(32));
     purge::tenant(&db, &auth, world.tenant.id, destroyed, TimeDelta::days(35)).await.unwrap();
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let record = purge::record(&ctx).await.unwrap();

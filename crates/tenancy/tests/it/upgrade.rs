@@ -1,6 +1,7 @@
 //! A database of an earlier version, with rows in it, becomes one of this version.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
@@ -84,6 +85,45 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     assert_eq!(unforced, Vec::<String>::new());
     let seen: i64 = sqlx::query_scalar("select count(*) from tenants").fetch_one(&mut conn).await.unwrap();
     assert_eq!(seen, 0, "the login role sees rows without having taken a role");
+}
+
+/// Of those who use both tables, some do in the one order and some in the other.
+#[tokio::test]
+async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants_the_other() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    for (has, wants) in
+        [("webhook_deliveries", "webhook_endpoints"), ("webhook_endpoints", "webhook_deliveries")]
+    {
+        let test_db = TestDb::blank().await;
+        let mut at_work = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+        earlier.migrations.to_mut().retain(|migration| migration.version < 72);
+        earlier.run(&mut at_work).await.unwrap();
+        // So that what is waited for below is the step, and not one table to be bound before it.
+        let unbind = "do $$ declare bound regclass; begin
+               for bound in select oid from pg_class where relforcerowsecurity loop
+                 execute format('alter table %s no force row level security', bound);
+               end loop;
+             end $$";
+        sqlx::raw_sql(unbind).execute(&mut at_work).await.unwrap();
+        let lock = |table: &str| format!("lock table {table} in row exclusive mode");
+        sqlx::raw_sql("begin").execute(&mut at_work).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(lock(has))).execute(&mut at_work).await.unwrap();
+        let db = test_db.db();
+        let migrating = tokio::spawn(async move { db.migrate().await });
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        let waiting = async {
+            while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut at_work).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(lock(wants))).execute(&mut at_work).await.unwrap();
+        sqlx::raw_sql("commit").execute(&mut at_work).await.unwrap();
+        migrating.await.unwrap().unwrap();
+    }
 }
 
 /// As `docs/operating.md` says that an installation may have it.

@@ -277,6 +277,46 @@ async fn what_an_endpoint_answered_before_it_was_changed_says_nothing_of_it() {
     assert_eq!(shown().await.status, "disabled");
 }
 
+#[tokio::test]
+async fn what_the_last_attempt_finds_gone_that_was_changed_meanwhile_is_tried_again() {
+    let world = World::new().await;
+    let operator = &world.operator;
+    let (mine, _) = endpoint(operator, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let next = async || {
+        world.test_db.clock().advance(TimeDelta::days(2));
+        claim(&world).await.remove(0)
+    };
+    for _ in 1..webhook::schedule::MAX_ATTEMPTS {
+        let due = next().await;
+        settle(&world, &due, 500).await;
+    }
+    // As often as that is so.
+    for _ in 0..2 {
+        let due = next().await;
+        webhook_endpoint::rotate_secret(operator, mine.id, None).await.unwrap();
+        settle(&world, &due, 410).await;
+        assert_eq!(deliveries(operator, &mine).await[0].status, DeliveryStatus::Pending);
+    }
+    let due = next().await;
+    settle(&world, &due, 500).await;
+    assert_eq!(deliveries(operator, &mine).await[0].status, DeliveryStatus::Failed);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_another_owner_s_endpoint() {
+    let world = World::new().await;
+    let (mine, _) = endpoint(&world.operator, &[Kind::UserCreated]).await;
+    let other = tenant_admin(&world, &world.ctx).await;
+    #[expect(clippy::disallowed_methods, reason = "somebody who is at it")]
+    let mut held = db::SystemTx::begin(&world.test_db.db()).await.unwrap();
+    sqlx::query("select from webhook_endpoints for update").execute(held.conn()).await.unwrap();
+    let refused = webhook_endpoint::delete(&other, mine.id, None);
+    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
+    assert!(matches!(refused, Err(Error::NotFound)), "{refused:?}");
+}
+
 /// All of it within one instant, and so by leases that end at the same.
 #[tokio::test]
 async fn of_an_attempt_after_which_a_replay_was_asked_for_nothing_is_noted() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use billing::invoice;
 use billing::run;
 use chrono::TimeDelta;
-use kernel::PageRequest;
+use db::Db;
+use kernel::{PageRequest, TenantId};
 use mailstore::MailStore;
 use mailstore::purge::Purged;
 use tenancy::auth::Auth;
@@ -16,6 +17,52 @@ use testkit::{World, world};
 use tokio::time::Instant;
 
 use crate::{PATIENCE, Working, book, pays_by_itself, subscribe};
+
+/// What destroys, and bills nothing.
+struct Destroying {
+    db: Db,
+    store: MailStore,
+    auth: Auth,
+}
+
+impl Destroying {
+    async fn of(world: &World) -> Self {
+        let db = world.test_db.db();
+        let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+        let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
+        let auth = Auth::new(db.clone()).await.unwrap();
+        Self { db, store, auth }
+    }
+
+    /// Those of these that may go.
+    async fn these(&self, due: &[TenantId]) -> Purged {
+        let kept = TimeDelta::days(30);
+        mailstore::purge::run(&self.store, &self.db, &self.auth, kept, due).await.unwrap()
+    }
+
+    /// Whoever is due and may go.
+    async fn all(&self) -> Purged {
+        self.these(&mailstore::purge::due_tenants(&self.db).await.unwrap()).await
+    }
+}
+
+/// Changes subscriptions behind everybody's back.
+async fn behind(db: &Db, statement: &'static str) {
+    #[expect(clippy::disallowed_methods, reason = "no service leaves one so")]
+    let mut tx = db::SystemTx::begin(db).await.unwrap();
+    sqlx::query(statement).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A tenant with a test clock [goes](go), as those above it see it.
+async fn deleted_sandbox(world: &World) -> Ctx {
+    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let sandbox = tenant::create(&world.operator, new).await.unwrap();
+    let ctx = world.operator.enter(sandbox.id).await.unwrap();
+    world::domain(&ctx, "sandbox.example").await;
+    go(world, &ctx, "ada@sandbox.example").await;
+    world.operator.enter_deleted_too(sandbox.id).await.unwrap()
+}
 
 /// The world's tenant, with one seat, [goes](go).
 async fn deleted() -> World {
@@ -65,19 +112,16 @@ async fn what_is_not_billed_to_the_end_is_not_destroyed_for_a_week_and_keeps_no_
     let other = world::tenant(&world.operator, &world.reseller, "Other").await;
     tenant::delete(&world.operator.enter(other.id).await.unwrap(), None).await.unwrap();
     let db = world.test_db.db();
-    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
-    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
-    let auth = Auth::new(db.clone()).await.unwrap();
-    let destroy = async || mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    let destroying = Destroying::of(&world).await;
     world.test_db.clock().advance(TimeDelta::days(32));
-    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     assert!(purge::record(&ctx).await.is_err());
     // Somebody sees to it all the same, or it is lost.
     world.test_db.clock().advance(TimeDelta::hours(5 * 24 + 12));
-    assert_eq!(destroy().await, Purged::default());
+    assert_eq!(destroying.all().await, Purged::default());
     world.test_db.clock().advance(TimeDelta::days(1));
-    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     purge::record(&ctx).await.unwrap();
 }
 
@@ -85,46 +129,79 @@ async fn what_is_not_billed_to_the_end_is_not_destroyed_for_a_week_and_keeps_no_
 async fn what_is_billed_to_the_end_is_destroyed() {
     let world = deleted().await;
     let db = world.test_db.db();
-    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
-    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
-    let auth = Auth::new(db.clone()).await.unwrap();
+    let destroying = Destroying::of(&world).await;
     world.test_db.clock().advance(TimeDelta::days(32));
     run::settle(&db).await.unwrap();
-    let purged = mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
-    assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
 }
 
 /// However far it goes at once, and whatever a round has looked for before.
 #[tokio::test]
 async fn by_its_test_clock_a_tenant_is_billed_to_the_end_and_only_then_destroyed() {
     let world = World::new().await;
-    let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
-    let sandbox = tenant::create(&world.operator, new).await.unwrap();
-    let ctx = world.operator.enter(sandbox.id).await.unwrap();
-    world::domain(&ctx, "sandbox.example").await;
-    go(&world, &ctx, "ada@sandbox.example").await;
+    let ctx = deleted_sandbox(&world).await;
     let db = world.test_db.db();
-    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
-    let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
-    let auth = Auth::new(db.clone()).await.unwrap();
-    let destroy = async || mailstore::purge::run(&store, &db, &auth, TimeDelta::days(30)).await.unwrap();
+    let destroying = Destroying::of(&world).await;
 
     // What real time it is matters to none of it.
     world.test_db.clock().advance(TimeDelta::days(60));
     run::settle(&db).await.unwrap();
-    assert_eq!(destroy().await, Purged::default());
-    let ctx = world.operator.enter_deleted_too(sandbox.id).await.unwrap();
+    assert_eq!(destroying.all().await, Purged::default());
     let page = PageRequest::new(Some(50), None);
     assert_eq!(invoice::list(&ctx, Default::default(), page).await.unwrap().items.len(), 1);
 
     let last = ctx.now() + purge::AT_THE_LATEST;
+    let due = mailstore::purge::due_tenants(&db).await.unwrap();
     tenant::set_test_clock(&ctx, last).await.unwrap();
-    assert_eq!(destroy().await, Purged::default(), "it is not billed to the end");
+    assert_eq!(destroying.all().await, Purged::default(), "it is not billed to the end");
     run::settle(&db).await.unwrap();
     let invoices = invoice::list(&ctx, Default::default(), page).await.unwrap().items;
     assert_eq!(invoices.len(), 12);
+    assert_eq!(destroying.these(&due).await, Purged::default(), "it was not due when the round began");
     // But for the one of which the day has come.
     assert!(invoices[2..].iter().all(|invoice| invoice.issued_on == last.date_naive()), "{invoices:?}");
-    assert_eq!(destroy().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     purge::record(&ctx).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_was_parked_just_now_keeps_it_for_a_real_day() {
+    let world = World::new().await;
+    let ctx = deleted_sandbox(&world).await;
+    let db = world.test_db.db();
+    let destroying = Destroying::of(&world).await;
+    tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(35)).await.unwrap();
+    // A world's clock begins on that day.
+    let park = "update subscriptions set parked_at = '2026-03-02 09:00Z', parked_reason = 'whatever'";
+    behind(&db, park).await;
+    world.test_db.clock().advance(TimeDelta::hours(23));
+    assert_eq!(destroying.all().await, Purged::default());
+    world.test_db.clock().advance(TimeDelta::hours(2));
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+}
+
+/// The clock goes no further than to where one by real time would be destroyed.
+#[tokio::test]
+async fn an_account_that_goes_on_failing_keeps_it_for_a_real_week_at_the_end_of_its_clock() {
+    let world = World::new().await;
+    let ctx = deleted_sandbox(&world).await;
+    let destroying = Destroying::of(&world).await;
+    world.test_db.clock().advance(TimeDelta::days(60));
+    tenant::set_test_clock(&ctx, ctx.now() + purge::AT_THE_LATEST).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(7));
+    assert_eq!(destroying.all().await, Purged::default());
+    world.test_db.clock().advance(TimeDelta::seconds(1));
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+}
+
+#[tokio::test]
+async fn what_billing_has_not_heard_of_keeps_it() {
+    let world = deleted().await;
+    let db = world.test_db.db();
+    let destroying = Destroying::of(&world).await;
+    world.test_db.clock().advance(TimeDelta::days(32));
+    behind(&db, "update subscriptions set next_invoice_on = null").await;
+    assert_eq!(destroying.all().await, Purged::default());
+    run::settle(&db).await.unwrap();
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
 }
