@@ -157,7 +157,7 @@ async fn a_mailbox_counts_what_was_taken_of_what_was_brought() {
     let ada = world.user("ada", None).await.mailbox_id;
     let bounds = tenancy::quota::Bounds { quota_bytes: Some(100), ..Default::default() };
     mailbox::set_quota(&world.ctx, ada, None, bounds).await.unwrap();
-    let wanted = |bytes| [((world.tenant.id, ada), Wanted { bytes, messages: 3 })].into();
+    let wanted = |bytes| BTreeMap::from([((world.tenant.id, ada), Wanted { bytes, messages: 3 })]);
 
     // All of it would fit, and one was there already.
     let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
