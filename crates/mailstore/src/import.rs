@@ -173,7 +173,11 @@ pub async fn run(
         let taken = match message {
             Ok(Some(raw)) => import.take(&folder, raw, &mut tell).await,
             Ok(None) => continue,
-            Err(reason) => Err(import.leave(&folder, left, &mut tell).await.err().unwrap_or(reason)),
+            Err(reason) => match import.leave(&folder, left, &mut tell).await {
+                Err(Failure::Refused(error)) if is_everybodys(&error) => return Err(error),
+                // Where its folder cannot be made, there is no UID to keep.
+                Ok(()) | Err(_) => Err(reason),
+            },
         };
         match taken {
             Ok(Outcome::Stored(_)) => progress.done += 1,

@@ -10,6 +10,7 @@ mod door;
 mod store;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -298,10 +299,15 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
     };
     // Hashing, parsing and compressing 50 MiB would hold up every other session of an async thread; to hand a short message to another costs more than that.
     if is_short {
-        work()
+        caught(work)
     } else {
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
     }
+}
+
+/// A panic is the end of its message, whose senders are told, and of nothing else, as it is on a thread that may block.
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Error::ShuttingDown)?
 }
 
 /// What is stored with one body: a message for some mailboxes of one tenant.
@@ -408,4 +414,16 @@ async fn submit(
     let (reply, answer) = oneshot::channel();
     door::enter(store, Part { message: message.clone(), deliveries, key, is_dedicated, reply });
     answer.await.map_err(|_| Error::ShuttingDown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_of_its_message() {
+        assert!(matches!(caught(|| Ok(1)), Ok(1)));
+        let ended = caught::<()>(|| panic!("as a parser might"));
+        assert!(matches!(ended, Err(Error::ShuttingDown)), "{ended:?}");
+    }
 }

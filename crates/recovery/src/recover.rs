@@ -57,7 +57,8 @@ pub struct Recovered {
     pub last: u64,
     /// All that was committed before this moment is there.
     pub read_at: DateTime<Utc>,
-    /// How long a change since the base had been waiting at most, from when its transaction began, when it was read to be put into the bucket.
+    /// How long a change had been waiting at most when it was read to be put into the bucket, from when its transaction began: of the transactions that began
+    /// since the base. The put itself is not in it.
     pub longest_wait: TimeDelta,
     /// How many images of rows were put in.
     pub records: u64,
@@ -210,7 +211,7 @@ impl<'a> Filling<'a> {
         self.rebuild.apply(&images).await?;
         self.records += images.len() as u64;
         self.read_at = segment.head().read_at;
-        // What had begun before the base was read is in that, as a rule.
+        // What began before the base was read may be in that, and is left out also where it is not.
         let since = records.iter().map(|record| record.at).filter(|at| *at >= self.based_at).min();
         self.longest_wait =
             since.map_or(self.longest_wait, |since| self.longest_wait.max(self.read_at - since));

@@ -94,7 +94,7 @@ pub(crate) enum Command {
     /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost,
     /// now and at worst since the journal's newest base (RPO), and how long it took (RTO).
     ///
-    /// Changes nothing, and may run beside servers.
+    /// Changes nothing, and may run beside servers. The worst is of changes whose transactions began since the base, up to when they were read to be put into the bucket.
     Drill,
     /// Prints a new key-encryption key: a line for the file that PILLARBOX_KEY_ENCRYPTION_KEYS_FILE names.
     NewKeyEncryptionKey,

@@ -84,12 +84,13 @@ pub(super) async fn bodies(
     Ok(moving.collect())
 }
 
-/// How many bytes of the tenant's bodies lie in packs that are not its own, of which its role sees none.
+/// How many bytes of the tenant's bodies lie in packs that are not its own, of which its role sees none. Each pack is looked up by its key: as a join, the
+/// planner may read all packs of all tenants, whose own each is being in no index.
 pub(super) async fn shared_bytes(tx: &mut TenantTx) -> Result<u64, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let bytes = sqlx::query_scalar!(
         r#"select coalesce(sum(s.live_bytes), 0)::bigint as "bytes!" from pack_shares s
-           where s.tenant_id = $1 and not exists (select from packs p where p.id = s.pack_id and p.tenant_id = s.tenant_id)"#,
+           where s.tenant_id = $1 and (select p.tenant_id from packs p where p.id = s.pack_id) is distinct from s.tenant_id"#,
         tenant_id,
     )
     .fetch_one(tx.conn())

@@ -58,39 +58,90 @@ const BLOCKS: [&str; 48] = [
 const HIDDEN: [&str; 2] = ["script", "style"];
 
 /// What a browser shows of it: as [`as_text`], without comments, style sheets and scripts. One that is not closed goes on to the end, also where the HTML was
-/// cut. The decoder takes a style sheet for text if its tag says more than its name. What a search compares has such ones, as what is indexed has them.
+/// cut. Tags are found as the HTML Standard (§13.2.5) has it and given on without their attributes: the decoder takes a style sheet for text if its tag says
+/// more than its name, and a `<` or `>` in a value for the beginning or end of a tag. What a search compares has such ones, as what is indexed has them.
 pub(super) fn as_shown(html: &str) -> String {
     let mut shown = String::with_capacity(html.len());
     let mut rest = html;
-    while let Some((before, tag)) = rest.split_once('<') {
+    while let Some((before, begun)) = rest.split_once('<') {
         shown.push_str(before);
-        rest = behind_hidden(tag).unwrap_or_else(|| {
-            shown.push('<');
-            tag
-        });
+        let (slash, tag) = begun.strip_prefix('/').map_or(("", begun), |tag| ("/", tag));
+        rest = if let Some(comment) = begun.strip_prefix("!--") {
+            behind_comment(comment)
+        } else if tag.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            let (name, attributes) = split_name(tag);
+            let behind = behind_tag(attributes);
+            if slash.is_empty() && HIDDEN.iter().any(|is| is.eq_ignore_ascii_case(name)) {
+                behind_hidden(name, behind)
+            } else {
+                // One of another kind says nothing to the decoder.
+                if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                    shown.extend(["<", slash, name, ">"]);
+                }
+                behind
+            }
+        } else if begun.starts_with(['!', '?', '/']) {
+            // It is a comment as well, and ends as a tag without attributes.
+            begun.split_once('>').map_or("", |(_, behind)| behind)
+        } else {
+            shown.push_str("&lt;");
+            begun
+        };
     }
     shown.push_str(rest);
     as_text(&shown)
 }
 
-/// What is behind the end of a comment or of a hidden element, which begins with the `<` that this stands behind; `None` if none does.
-fn behind_hidden(tag: &str) -> Option<&str> {
-    if let Some(comment) = tag.strip_prefix('!').filter(|comment| comment.starts_with("--")) {
-        // `<!-->` is one, too.
-        return Some(comment.split_once("-->").map_or("", |(_, behind)| behind));
-    }
-    let hidden = name(tag);
-    if !HIDDEN.iter().any(|is| is.eq_ignore_ascii_case(hidden)) {
-        return None;
-    }
-    let mut rest = tag;
+/// What is behind a comment, of what stands behind its `<!--`.
+fn behind_comment(comment: &str) -> &str {
+    let end = comment.match_indices('>').find(|(at, _)| {
+        let text = &comment[..*at];
+        // `<!-->` and `<!--->` are whole ones.
+        text.is_empty() || text == "-" || text.ends_with("--") || text.ends_with("--!")
+    });
+    end.map_or("", |(at, _)| &comment[at + 1..])
+}
+
+/// What is behind the end tag of a hidden element, of what is in it.
+fn behind_hidden<'a>(name: &str, within: &'a str) -> &'a str {
+    let mut rest = within;
     while let Some((_, end)) = rest.split_once("</") {
-        if name(end).eq_ignore_ascii_case(hidden) {
-            return Some(end.split_once('>').map_or("", |(_, behind)| behind));
+        let (of, attributes) = split_name(end);
+        if of.eq_ignore_ascii_case(name) {
+            return behind_tag(attributes);
         }
         rest = end;
     }
-    Some("")
+    ""
+}
+
+/// A tag's name and what stands behind that.
+fn split_name(tag: &str) -> (&str, &str) {
+    let end = tag.find(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>');
+    tag.split_at(end.unwrap_or(tag.len()))
+}
+
+/// What is behind a tag, of what stands behind its name. A `>` in a quoted value is not its end; a quote that no `=` is before begins no value.
+fn behind_tag(attributes: &str) -> &str {
+    let is_space = |c: char| c.is_ascii_whitespace();
+    let mut rest = attributes;
+    while !rest.is_empty() {
+        rest = rest.trim_start_matches(|c: char| is_space(c) || c == '/');
+        if let Some(behind) = rest.strip_prefix('>') {
+            return behind;
+        }
+        // A `=` that a name begins with is part of it.
+        let mut name = rest.chars();
+        name.next();
+        rest = name.as_str().trim_start_matches(|c: char| !is_space(c) && !['/', '>', '='].contains(&c));
+        let Some(value) = rest.trim_start_matches(is_space).strip_prefix('=') else { continue };
+        let value = value.trim_start_matches(is_space);
+        rest = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => value[1..].split_once(quote).map_or("", |(_, behind)| behind),
+            Some(_) | None => value.trim_start_matches(|c: char| !is_space(c) && c != '>'),
+        };
+    }
+    ""
 }
 
 /// What there is to read in it. The decoder knows `br` and the end of a paragraph; without more, the last word of one cell or line would be one word with
@@ -138,10 +189,23 @@ mod tests {
             "one three<script a>two</scripts>two",
             "one three<style a=b",
             "one <span>three</span></style>",
+            "one <!-- > -- > two --!>three",
+            "one <!--!> two -->three",
+            "one <!---!> two -->three<!----!>",
+            "one <a title=\"a <style> b\">three</a>",
+            "one <a title='>two' b = \">two\"\n>three",
+            "one <a b=two'/c=two\">three",
+            "one <p don't>three",
+            "one <a b=>three",
+            "one <a =\">three",
+            "one <style-x>three</style-x>",
+            "one <style a='>two'>two</style b=\">two\">three",
+            "one <![if two]>three<?two two?></><!doctype two></ two>",
+            "one three<a title=\"two>two",
         ] {
             assert_eq!(read(html), "one three", "{html}");
         }
-        assert_eq!(read("<styles>1 < 2</styles> <"), "1");
+        assert_eq!(read("<styles>1 < 2</styles> <"), "1 < 2 <");
         assert_eq!(read("größer<style>ü</style><div>größe"), "größer größe");
     }
 

@@ -401,6 +401,26 @@ async fn what_was_uploaded_together_before_it_was_said_is_not_committed_together
 }
 
 #[tokio::test]
+async fn what_was_known_to_have_room_before_it_was_said_is_not_shared_after() {
+    let bench = Bench::new().await;
+    let [ada, bob, _] = three(&bench).await;
+    set_dedicated(&bob.0, true).await;
+    assert!(!bob.0.is_storage_dedicated());
+    let places = [&ada, &bob];
+    // Nobody looks before the upload.
+    let targets = places.map(|place| Target { room_bytes: Some(u64::MAX), ..target(place) }).into();
+    let results = in_time(ingest(&bench.store, targets, bench.incoming(HELLO))).await;
+    let (other, alone) = (ada.0.tenant_id(), bob.0.tenant_id());
+    assert_eq!(objects(&bench).await, [(None, [other].into()), (Some(alone), [alone].into())]);
+    // That of both, in vain, and one for each.
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 3);
+    for (place, result) in places.into_iter().zip(&results) {
+        assert_eq!(read(&bench, place, id(result)).await, HELLO);
+    }
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_tenant_that_may_share_again_does() {
     let bench = Bench::new().await;
     let [ada, _, eve] = three(&bench).await;

@@ -326,6 +326,69 @@ async fn over_quota_is_one_recipients_result_and_uploads_nothing_alone() {
 }
 
 #[tokio::test]
+async fn room_that_was_there_when_somebody_looked_and_is_not_any_more_is_refused() {
+    let bench = Bench::new().await;
+    let size = HELLO.len() as i64;
+    let (ada, bob) = (bench.mailbox("ada", Some(2 * size - 1)).await, bench.mailbox("bob", None).await);
+    bench.stored(ada, HELLO).await;
+    let known = |mailbox| Target { room_bytes: Some(u64::MAX), ..bench.target(mailbox) };
+    let results = ingest(&bench.store, vec![known(ada), known(bob)], bench.incoming(HELLO)).await;
+    assert!(matches!(results[..], [Err(Error::OverQuota), Ok(Outcome::Stored(_))]), "{results:?}");
+    assert_eq!(bench.blobs.packs().await.len(), 2);
+    // Alone, it was uploaded in vain.
+    let results = ingest(&bench.store, vec![known(ada)], bench.incoming(HELLO)).await;
+    assert!(matches!(results[..], [Err(Error::OverQuota)]), "{results:?}");
+    assert_eq!((bench.blobs.puts.load(Ordering::SeqCst), bench.blobs.packs().await.len()), (3, 2));
+    assert_eq!((bench.used(ada).await, bench.used(bob).await), ((size, 0), (size, 0)));
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn of_several_for_one_mailbox_those_are_counted_that_fit_and_were_not_there() {
+    let bench = &Bench::new().await;
+    let (size, bob) = (HELLO.len() as i64, bench.mailbox("bob", None).await);
+    bench.store.keys().sealing(bench.ctx()).await.unwrap();
+    // In the first all four would have room, in the second two.
+    for (name, quota_bytes, count) in [("ada", 4 * size, 3), ("eve", 2 * size, 2)] {
+        let mailbox = bench.mailbox(name, Some(quota_bytes)).await;
+        let key = Some(ImportKey { sha256: [7; 32], occurrence: 1 });
+        let four = [None, key, key, None].map(|import_key| Incoming { import_key, ..bench.incoming(HELLO) });
+        let hold = bench.blobs.hold();
+        let together = async {
+            bench.blobs.wait_until_stored().await;
+            let four = four.map(|incoming| ingest(&bench.store, vec![bench.target(mailbox)], incoming));
+            let (results, ()) = tokio::join!(join_all(four), async {
+                bench.blobs.wait_until_stored().await;
+                bench.blobs.stop_holding();
+                hold.add_permits(2);
+            });
+            results.into_iter().flatten().collect::<Vec<_>>()
+        };
+        let (_, results) = tokio::join!(bench.stored(bob, HELLO), together);
+        let [Ok(Outcome::Stored(_)), Ok(Outcome::Stored(_)), Ok(Outcome::AlreadyImported), last] =
+            &results[..]
+        else {
+            panic!("{results:?}")
+        };
+        match last {
+            Ok(Outcome::Stored(_)) => assert_eq!(count, 3),
+            last => assert!(matches!(last, Err(Error::OverQuota)) && count == 2, "{results:?}"),
+        }
+        assert_eq!(bench.used(mailbox).await, (count * size, 0));
+        let mut modseqs: Vec<u64> =
+            bench.list(mailbox, State::Live).await.iter().map(|message| message.modseq).collect();
+        modseqs.sort_unstable();
+        let mut tx = bench.ctx().begin().await.unwrap();
+        let next = tenancy::quota::lock(&mut tx, mailbox).await.unwrap().unwrap();
+        modseqs.push(u64::try_from(next).unwrap());
+        assert!(modseqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{modseqs:?}");
+        assert_eq!(modseqs.len() as i64, count + 1);
+    }
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 4, "the four go in together");
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_failed_upload_leaves_nothing_to_see() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;

@@ -50,7 +50,7 @@ pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
         lag.as_seconds_f64()
     );
     println!(
-        "RPO {:.1} s at most since {}: for so long a change had been waiting, from when its transaction began, when it was put there",
+        "RPO {:.1} s at most since {}: for so long a change had been waiting, from when its transaction began, if after that, until it was read to be put there",
         longest_wait.as_seconds_f64(),
         based_at.format("%Y-%m-%d %H:%M:%S UTC")
     );

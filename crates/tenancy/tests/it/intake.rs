@@ -25,7 +25,11 @@ async fn two(world: &World) -> (User, User, Ctx) {
 async fn lock<'a>(tx: &mut IngestTx, mailboxes: &[(TenantId, MailboxId)]) -> Intake<'a> {
     // What is taken in the end may be more or less.
     let some = Wanted { bytes: 70, messages: 2 };
-    let wanted: BTreeMap<_, _> = mailboxes.iter().map(|place| (*place, some)).collect();
+    bring(tx, mailboxes.iter().map(|&place| (place, some)).collect()).await
+}
+
+/// Locks mailboxes, each for what it is to get if all of it is taken.
+async fn bring<'a>(tx: &mut IngestTx, wanted: BTreeMap<(TenantId, MailboxId), Wanted>) -> Intake<'a> {
     let locked = Mailboxes::lock(tx, &wanted).await.unwrap();
     assert!(locked.ids().all(|place| wanted.contains_key(&place)));
     locked.with_pools(tx).await.unwrap()
@@ -147,4 +151,37 @@ async fn each_charge_is_decided_by_all_before_it() {
     };
     assert_eq!(warned(world.tenant.id).await, ["\"quota\"", "\"warn\""].map(String::from).into());
     assert!(warned(other.tenant_id()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_mailbox_counts_what_was_taken_of_what_was_brought() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await.mailbox_id;
+    let bounds = tenancy::quota::Bounds { quota_bytes: Some(100), ..Default::default() };
+    mailbox::set_quota(&world.ctx, ada, None, bounds).await.unwrap();
+    let wanted = |bytes| BTreeMap::from([((world.tenant.id, ada), Wanted { bytes, messages: 3 })]);
+
+    // All of it would fit, and one was there already.
+    let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
+    let mut intake = bring(&mut tx, wanted(60)).await;
+    let first = intake.charge(&world.ctx, ada, 20);
+    let Charge::Taken { modseq } = first else { panic!("{first:?}") };
+    assert_eq!(intake.charge(&world.ctx, ada, 20), Charge::Taken { modseq: modseq + 1 });
+    intake.write(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(used(&world.ctx, ada).await, 40);
+
+    // Of three, two fit.
+    let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
+    let mut intake = bring(&mut tx, wanted(90)).await;
+    assert_eq!(intake.charge(&world.ctx, ada, 30), Charge::Taken { modseq: modseq + 2 });
+    assert_eq!(intake.charge(&world.ctx, ada, 31), Charge::OverQuota);
+    assert_eq!(intake.charge(&world.ctx, ada, 29), Charge::Taken { modseq: modseq + 3 });
+    intake.write(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(used(&world.ctx, ada).await, 99);
+
+    let mut tx = world.ctx.begin().await.unwrap();
+    assert_eq!(tenancy::quota::lock(&mut tx, ada).await.unwrap(), Some(modseq + 4));
+    assert_eq!(tenancy::quota::drift(&world.test_db.db()).await.unwrap(), 0);
 }

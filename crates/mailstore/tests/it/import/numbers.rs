@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use kernel::MailboxId;
 use mailstore::change::{self, Kind, UidSet};
 use mailstore::folder::{self, Changed, NewFolder};
-use mailstore::import::{self, Event, Filing, Progress, Untaken};
+use mailstore::import::{self, Event, Failure, Filing, Progress, Untaken};
 use mailstore::message::{self, State};
 
 use crate::support::{Bench, inbox};
@@ -269,6 +269,28 @@ async fn a_file_that_was_renamed_while_it_was_to_be_read_keeps_its_uid_for_a_lat
     assert_eq!(is, [1, 2, 3, 4, 5, 6, 7, 9]);
     assert_eq!(gone().await, [8..=8, 10..=11]);
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_also_where_its_folder_cannot_be_made() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let root = tempfile::tempdir().unwrap();
+    maildir(root.path(), &["a", "b", "c", "d", "e", "f", "g"], "");
+    // One deeper than folders may lie.
+    let deep = (1..=21).map(|depth| format!(".{depth}")).collect::<String>();
+    maildir(&root.path().join(&deep), &["h", "i"], &format!("3 V{VALIDITY} N12\n1 :h\n2 :i\n"));
+    let last = root.path().join(deep).join("cur/i");
+    let mut reasons = Vec::new();
+    let tell = |event: Event<'_>| match event {
+        Event::Progress(progress) if progress.done == 1 => fs::remove_file(&last).unwrap(),
+        Event::Failed { reason, .. } => reasons.push(reason.clone()),
+        _ => {}
+    };
+    let paths = vec![root.path().to_owned()];
+    let progress = import::run(&bench.store, bench.ctx(), ada, Filing::AsFound, paths, tell).await.unwrap();
+    assert_eq!((progress.done, progress.failed), (7, 2));
+    assert!(matches!(reasons[..], [Failure::Folder { .. }, Failure::Unreadable(_)]), "{reasons:?}");
 }
 
 #[tokio::test]
