@@ -34,12 +34,8 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
     }
     let (login, folders) = Folders::to_change(session, name).await?;
     let (mailbox_id, folder) = (folders.mailbox_id, folders.target(name)?);
-    let target = Target {
-        ctx: login.ctx.clone(),
-        mailbox_id,
-        folder: Within::Folder(folder.id),
-        room_bytes: None,
-    };
+    let target =
+        Target { ctx: login.ctx.clone(), mailbox_id, folder: Within::Folder(folder.id), room_bytes: None };
     let ids = match (incoming.pop(), incoming.is_empty()) {
         (Some(one), true) => vec![alone(session, target, one).await?],
         (last, _) => {

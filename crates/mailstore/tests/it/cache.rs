@@ -96,8 +96,11 @@ impl Scene {
     /// Messages in packs of several and in packs of one, in a mailbox: what they are, in the order of their UIDs.
     async fn scattered(&self, mailbox_id: MailboxId) -> Vec<Vec<u8>> {
         let all: Vec<_> = (0..120).map(|number| mail(number, 4_000)).collect();
-        for together in all.chunks(8) {
-            join_all(together.iter().map(|bytes| self.bench.stored(mailbox_id, bytes))).await;
+        for some in all.chunks(8) {
+            let (alone, together) = some.split_at(1);
+            for some in [alone, together] {
+                join_all(some.iter().map(|bytes| self.bench.stored(mailbox_id, bytes))).await;
+            }
         }
         let mut messages = self.bench.list(mailbox_id, State::Live).await;
         messages.sort_by_key(|message| message.uid);
