@@ -111,7 +111,6 @@ async fn what_is_not_billed_to_the_end_is_not_destroyed_for_a_week_and_keeps_no_
     let world = deleted().await;
     let other = world::tenant(&world.operator, &world.reseller, "Other").await;
     tenant::delete(&world.operator.enter(other.id).await.unwrap(), None).await.unwrap();
-    let db = world.test_db.db();
     let destroying = Destroying::of(&world).await;
     world.test_db.clock().advance(TimeDelta::days(32));
     assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
