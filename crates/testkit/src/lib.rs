@@ -27,6 +27,7 @@ pub use world::World;
 
 /// Bytes in pieces of these sizes, which are taken over and over; none is 0.
 pub fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    assert!(!sizes.is_empty() && !sizes.contains(&0), "pieces of {sizes:?}");
     let (mut rest, mut pieces) = (bytes, Vec::new());
     for size in sizes.iter().cycle() {
         if rest.is_empty() {

@@ -18,13 +18,17 @@ pub(crate) async fn run(
     to: &MailboxName,
     is_move: bool,
 ) -> Answer {
-    session.login()?;
+    let own = session.login()?.mailbox_id;
+    let is_others = session.selected()?.mailbox_id != own;
+    let (mut login, folders) = Folders::to_change(session, to).await?;
+    // What leaves another's mailbox, or is kept of it, does so by a right that is there at this very moment.
     if is_move {
-        session.to_change().await?;
+        login = session.to_change().await?;
+    } else if is_others {
+        login = session.present_login().await?;
     }
     let selected = session.selected()?;
     let (from, folder, uids) = (selected.mailbox_id, selected.folder, selected.resolve(set, by_uid)?);
-    let (login, folders) = Folders::to_change(session, to).await?;
     let target = folders.target(to)?;
     let wanted: UidSet = uids.into_iter().map(u64::from).collect();
     let (store, ctx) = (session.store(), &login.ctx);

@@ -343,12 +343,16 @@ async fn who_may_only_read_any_more_marks_nothing_by_reading_and_nothing_goes() 
     let opened = say(&mut client, &format!("SELECT {inbox}")).await;
     assert!(opened.status.starts_with("OK [READ-ONLY]"), "{opened:?}");
 
-    // Nothing is left of it at all.
-    give(&server, id, &ada, Right::FullAccess).await;
-    ok(&mut client, &format!("SELECT {inbox}")).await;
-    delegate::remove(&server.world.ctx, id, ada.id).await.unwrap();
-    client.send(b"x STORE 1 +FLAGS (\\Seen)\r\n").await.unwrap();
-    assert_eq!(client.rest().await.unwrap(), "* BYE the folder is not there any more\r\n");
+    // Nothing is left of it at all, and nothing is kept of it.
+    for command in ["STORE 1 +FLAGS (\\Seen)", "COPY 1 INBOX"] {
+        let mut client = server.login(&ada).await;
+        give(&server, id, &ada, Right::FullAccess).await;
+        ok(&mut client, &format!("SELECT {inbox}")).await;
+        delegate::remove(&server.world.ctx, id, ada.id).await.unwrap();
+        client.send(format!("x {command}\r\n").as_bytes()).await.unwrap();
+        assert_eq!(client.rest().await.unwrap(), "* BYE the folder is not there any more\r\n", "{command}");
+    }
+    assert_eq!(count(&mut server.login(&ada).await, "INBOX").await, "0");
     let mut client = server.inbox(&ada).await;
     refused(&mut client, &format!("COPY 1 {inbox}"), "NO [NOPERM]").await;
     refused(&mut client, &format!("CREATE {}", info("New")), "NO [NOPERM]").await;

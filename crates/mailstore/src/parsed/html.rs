@@ -54,12 +54,13 @@ const BLOCKS: [&str; 48] = [
     "ul",
 ];
 
-/// Elements of which no browser shows what is in them, and in which tags are none (HTML Standard §13.2.5: raw text and script data).
-const HIDDEN: [&str; 2] = ["script", "style"];
+/// Elements of which no browser shows what is in them, and in which tags are none (HTML Standard §13.2.5: raw text, script data, and of RCDATA the title).
+const HIDDEN: [&str; 6] = ["iframe", "noembed", "noframes", "script", "style", "title"];
 
 /// What a browser shows of it: as [`as_text`], without comments, style sheets and scripts. One that is not closed goes on to the end, also where the HTML was
 /// cut. Tags are found as the HTML Standard (§13.2.5) has it and given on without their attributes: the decoder takes a style sheet for text if its tag says
-/// more than its name, and a `<` or `>` in a value for the beginning or end of a tag. What a search compares has such ones, as what is indexed has them.
+/// more than its name, a `<` or `>` in a value for the beginning or end of a tag, and all that is behind a `<head>` that nobody closes for its own. What a
+/// search compares has such ones, as what is indexed has them. In `textarea` and `xmp`, tags are looked for though there are none.
 pub(super) fn as_shown(html: &str) -> String {
     let mut shown = String::with_capacity(html.len());
     let mut rest = html;
@@ -74,8 +75,9 @@ pub(super) fn as_shown(html: &str) -> String {
             if slash.is_empty() && HIDDEN.iter().any(|is| is.eq_ignore_ascii_case(name)) {
                 behind_hidden(name, behind)
             } else {
-                // One of another kind says nothing to the decoder.
-                if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                // One of another kind says nothing to the decoder; of a head, nothing is shown but what does not belong there.
+                let is_known = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                if is_known && !name.eq_ignore_ascii_case("head") {
                     shown.extend(["<", slash, name, ">"]);
                 }
                 behind
@@ -202,6 +204,9 @@ mod tests {
             "one <style a='>two'>two</style b=\">two\">three",
             "one <![if two]>three<?two two?></><!doctype two></ two>",
             "one three<a title=\"two>two",
+            "<html><head lang=en><title>two <!-- two</title><body>one three",
+            "<head><meta charset=utf-8><style>two</style></head><p>one <head x>three",
+            "one <iframe src=a>two</iframe><noframes><p>two</noframes>three",
         ] {
             assert_eq!(read(html), "one three", "{html}");
         }

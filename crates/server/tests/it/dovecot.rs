@@ -69,7 +69,8 @@ impl Dovecot {
 impl Drop for Dovecot {
     fn drop(&mut self) {
         // Its processes end with it.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // The shell has a kill of its own; the program is not on every machine.
+        let _ = Command::new("sh").args(["-c", "kill \"$0\"", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }

@@ -71,7 +71,8 @@ impl Rspamd {
 impl Drop for Rspamd {
     fn drop(&mut self) {
         // Its processes end with it.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // The shell has a kill of its own; the program is not on every machine.
+        let _ = Command::new("sh").args(["-c", "kill \"$0\"", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("{}", std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default());
