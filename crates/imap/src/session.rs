@@ -357,7 +357,7 @@ impl Session {
 
     /// The login by which to change the folder that is open. In another's mailbox, its user is asked for the right to that each time: one that was
     /// taken away is none.
-    pub(crate) async fn to_change(&mut self) -> Result<MailLogin, Trouble> {
+    pub(crate) async fn login_to_change(&mut self) -> Result<MailLogin, Trouble> {
         let (mut login, selected) = (self.login()?, self.selected()?);
         let (mailbox_id, is_read_only) = (selected.mailbox_id, selected.is_read_only);
         if !is_read_only && mailbox_id != login.mailbox_id {
@@ -374,9 +374,9 @@ impl Session {
         }
     }
 
-    /// As [`Self::to_change`], for what a command does beside what it is for; `None` where the folder cannot be changed.
+    /// As [`Self::login_to_change`], for what a command does beside what it is for; `None` where the folder cannot be changed.
     pub(crate) async fn if_changeable(&mut self) -> Result<Option<MailLogin>, Trouble> {
-        match self.to_change().await {
+        match self.login_to_change().await {
             Ok(login) => Ok(Some(login)),
             Err(Trouble::Refused(status)) if !status.is_bad() => Ok(None),
             Err(trouble) => Err(trouble),

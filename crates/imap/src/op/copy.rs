@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let (mut login, folders) = Folders::to_change(session, to).await?;
     // What leaves another's mailbox, or is kept of it, does so by a right that is there at this very moment.
     if is_move {
-        login = session.to_change().await?;
+        login = session.login_to_change().await?;
     } else if is_others {
         login = session.present_login().await?;
     }

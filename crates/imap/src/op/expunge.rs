@@ -8,7 +8,7 @@ use crate::status::Status;
 
 /// Deletes what is marked as deleted, of all or of a set of UIDs. That they are gone is told like everything else that has changed.
 pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Answer {
-    let login = session.to_change().await?;
+    let login = session.login_to_change().await?;
     let selected = session.selected()?;
     let uids = match set {
         Some(set) => selected.ranges(set, true)?,

@@ -15,7 +15,7 @@ use crate::status::Status;
 const AT_ONCE: usize = 5_000;
 
 pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
-    let mut login = session.to_change().await?;
+    let mut login = session.login_to_change().await?;
     let selected = session.selected()?;
     let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
     let uids = selected.resolve(&command.set, command.by_uid)?;
@@ -34,7 +34,7 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     for (at, uids) in uids.chunks(AT_ONCE).enumerate() {
         if at > 0 {
             // The right may have been taken away while the others were marked.
-            login = session.to_change().await?;
+            login = session.login_to_change().await?;
         }
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let store = session.store();
