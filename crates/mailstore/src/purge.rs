@@ -6,6 +6,8 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use blob::{BlobKey, BlobStore, KeyPrefix};
 use chrono::TimeDelta;
 use db::{Db, SystemTx};
@@ -46,6 +48,27 @@ pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
         let Some(&of_these) = due.last() else { return Ok(all) };
         last = Some(of_these);
         all.extend(due);
+    }
+}
+
+/// Rounds of billing whoever is due and destroying them. Knows who was not billed to the end by the round before: after a long standstill the first
+/// may be the last for which a tenant is kept, and nobody could see to it.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    unbilled: BTreeSet<TenantId>,
+}
+
+impl Rounds {
+    /// Of the tenants that were due when a round began, now that it has billed them, those that it may destroy: those that are billed to the end, and
+    /// those that were due in the round before and were not then.
+    ///
+    /// # Errors
+    /// When they cannot be looked up.
+    pub async fn pick(&mut self, db: &Db, mut due: Vec<TenantId>) -> Result<Vec<TenantId>, Error> {
+        let unbilled = purge::unbilled(db, &due).await?.into_iter().collect();
+        let before = std::mem::replace(&mut self.unbilled, unbilled);
+        due.retain(|id| before.contains(id) || !self.unbilled.contains(id));
+        Ok(due)
     }
 }
 

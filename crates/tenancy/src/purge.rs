@@ -18,7 +18,8 @@ use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
 /// nobody restores what is being destroyed.
 pub const AFTER: TimeDelta = TimeDelta::days(31);
 
-/// How long after its deletion a tenant is destroyed though something of it is still to be billed, or is a draft.
+/// How long after its deletion a tenant is destroyed though something of it is still to be billed, or is a draft; but for an account that was
+/// parked less than a day ago.
 pub const AT_THE_LATEST: TimeDelta = TimeDelta::days(38);
 
 /// For how long somebody can see to an account that is parked, in real time whatever clock the tenant lives by, until that keeps it no more.
@@ -79,7 +80,8 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), 
 
 /// Whether a deleted tenant may be destroyed; if so, it is not billed and nobody destroys it until the transaction ends. It may not while
 /// something of it is still to be billed by an account that has not been parked for a day, or is a draft, which becomes final only before; but after
-/// [`AT_THE_LATEST`] it may. A test clock moves no further than that, and stands there for as long in real time as a tenant without one is kept.
+/// [`AT_THE_LATEST`] it may, unless the account is parked at all. A test clock moves no further than that, and stands there for as long in real time
+/// as a tenant without one is kept.
 ///
 /// # Errors
 /// When the database fails.
@@ -94,7 +96,8 @@ async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option
     // It may have been looked up long ago.
     let Some(deleted_at) = left.deleted_at.filter(|&at| at + AFTER < now) else { return Ok(None) };
     // Now that it is held, by a statement of its own: whoever held it before may have billed it.
-    if store::is_settled(tx, id, real - SEEN_TO).await? {
+    let billed = store::billed(tx, id, real - SEEN_TO).await?;
+    if billed.is_settled {
         return Ok(Some(left));
     }
     let is_last = if left.test_clock.is_none() {
@@ -103,11 +106,28 @@ async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option
         let moved_at = store::clock_moved_at(tx, id).await?;
         now >= deleted_at + AT_THE_LATEST && moved_at.is_none_or(|at| real > at + (AT_THE_LATEST - AFTER))
     };
-    if !is_last {
+    // After a standstill the first round may have parked it.
+    if !is_last || billed.is_just_parked {
         return Ok(None);
     }
     tracing::error!(tenant.id = %id, "a tenant is destroyed though something of it is not billed");
     Ok(Some(left))
+}
+
+/// Of these tenants those that are not billed to the end, so that they [may go](may_go) only at the latest.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unbilled(db: &Db, ids: &[TenantId]) -> Result<Vec<TenantId>, Error> {
+    let parked_before = db.env().now() - SEEN_TO;
+    let mut tx = system(db).await?;
+    let mut unbilled = Vec::new();
+    for &id in ids {
+        if !store::billed(&mut tx, id, parked_before).await?.is_settled {
+            unbilled.push(id);
+        }
+    }
+    Ok(unbilled)
 }
 
 /// Notes what a deleted tenant has before any of it goes, so that its record says so however often the work is taken up

@@ -60,7 +60,7 @@ async fn cut_off(worker: &Worker, shutdown: &CancellationToken) {
     tokio::select! {
         () = duties => {}
         () = apart(worker, CHAIN_EVERY, chain_events) => {}
-        () = apart(worker, PRUNE_EVERY, purge) => {}
+        () = purge_in_rounds(worker) => {}
         () = compare_counters(worker) => {}
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, INDEX_EVERY, index_mail) => {}
@@ -235,7 +235,15 @@ async fn chain_events(worker: &Worker) {
     }
 }
 
-async fn purge(worker: &Worker) {
+async fn purge_in_rounds(worker: &Worker) {
+    let (mut rounds, mut due) = (mailstore::purge::Rounds::default(), every(PRUNE_EVERY));
+    loop {
+        due.tick().await;
+        purge(worker, &mut rounds).await;
+    }
+}
+
+async fn purge(worker: &Worker, rounds: &mut mailstore::purge::Rounds) {
     // Before they are billed and charged: a clock may leap at any moment, and whoever comes to be due by that is billed and charged in the next round.
     let due = match mailstore::purge::due_tenants(&worker.db).await {
         Ok(due) => due,
@@ -248,9 +256,15 @@ async fn purge(worker: &Worker) {
     if let Err(error) = billing::run::settle(&worker.db).await {
         metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
         tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed to the end");
-        // Nothing is destroyed in this round: after a long standstill it may be the first that looks.
         return;
     }
+    let due = match rounds.pick(&worker.db, due).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(error.cause = ?error, "which tenants are billed to the end cannot be looked up");
+            return;
+        }
+    };
     let charged = billing::payment::autopay_deleted(&worker.db, &*worker.payments).await;
     let is_charged = charged.is_ok();
     count_charges(charged);

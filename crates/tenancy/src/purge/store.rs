@@ -127,25 +127,35 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
     Ok(left)
 }
 
-/// Whether nothing is left to be billed of a tenant, be it of a standing that billing has not heard of yet, but by an account that has been parked
-/// since before, and none of its documents that count is a draft.
-pub(super) async fn is_settled(
+/// How far a tenant is billed.
+pub(super) struct Billed {
+    /// Whether nothing is left to be billed of it, be it of a standing that billing has not heard of yet, but by an account that has been parked
+    /// since before, and none of its documents that count is a draft.
+    pub(super) is_settled: bool,
+    /// Whether something is left by an account that was parked since.
+    pub(super) is_just_parked: bool,
+}
+
+pub(super) async fn billed(
     tx: &mut SystemTx,
     id: TenantId,
     parked_before: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let is_settled = sqlx::query_scalar!(
-        r#"select not exists (select from subscriptions s
-               where s.tenant_id = $1 and (s.parked_at is null or s.parked_at >= $2) and (s.next_invoice_on is not null
-                 or exists (select from tenant_standings st where st.tenant_id = s.tenant_id and st.ordinal > s.standings_known)))
-             and not exists (select from invoices i where i.tenant_id = $1 and i.status = 'draft'
-               and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_settled!""#,
+) -> Result<Billed, Error> {
+    let billed = sqlx::query_as!(
+        Billed,
+        r#"with owing as (select s.parked_at from subscriptions s
+             where s.tenant_id = $1 and (s.next_invoice_on is not null
+               or exists (select from tenant_standings st where st.tenant_id = s.tenant_id and st.ordinal > s.standings_known)))
+           select not exists (select from owing where parked_at is null or parked_at >= $2)
+               and not exists (select from invoices i where i.tenant_id = $1 and i.status = 'draft'
+                 and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_settled!",
+             exists (select from owing where parked_at >= $2) as "is_just_parked!""#,
         id.uuid(),
         parked_before
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(is_settled)
+    Ok(billed)
 }
 
 /// When a tenant's test clock was last moved, in real time.

@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use db::Db;
 use kernel::{PageRequest, TenantId};
 use mailstore::MailStore;
-use mailstore::purge::Purged;
+use mailstore::purge::{Purged, Rounds};
+use sqlx::Connection;
 use tenancy::auth::Auth;
 use tenancy::tenant::NewTenant;
 use tenancy::{Ctx, purge, tenant};
@@ -104,6 +105,68 @@ async fn what_is_held_of_a_tenant_is_billed_and_charged_before_it_is_destroyed()
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     working.stop().await;
+}
+
+/// Nobody was there on any of the days on which somebody could have seen to it.
+#[tokio::test]
+async fn an_account_that_the_first_round_parks_after_a_standstill_keeps_it_for_a_day() {
+    let world = deleted().await;
+    let db = world.test_db.db();
+    let destroying = Destroying::of(&world).await;
+    // More seats are freed than were taken.
+    let freed = "insert into seat_changes (tenant_id, at, delta, user_id)
+                 select tenant_id, at - interval '1 hour', -1, user_id from seat_changes where delta = 1";
+    behind(&db, freed).await;
+    world.test_db.clock().advance(TimeDelta::days(39));
+    run::settle(&db).await.unwrap();
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    assert!(billing::subscription::get(&ctx).await.unwrap().parked_reason.is_some());
+    world.test_db.clock().advance(TimeDelta::hours(23));
+    assert_eq!(destroying.all().await, Purged::default());
+    world.test_db.clock().advance(TimeDelta::hours(2));
+    assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+}
+
+#[tokio::test]
+async fn what_the_first_round_after_a_standstill_cannot_bill_is_not_destroyed_by_it() {
+    let world = deleted().await;
+    let db = world.test_db.db();
+    let mut owner = sqlx::PgConnection::connect(&world.test_db.url()).await.unwrap();
+    sqlx::raw_sql(
+        "create function fault() returns trigger language plpgsql as $$ begin raise exception 'made up'; end $$;
+         create trigger fault before insert on invoices for each row execute function fault()",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    // Rounds go by id.
+    world.test_db.clock().advance(TimeDelta::hours(1));
+    let other = world::tenant(&world.operator, &world.reseller, "Other").await;
+    assert!(world.tenant.id < other.id);
+    tenant::delete(&world.operator.enter(other.id).await.unwrap(), None).await.unwrap();
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let last = world.operator.enter_deleted_too(other.id).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(39));
+    let working = Working::new(world).await;
+    let deadline = Instant::now() + PATIENCE;
+    while purge::record(&last).await.is_err() {
+        assert!(Instant::now() < deadline, "the other is not destroyed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(purge::record(&ctx).await.is_err());
+    let world = working.stop().await;
+
+    // The first that another server looks, and the next.
+    let destroying = Destroying::of(&world).await;
+    let mut rounds = Rounds::default();
+    for tenants in [0, 1] {
+        run::settle(&db).await.unwrap();
+        let due = mailstore::purge::due_tenants(&db).await.unwrap();
+        let due = rounds.pick(&db, due).await.unwrap();
+        assert_eq!(destroying.these(&due).await, Purged { mailboxes: 0, tenants, failed: 0 });
+    }
+    assert!(purge::record(&ctx).await.is_ok());
+    owner.close().await.unwrap();
 }
 
 #[tokio::test]
