@@ -397,6 +397,7 @@ async fn set_suspended(
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
+    let ctx = &ctx.by_clock(old.test_clock);
     let suspended = change(&old.suspended_capabilities, named);
     // Somebody has decided of what is named: it is no longer a payment's to decide.
     let unpaid = Capability::given_back(&old.unpaid_capabilities, named);
