@@ -27,6 +27,8 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     let start = ctx.now();
     let later = start + TimeDelta::days(10);
     tenant::set_test_clock(&ctx, later).await.unwrap();
+    let stands = tenant::set_test_clock(&ctx, later).await.unwrap();
+    assert_eq!(stands, tenant::get(&ctx).await.unwrap());
     let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
     assert_eq!(ctx.now(), later);
     let set = world.noted(event::Kind::TenantTestClockSet).await;
