@@ -397,6 +397,7 @@ async fn set_suspended(
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
+    let ctx = &ctx.by_clock(old.test_clock);
     let suspended = change(&old.suspended_capabilities, named);
     // Somebody has decided of what is named: it is no longer a payment's to decide.
     let unpaid = Capability::given_back(&old.unpaid_capabilities, named);
@@ -417,7 +418,8 @@ async fn set_suspended(
     Ok(tenant)
 }
 
-/// Moves a sandbox tenant's time forward to `now`; a deleted one's, too, which is billed to its end and destroyed by that time.
+/// Moves a sandbox tenant's time forward to `now`; a deleted one's, too, which is billed to its end and destroyed by that time. Where the clock
+/// stands there already, nothing is noted.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the tenant lives in real time; [`Error::Invalid`] when `now` is before the clock, more than ten years after it or,
@@ -449,6 +451,9 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         "the test clock of a deleted tenant moves at most to 38 days after its deletion",
     );
     checks.done().map_err(Error::Invalid)?;
+    if now == clock {
+        return Ok(tenant);
+    }
     // What came and went while it stood here counts from here on, not from the next instant.
     storage_sample::record_one(&mut tx, clock).await?;
     store::set_test_clock(&mut tx, now).await?;

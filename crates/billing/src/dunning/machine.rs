@@ -167,7 +167,7 @@ mod tests {
 
     /// Of one from whom these are taken for nonpayment.
     fn unpaid(capabilities: &[Capability]) -> Taken {
-        Taken { suspended: capabilities.to_vec(), unpaid: capabilities.to_vec(), spared: None }
+        Taken { suspended: capabilities.to_vec(), unpaid: capabilities.to_vec(), ..Taken::default() }
     }
 
     fn note(course: &mut Option<Course>, step: Step) {

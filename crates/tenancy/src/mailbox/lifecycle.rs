@@ -119,6 +119,7 @@ async fn delete_in(
     if_version: Option<i64>,
 ) -> Result<(), Error> {
     let mailbox = require_nobodys(tx, id, if_version).await?;
+    let ctx = &tenant::keep(tx, ctx).await?;
     store::set_deleted(tx, id, Some(ctx.now())).await?;
     address::store::release(tx, id, ctx.now()).await?;
     event::record(tx, ctx, event::Kind::MailboxDeleted, id, shown(&mailbox)).await?;

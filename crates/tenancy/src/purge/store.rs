@@ -198,6 +198,10 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
     )
     .fetch_one(tx.conn())
     .await?;
+    // Whoever notes what an attempt came to locks the endpoint before its delivery.
+    sqlx::query!("select from webhook_endpoints where tenant_id = $1 order by id for update", id)
+        .execute(tx.conn())
+        .await?;
     sqlx::query!(
         "with members as (delete from group_members where tenant_id = $1),
            delegates as (delete from mailbox_delegates where tenant_id = $1),

@@ -127,6 +127,7 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
     let ctx = server.enter(id).await?;
     let mut tx = ctx.begin().await?;
     let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let ctx = ctx.by_clock(tenant.test_clock);
     if tenant.trial_ends_at.is_none_or(|at| at > ctx.now()) {
         return Ok(false);
     }

@@ -1,7 +1,7 @@
 //! What is taken from a tenant because something is overdue, and given back when it is paid. What somebody else has taken
 //! or given back is theirs, and is left alone.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
 use super::store;
@@ -18,6 +18,8 @@ pub struct Taken {
     pub unpaid: Vec<Capability>,
     /// What somebody gave back by hand at some time, and the last local day on which they did.
     pub spared: Option<(Vec<Capability>, NaiveDate)>,
+    /// Where the tenant's test clock stands, if it has one.
+    pub test_clock: Option<DateTime<Utc>>,
 }
 
 /// Keeps others from changing what is suspended until the transaction ends, and says what is.
@@ -40,7 +42,9 @@ pub async fn suspend_unpaid(
     capabilities: &[Capability],
     invoice: impl std::fmt::Display,
 ) -> Result<(), Error> {
-    let Some(Taken { suspended, unpaid, .. }) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    let Some(Taken { suspended, unpaid, test_clock, .. }) = store::hold_suspended(tx, true).await? else {
+        return Ok(());
+    };
     let is_new = |one: &Capability| !suspended.contains(one) && capabilities.contains(one);
     let fresh: Vec<_> = Capability::ALL.iter().copied().filter(is_new).collect();
     if fresh.is_empty() {
@@ -50,7 +54,7 @@ pub async fn suspend_unpaid(
     let suspended = Capability::taken(&suspended, &fresh);
     set(
         tx,
-        ctx,
+        &ctx.by_clock(test_clock),
         event::Kind::TenantSuspended,
         &suspended,
         &unpaid,
@@ -64,13 +68,15 @@ pub async fn suspend_unpaid(
 /// # Errors
 /// When the database fails.
 pub async fn resume_paid(tx: &mut TenantTx, ctx: &Ctx, capabilities: &[Capability]) -> Result<(), Error> {
-    let Some(Taken { suspended, unpaid, .. }) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    let Some(Taken { suspended, unpaid, test_clock, .. }) = store::hold_suspended(tx, true).await? else {
+        return Ok(());
+    };
     let (given, kept): (Vec<_>, Vec<_>) = unpaid.iter().copied().partition(|one| capabilities.contains(one));
     if given.is_empty() {
         return Ok(());
     }
     let left = Capability::given_back(&suspended, &given);
-    set(tx, ctx, event::Kind::TenantResumed, &left, &kept, json!({})).await
+    set(tx, &ctx.by_clock(test_clock), event::Kind::TenantResumed, &left, &kept, json!({})).await
 }
 
 async fn set(

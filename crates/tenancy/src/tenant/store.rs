@@ -476,7 +476,7 @@ pub(super) async fn hold_suspended(tx: &mut TenantTx, waits: bool) -> Result<Opt
         }
     }
     let row = sqlx::query!(
-        "select suspended_capabilities, unpaid_capabilities, spared_capabilities, spared_on
+        "select suspended_capabilities, unpaid_capabilities, spared_capabilities, spared_on, test_clock
          from tenants where id = $1 and status <> 'deleted'",
         id
     )
@@ -489,6 +489,7 @@ pub(super) async fn hold_suspended(tx: &mut TenantTx, waits: bool) -> Result<Opt
             suspended: capabilities(&row.suspended_capabilities)?,
             unpaid: capabilities(&row.unpaid_capabilities)?,
             spared: row.spared_on.map(|day| (spared, day)),
+            test_clock: row.test_clock,
         })
     })
     .transpose()

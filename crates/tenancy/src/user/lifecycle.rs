@@ -108,6 +108,9 @@ async fn delete_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, if_version: Option<
 
 /// Deletes a locked user.
 pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {
+    // Whoever deletes the tenant or moves it locks mailboxes before it.
+    mailbox::lock(tx, user.mailbox_id).await?;
+    let ctx = &tenant::keep(tx, ctx).await?;
     let freed_bytes = store::delete(tx, user.id, ctx.now()).await?.ok_or(Error::NotFound)?;
     address::store::release(tx, user.mailbox_id, ctx.now()).await?;
     auth::end_sessions(tx, user.id, ctx.env().now()).await?;

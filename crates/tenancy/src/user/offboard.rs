@@ -7,7 +7,9 @@ use super::{User, lifecycle, require_manageable, store};
 use crate::mailbox::{Kind, count};
 use crate::operation::{self, Operation, Step};
 use crate::policy::Capability;
-use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, hold, purge, require_version, seats};
+use crate::{
+    Action, Ctx, Error, TenantTx, app_password, auth, event, hold, purge, require_version, seats, tenant,
+};
 
 /// What becomes of the mailbox of somebody who leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,7 @@ async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Resul
 async fn hand_over(tx: &mut TenantTx, ctx: &Ctx, user: &User, kind: Kind) -> Result<(), Error> {
     store::release_mailbox(tx, user, kind).await?;
     purge::remove_user(tx, user.id).await?;
+    let ctx = &tenant::keep(tx, ctx).await?;
     seats::free(tx, ctx, user.id).await?;
     count::add(tx, ctx, user.mailbox_id, kind).await
 }

@@ -251,7 +251,7 @@ pub async fn settle(db: &Db, due: &Due, outcome: &Outcome) -> Result<(), Error> 
     let is_of_endpoint = super::store::lock(&mut tx, due.endpoint_id).await? == Some(due.endpoint_version);
     let (verdict, at_most) = match outcome.verdict() {
         // Nor is it the last attempt, which would be the endpoint's as it is.
-        Verdict::Gone if !is_of_endpoint => (Verdict::Failed, schedule::MAX_ATTEMPTS - 1),
+        Verdict::Gone | Verdict::Failed if !is_of_endpoint => (Verdict::Failed, schedule::MAX_ATTEMPTS - 1),
         verdict @ (Verdict::Delivered | Verdict::Gone | Verdict::Failed) => (verdict, u32::MAX),
     };
     let next = match verdict {

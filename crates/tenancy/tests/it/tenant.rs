@@ -3,6 +3,8 @@
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use kernel::PageRequest;
+use tenancy::policy::Capability;
+use tenancy::standing::{self, Standing};
 use tenancy::tenant::{self, NewTenant, TenantChange};
 use tenancy::{Ctx, Error, Scope, event, storage_sample};
 use testkit::{World, world};
@@ -25,6 +27,8 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     let start = ctx.now();
     let later = start + TimeDelta::days(10);
     tenant::set_test_clock(&ctx, later).await.unwrap();
+    let stands = tenant::set_test_clock(&ctx, later).await.unwrap();
+    assert_eq!(stands, tenant::get(&ctx).await.unwrap());
     let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
     assert_eq!(ctx.now(), later);
     let set = world.noted(event::Kind::TenantTestClockSet).await;
@@ -116,6 +120,40 @@ async fn a_sandbox_moves_by_its_own_clock() {
     let last = later.with_timezone(&Tz::Europe__Berlin).date_naive();
     let zones = [last, last.succ_opt().unwrap()].map(|day| ctx.calendar().zone_on(day));
     assert_eq!(zones, [Tz::Europe__Berlin, Tz::Pacific__Auckland]);
+}
+
+/// By whoever came before the clock was moved.
+#[tokio::test]
+async fn a_sandbox_stands_suspended_by_its_own_clock() {
+    let world = World::new().await;
+    let ctx = sandbox(&world).await;
+    let day = |days| {
+        let at = ctx.now() + TimeDelta::days(days);
+        at.with_timezone(&Tz::Europe__Berlin).date_naive()
+    };
+    let moves = async |days| tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(days)).await.unwrap();
+    moves(10).await;
+    tenant::suspend(&ctx, None, &[]).await.unwrap();
+    moves(20).await;
+    tenant::resume(&ctx, None, &[]).await.unwrap();
+    moves(30).await;
+    let mut tx = ctx.begin().await.unwrap();
+    tenant::suspend_unpaid(&mut tx, &ctx, Capability::ALL, "inv").await.unwrap();
+    tx.commit().await.unwrap();
+    moves(40).await;
+    let mut tx = ctx.begin().await.unwrap();
+    let spared = tenant::hold_unpaid(&mut tx, true).await.unwrap().unwrap().spared;
+    assert_eq!(spared.map(|(_, on)| on), Some(day(20)));
+    tenant::resume_paid(&mut tx, &ctx, Capability::ALL).await.unwrap();
+    let changes = standing::changes(&mut tx).await.unwrap();
+    let changes: Vec<_> = changes.iter().map(|one| (one.day, one.standing)).collect();
+    let stood = [
+        (day(10), Standing::Suspended),
+        (day(20), Standing::Active),
+        (day(30), Standing::Suspended),
+        (day(40), Standing::Active),
+    ];
+    assert_eq!(changes, stood);
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
 }
 
 #[tokio::test]
-async fn a_user_or_mailbox_of_it_is_restored_by_its_clock_as_it_has_come_to_be() {
+async fn a_user_or_mailbox_of_it_is_deleted_and_restored_by_its_clock_as_it_has_come_to_be() {
     let world = World::new().await;
     let new = NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
     let tenant = tenant::create(&world.operator, new).await.unwrap();
@@ -171,9 +171,15 @@ async fn a_user_or_mailbox_of_it_is_restored_by_its_clock_as_it_has_come_to_be()
     let ada = world::user(&ctx, "ada@sandbox.example", None).await;
     let info = NewMailbox { address: "info@sandbox.example".into(), ..shared("info") };
     let info = mailbox::create(&ctx, info).await.unwrap();
+    let moves = async |days| tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(days)).await.unwrap();
+    moves(31).await;
     user::delete(&ctx, ada.id, None).await.unwrap();
     mailbox::delete(&ctx, info.id, None).await.unwrap();
-    tenant::set_test_clock(&ctx, ctx.now() + TimeDelta::days(31)).await.unwrap();
+    user::restore(&ctx, ada.id, None).await.unwrap();
+    mailbox::restore(&ctx, info.id, None).await.unwrap();
+    user::delete(&ctx, ada.id, None).await.unwrap();
+    mailbox::delete(&ctx, info.id, None).await.unwrap();
+    moves(62).await;
     assert_eq!(user::restore(&ctx, ada.id, None).await.unwrap_err().code(), "restore_expired");
     assert_eq!(mailbox::restore(&ctx, info.id, None).await.unwrap_err().code(), "restore_expired");
 }

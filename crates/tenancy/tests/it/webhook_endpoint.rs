@@ -5,11 +5,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use secrecy::ExposeSecret as _;
+use sqlx::Connection as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::event::{self, Filter, Kind};
 use tenancy::webhook_endpoint::WebhookEndpointChange;
 use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, Free, NewWebhookEndpoint, WebhookEndpoint};
-use tenancy::{Action, Caller, Error, Origin, Role, Scope};
+use tenancy::{Action, Caller, Error, Origin, Role, Scope, purge};
 use testkit::{World, world};
 use webhook::{Guard, Outcome, Received, Secret};
 
@@ -278,7 +279,7 @@ async fn what_an_endpoint_answered_before_it_was_changed_says_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn what_the_last_attempt_finds_gone_that_was_changed_meanwhile_is_tried_again() {
+async fn what_the_last_attempt_finds_gone_or_failing_that_was_changed_meanwhile_is_tried_again() {
     let world = World::new().await;
     let operator = &world.operator;
     let (mine, _) = endpoint(operator, &[Kind::UserCreated]).await;
@@ -293,15 +294,46 @@ async fn what_the_last_attempt_finds_gone_that_was_changed_meanwhile_is_tried_ag
         settle(&world, &due, 500).await;
     }
     // As often as that is so.
-    for _ in 0..2 {
+    for answer in [410, 500, 410, 500] {
         let due = next().await;
         webhook_endpoint::rotate_secret(operator, mine.id, None).await.unwrap();
-        settle(&world, &due, 410).await;
+        settle(&world, &due, answer).await;
         assert_eq!(deliveries(operator, &mine).await[0].status, DeliveryStatus::Pending);
     }
     let due = next().await;
     settle(&world, &due, 500).await;
     assert_eq!(deliveries(operator, &mine).await[0].status, DeliveryStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_tenant_is_destroyed_while_somebody_notes_what_an_attempt_came_to() {
+    let world = World::new().await;
+    let admin = tenant_admin(&world, &world.ctx).await;
+    endpoint(&admin, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(32));
+    let (db, id) = (world.test_db.db(), world.tenant.id);
+    #[expect(clippy::disallowed_methods, reason = "somebody who is at it")]
+    let mut held = db::SystemTx::begin(&db).await.unwrap();
+    sqlx::query("select from webhook_endpoints for no key update").execute(held.conn()).await.unwrap();
+    let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+    let destroying = tokio::spawn(async move {
+        purge::tenant(&db, &auth, id, purge::Destroyed::default(), TimeDelta::days(35)).await
+    });
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let mut onlooker = sqlx::PgConnection::connect(&world.test_db.url()).await.unwrap();
+    let waiting = async {
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut onlooker).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    let noted = "update webhook_deliveries set attempts = 1";
+    assert_eq!(sqlx::query(noted).execute(held.conn()).await.unwrap().rows_affected(), 1);
+    held.commit().await.unwrap();
+    assert!(destroying.await.unwrap().unwrap());
 }
 
 #[tokio::test]
