@@ -352,7 +352,7 @@ async fn who_may_only_read_any_more_marks_nothing_by_reading_and_nothing_goes() 
         client.send(format!("x {command}\r\n").as_bytes()).await.unwrap();
         assert_eq!(client.rest().await.unwrap(), "* BYE the folder is not there any more\r\n", "{command}");
     }
-    assert_eq!(count(&mut server.login(&ada).await, "INBOX").await, "0");
+    assert_eq!(count(&mut server.login(&ada).await, "INBOX").await, "1");
     let mut client = server.inbox(&ada).await;
     refused(&mut client, &format!("COPY 1 {inbox}"), "NO [NOPERM]").await;
     refused(&mut client, &format!("CREATE {}", info("New")), "NO [NOPERM]").await;
