@@ -80,8 +80,8 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), 
 
 /// Whether a deleted tenant may be destroyed; if so, it is not billed and nobody destroys it until the transaction ends. It may not while
 /// something of it is still to be billed by an account that has not been parked for a day, or is a draft, which becomes final only before; but after
-/// [`AT_THE_LATEST`] it may, unless the account is parked at all. A test clock moves no further than that, and stands there for as long in real time
-/// as a tenant without one is kept.
+/// [`AT_THE_LATEST`] it may, unless the account was parked within a day. A test clock moves no further than that, and stands there for as long in real
+/// time as a tenant without one is kept.
 ///
 /// # Errors
 /// When the database fails.
