@@ -1,7 +1,6 @@
 //! Charging by itself what is due, for tenants whose payment method says so: on the due day, and again when it was
 //! declined. Each invoice is charged by what was said to its issuer: after a transfer the former reseller's by what that was
-//! told, and the new one's by what that is told, if it is told anything. A deleted tenant owes what it owed; what is not due yet when it is
-//! billed to its end is charged then, since what it could be charged by later is destroyed. It is
+//! told, and the new one's by what that is told, if it is told anything. A deleted tenant owes what it owed. It is
 //! [`super::pay`]'s path with a number: the database takes each number of an invoice once, so that any number of workers may.
 
 use chrono::{Days, NaiveDate};
@@ -88,10 +87,10 @@ async fn charge_those(db: &Db, provider: &dyn Provider, are_deleted: bool) -> Re
     loop {
         let now = db.env().now();
         let page = store::autopaying(&mut read(db).await?, now, are_deleted, after, PAGE).await?;
-        let Some(&(last, _)) = page.last() else { return Ok(done) };
+        let Some(&last) = page.last() else { return Ok(done) };
         after = Some(last);
-        for (id, is_at_its_end) in page {
-            match one(&server, provider, (id, is_at_its_end), &mut done).await {
+        for id in page {
+            match one(&server, provider, id, &mut done).await {
                 // Destroyed since.
                 Ok(()) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
                 Err(error) => {
@@ -106,11 +105,11 @@ async fn charge_those(db: &Db, provider: &dyn Provider, are_deleted: bool) -> Re
 async fn one(
     server: &Caller,
     provider: &dyn Provider,
-    (id, is_at_its_end): (TenantId, bool),
+    id: TenantId,
     done: &mut Autopaid,
 ) -> Result<(), Error> {
     let ctx = server.enter_deleted_too(id).await?;
-    for (issuer, invoice, attempt) in turns(&ctx, is_at_its_end).await? {
+    for (issuer, invoice, attempt) in turns(&ctx).await? {
         match charge(&ctx, provider, issuer, invoice, Some(attempt)).await {
             Ok(_) => done.charged += 1,
             // Somebody was faster, or there is nothing to charge by: nothing was written.
@@ -121,18 +120,17 @@ async fn one(
     Ok(())
 }
 
-/// The tenant's invoices whose turn it is, the oldest first; of one at its end those too that are due later.
-async fn turns(ctx: &Ctx, is_at_its_end: bool) -> Result<Vec<(ResellerId, InvoiceId, Attempt)>, Error> {
+/// The tenant's invoices whose turn it is, the oldest first.
+async fn turns(ctx: &Ctx) -> Result<Vec<(ResellerId, InvoiceId, Attempt)>, Error> {
     let today = ctx.today();
     let mut tx = ctx.read().await?;
     let by = payment_method::autopaid_issuers(&mut tx).await?;
     let receivables = Receivables::read(&mut tx).await?;
     let mut turns = Vec::new();
     for owed in receivables.iter() {
-        let due_on = if is_at_its_end { owed.due_on.min(today) } else { owed.due_on };
-        if owed.due_minor > 0 && due_on <= today && by.contains(&owed.issuer) {
+        if owed.due_minor > 0 && owed.due_on <= today && by.contains(&owed.issuer) {
             let charges = store::charges(&mut tx, owed.invoice).await?;
-            let attempt = next(due_on, &charges, today);
+            let attempt = next(owed.due_on, &charges, today);
             turns.extend(attempt.map(|attempt| (owed.issuer, owed.invoice, attempt)));
         }
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use billing::payment::{self, Autopaid, PaymentStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
-use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use chrono::TimeDelta;
 use serde_json::json;
 use tenancy::event::Kind;
@@ -281,39 +280,6 @@ async fn a_tenant_that_cannot_be_restored_is_charged_once_it_is_billed_to_the_en
     assert_eq!(charge(&scene).await.charged, 2);
     billing::run::settle(&scene.world.test_db.db()).await.unwrap();
     assert!(invoices(&scene.world.ctx).await.iter().all(|one| one.status != "draft"));
-    assert_clean(&scene.world).await;
-}
-
-/// What it could be charged by on the due day is destroyed before.
-#[tokio::test]
-async fn what_is_not_due_yet_is_charged_when_a_deleted_tenant_is_billed_to_its_end() {
-    let scene = scene().await;
-    let issuer = PutIssuer {
-        legal_name: "North Hosting GmbH".into(),
-        address: NewAddress {
-            street: "Hafenstr. 1".into(),
-            city: "Hamburg".into(),
-            country: "DE".into(),
-            ..NewAddress::default()
-        },
-        days_to_pay: Some(90),
-        ..PutIssuer::default()
-    };
-    put_issuer(&scene.world.operator, scene.world.reseller.id, issuer, Some(0)).await.unwrap();
-    at(&scene.world, "2026-04-01T09:00");
-    assert_eq!(run(&scene.world, "2026-04-01").await.invoices, 1);
-    assert_eq!(charge_on(&scene, "2026-04-02").await, 3);
-    at(&scene.world, "2026-04-30T23:00");
-    tenancy::tenant::delete(&scene.world.ctx, None).await.unwrap();
-    // It may be restored.
-    assert_eq!(charge_on(&scene, "2026-05-30").await, 0);
-    assert_eq!(states(&scene.world.ctx).await[3], "final 0/2500");
-    at(&scene.world, "2026-05-31T01:00");
-    billing::run::settle(&scene.world.test_db.db()).await.unwrap();
-    let charged = payment::autopay_deleted(&scene.world.test_db.db(), &scene.client).await.unwrap();
-    assert_eq!(charged, Autopaid { charged: 1, failed: 0 });
-    assert_eq!(states(&scene.world.ctx).await[3], "paid 2500/0");
-    assert_eq!(charge(&scene).await, Autopaid::default());
     assert_clean(&scene.world).await;
 }
 

@@ -14,24 +14,20 @@ use crate::payment::autopay::{Attempt, Charges};
 
 /// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest. Those that
 /// are deleted owe it all the same, until they are destroyed and their payment methods with them; or those alone. One that is being billed to
-/// its end is passed by until it is, since a credit note may be among what is still to become final; but no longer than it is kept for that. With
-/// each whether it is at its end, and owes whatever is open, due or not.
+/// its end is passed by until it is, since a credit note may be among what is still to become final; but no longer than it is kept for that.
 pub(in crate::payment) async fn autopaying(
     read: &mut SystemRead,
     now: DateTime<Utc>,
     are_deleted: bool,
     after: Option<TenantId>,
     limit: i64,
-) -> Result<Vec<(TenantId, bool)>, db::Error> {
-    let rows = sqlx::query!(
-        r#"select t.id,
-           coalesce(t.deleted_at < coalesce(t.test_clock, $1) - make_interval(secs => $5::integer), false) as "is_at_its_end!"
-         from tenants t
+) -> Result<Vec<TenantId>, db::Error> {
+    let rows = sqlx::query_scalar!(
+        "select t.id from tenants t
          where ($2::uuid is null or t.id > $2) and (not $4 or t.deleted_at is not null) and exists (
            select from payment_methods m where m.tenant_id = t.id and m.is_autopay
              and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = m.issuer_id
-               and (i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date
-                 or t.deleted_at < coalesce(t.test_clock, $1) - make_interval(secs => $5::integer)))
+               and i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
              and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
                from transfers x where x.tenant_id = t.id and x.issuer_id = m.issuer_id
                  and 'receivable' in (x.debit_account, x.credit_account)) > 0)
@@ -42,7 +38,7 @@ pub(in crate::payment) async fn autopaying(
                    where s.tenant_id = t.id and s.next_invoice_on is not null and s.parked_at is null)
                  and not exists (select from invoices d where d.tenant_id = t.id and d.status = 'draft'
                    and not exists (select from unbilled_documents u where u.tenant_id = d.tenant_id and u.invoice_id = d.id))))
-         order by t.id limit $3"#,
+         order by t.id limit $3",
         now,
         after.map(TenantId::uuid),
         limit,
@@ -52,7 +48,7 @@ pub(in crate::payment) async fn autopaying(
     )
     .fetch_all(read.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.is_at_its_end)).collect())
+    Ok(rows.into_iter().map(TenantId::from_uuid).collect())
 }
 
 fn seconds(of: TimeDelta) -> i32 {
