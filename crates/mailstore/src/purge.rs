@@ -14,7 +14,7 @@ use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{MailboxId, TenantId};
 use tenancy::auth::Auth;
-use tenancy::purge;
+use tenancy::purge::{self, Unbilled};
 use tenancy::{Caller, Ctx, quota};
 
 use crate::sweep::store::{lock_packs, mark_empty};
@@ -60,14 +60,20 @@ pub struct Rounds {
 
 impl Rounds {
     /// Of the tenants that were due when a round began, now that it has billed them, those that it may destroy: those that are billed to the end, and
-    /// those that were due in the round before and were not then.
+    /// those that were due in the round before and were not then. One whose account was parked lately is none of them: whoever sees to it now has it
+    /// billed by the next round.
     ///
     /// # Errors
     /// When they cannot be looked up.
     pub async fn pick(&mut self, db: &Db, mut due: Vec<TenantId>) -> Result<Vec<TenantId>, Error> {
-        let unbilled = purge::unbilled(db, &due).await?.into_iter().collect();
-        let before = std::mem::replace(&mut self.unbilled, unbilled);
-        due.retain(|id| before.contains(id) || !self.unbilled.contains(id));
+        let unbilled = purge::unbilled(db, &due).await?;
+        due.retain(|id| match unbilled.get(id) {
+            None => true,
+            Some(Unbilled::Parked) => false,
+            Some(Unbilled::Otherwise) => self.unbilled.contains(id),
+        });
+        let others = unbilled.into_iter().filter(|(_, why)| *why == Unbilled::Otherwise);
+        self.unbilled = others.map(|(id, _)| id).collect();
         Ok(due)
     }
 }

@@ -5,6 +5,8 @@ mod store;
 
 pub(crate) use store::remove_user;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{DestructionRecordId, MailboxId, ResellerId, TenantId, UserId};
@@ -96,10 +98,8 @@ async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option
     // It may have been looked up long ago.
     let Some(deleted_at) = left.deleted_at.filter(|&at| at + AFTER < now) else { return Ok(None) };
     // Now that it is held, by a statement of its own: whoever held it before may have billed it.
-    let billed = store::billed(tx, id, real - SEEN_TO).await?;
-    if billed.is_settled {
-        return Ok(Some(left));
-    }
+    let billed = store::billed(tx, &[id], real - SEEN_TO).await?.pop();
+    let Some(store::Billed { is_settled: false, is_just_parked, .. }) = billed else { return Ok(Some(left)) };
     let is_last = if left.test_clock.is_none() {
         now > deleted_at + AT_THE_LATEST
     } else {
@@ -107,27 +107,33 @@ async fn lock_settled(tx: &mut SystemTx, db: &Db, id: TenantId) -> Result<Option
         now >= deleted_at + AT_THE_LATEST && moved_at.is_none_or(|at| real > at + (AT_THE_LATEST - AFTER))
     };
     // After a standstill the first round may have parked it.
-    if !is_last || billed.is_just_parked {
+    if !is_last || is_just_parked {
         return Ok(None);
     }
     tracing::error!(tenant.id = %id, "a tenant is destroyed though something of it is not billed");
     Ok(Some(left))
 }
 
-/// Of these tenants those that are not billed to the end, so that they [may go](may_go) only at the latest.
+/// Why a deleted tenant is not billed to the end, so that it [may go](may_go) only at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbilled {
+    /// Its account has been parked for less than a day: somebody may be seeing to it.
+    Parked,
+    /// For another reason.
+    Otherwise,
+}
+
+/// Those of the tenants that are not billed to the end.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn unbilled(db: &Db, ids: &[TenantId]) -> Result<Vec<TenantId>, Error> {
-    let parked_before = db.env().now() - SEEN_TO;
-    let mut tx = system(db).await?;
-    let mut unbilled = Vec::new();
-    for &id in ids {
-        if !store::billed(&mut tx, id, parked_before).await?.is_settled {
-            unbilled.push(id);
-        }
-    }
-    Ok(unbilled)
+pub async fn unbilled(db: &Db, ids: &[TenantId]) -> Result<BTreeMap<TenantId, Unbilled>, Error> {
+    let billed = store::billed(&mut system(db).await?, ids, db.env().now() - SEEN_TO).await?;
+    let unbilled = billed.into_iter().filter(|billed| !billed.is_settled).map(|billed| {
+        let why = if billed.is_just_parked { Unbilled::Parked } else { Unbilled::Otherwise };
+        (TenantId::from_uuid(billed.tenant_id), why)
+    });
+    Ok(unbilled.collect())
 }
 
 /// Notes what a deleted tenant has before any of it goes, so that its record says so however often the work is taken up

@@ -240,6 +240,8 @@ async fn purge_in_rounds(worker: &Worker) {
     loop {
         due.tick().await;
         purge(worker, &mut rounds).await;
+        // Also after a long round there is an hour until the next.
+        due.reset();
     }
 }
 

@@ -129,6 +129,7 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
 
 /// How far a tenant is billed.
 pub(super) struct Billed {
+    pub(super) tenant_id: Uuid,
     /// Whether nothing is left to be billed of it, be it of a standing that billing has not heard of yet, but by an account that has been parked
     /// since before, and none of its documents that count is a draft.
     pub(super) is_settled: bool,
@@ -136,24 +137,27 @@ pub(super) struct Billed {
     pub(super) is_just_parked: bool,
 }
 
+/// One for each of the tenants.
 pub(super) async fn billed(
     tx: &mut SystemTx,
-    id: TenantId,
+    ids: &[TenantId],
     parked_before: DateTime<Utc>,
-) -> Result<Billed, Error> {
+) -> Result<Vec<Billed>, Error> {
     let billed = sqlx::query_as!(
         Billed,
-        r#"with owing as (select s.parked_at from subscriptions s
-             where s.tenant_id = $1 and (s.next_invoice_on is not null
+        r#"with owing as (select s.tenant_id, s.parked_at from subscriptions s
+             where s.tenant_id = any ($1) and (s.next_invoice_on is not null
                or exists (select from tenant_standings st where st.tenant_id = s.tenant_id and st.ordinal > s.standings_known)))
-           select not exists (select from owing where parked_at is null or parked_at >= $2)
-               and not exists (select from invoices i where i.tenant_id = $1 and i.status = 'draft'
+           select t.id as "tenant_id!",
+             not exists (select from owing where owing.tenant_id = t.id and (parked_at is null or parked_at >= $2))
+               and not exists (select from invoices i where i.tenant_id = t.id and i.status = 'draft'
                  and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "is_settled!",
-             exists (select from owing where parked_at >= $2) as "is_just_parked!""#,
-        id.uuid(),
+             exists (select from owing where owing.tenant_id = t.id and parked_at >= $2) as "is_just_parked!"
+           from unnest($1::uuid[]) as t (id)"#,
+        &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
         parked_before
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     Ok(billed)
 }

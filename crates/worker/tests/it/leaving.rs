@@ -121,7 +121,15 @@ async fn an_account_that_the_first_round_parks_after_a_standstill_keeps_it_for_a
     run::settle(&db).await.unwrap();
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     assert!(billing::subscription::get(&ctx).await.unwrap().parked_reason.is_some());
+    // Whoever sees to it now is not overtaken by a round that began before.
+    let mut rounds = Rounds::default();
+    for _ in 0..2 {
+        let due = mailstore::purge::due_tenants(&db).await.unwrap();
+        assert_eq!(rounds.pick(&db, due).await.unwrap(), []);
+    }
     world.test_db.clock().advance(TimeDelta::hours(23));
+    // Tried in vain, it is parked for the same as before, since then.
+    run::run(&db, ctx.today(), Some(world.tenant.id)).await.unwrap();
     assert_eq!(destroying.all().await, Purged::default());
     world.test_db.clock().advance(TimeDelta::hours(2));
     assert_eq!(destroying.all().await, Purged { mailboxes: 0, tenants: 1, failed: 0 });

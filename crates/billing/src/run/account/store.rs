@@ -135,7 +135,7 @@ pub(super) async fn advance(
     Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
-/// Parks accounts. Returns the subscriptions that were not, or for another reason.
+/// Parks accounts, since when they first were for this reason. Returns the subscriptions that were not, or for another.
 pub(super) async fn park(
     tx: &mut impl OfTenants,
     reasons: &[(TenantId, String)],
@@ -144,7 +144,8 @@ pub(super) async fn park(
     let tenants = own(tx, reasons.iter().map(|(id, _)| *id))?;
     let reasons: Vec<_> = reasons.iter().map(|(_, reason)| reason.clone()).collect();
     let rows = sqlx::query!(
-        r#"update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = s.version + 1
+        r#"update subscriptions s set parked_at = case when before.parked_reason = parked.reason then before.parked_at else $3 end,
+           parked_reason = parked.reason, version = s.version + 1
          from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason)
          join subscriptions before on before.tenant_id = parked.tenant_id where s.tenant_id = parked.tenant_id
          returning s.tenant_id, s.id, before.parked_reason is distinct from parked.reason as "is_news!""#,
