@@ -262,7 +262,7 @@ BEYOND = {
     "/prices/*/grace_days": "of a lock, and only of that",
     "/prices/*/interval": "at most one price for an item and interval, and one of a mailbox for each",
     "/prices/*/removal_policy": "of what is counted, and only of that",
-    "/prices/*/suspension_policy": "of what is counted, and only of that",
+    "/prices/*/suspension_policy": "of what is counted, and only of that; and a pause of a reseller's price alone",
     "/prices/*/included_bytes": "of storage, and only of that",
     "discounts/percentage": "above 0, and instead of an amount",
     "discounts/amount/currency": "the subscription's",

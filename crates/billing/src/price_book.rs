@@ -91,11 +91,13 @@ impl CycleLength {
     }
 }
 
-/// What of a price only a reseller's has, if it has any: the field.
+/// What of a price only a reseller's has, if it has any: the field. The operator bills days on which a tenant is suspended as
+/// any others.
 fn of_resellers(price: &Price) -> Option<&'static str> {
     match price {
         _ if price.setup_price.is_some() => Some("setup_price"),
         _ if price.changes_billed == ChangesBilled::Daily => Some("changes_billed"),
+        _ if price.suspension_policy == SuspensionPolicy::Pause => Some("suspension_policy"),
         _ => None,
     }
 }

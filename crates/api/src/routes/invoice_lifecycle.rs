@@ -20,7 +20,7 @@ use crate::{Api, schema};
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/finalize", tag = "Invoices", operation_id = "finalize_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document, final now.", body = Invoice),
-        (status = 409, description = "It is final already: `not_a_draft`. Or a draft of an earlier boundary becomes final before it: `earlier_draft`.")),
+        (status = 409, description = "It is final already: `not_a_draft`. A former reseller issued it, and the caller is not above that one: `issued_by_another`. A draft of an earlier boundary becomes final before it: `earlier_draft`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
 async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
     Ok(Answer(invoice::finalize(&caller, at.invoice_id).await?.into()))

@@ -199,7 +199,7 @@ struct NewPrice {
     #[schema(maximum = 365, example = 7)]
     grace_days: Option<u32>,
     /// Whether days on which the tenant as a whole is suspended are charged. `continue` when absent: as ever; `pause`: they are not.
-    /// Not for storage.
+    /// Not for storage; `pause` for a reseller's prices only.
     #[serde(default)]
     #[schema(value_type = Option<schema::SuspensionPolicy>)]
     suspension_policy: Option<String>,

@@ -22,10 +22,12 @@ use crate::series;
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
-/// `not_a_draft`, and `earlier_draft` while one of an earlier boundary is there.
+/// `not_a_draft`, `issued_by_another` for one of a reseller that the tenant has left and the caller is not above, and `earlier_draft`
+/// while one of an earlier boundary is there.
 pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
     let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceWrite)?;
+    must_act_for_issuer(&ctx, id).await?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
     let billing = draft.billing.ok_or(Error::Stored("draft"))?;
@@ -79,6 +81,27 @@ pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u6
         }
     }
     Ok((invoices, credit_notes))
+}
+
+/// Whoever is above a former issuer may, too: that one cannot be deleted while it has drafts.
+async fn must_act_for_issuer(ctx: &Ctx, id: InvoiceId) -> Result<(), Error> {
+    let issuer = {
+        let mut tx = ctx.read().await?;
+        store::find(&mut tx, id).await?.ok_or(Error::NotFound)?.issuer.id
+    };
+    if issuer == ctx.reseller_id() {
+        return Ok(());
+    }
+    match ctx.caller().enter_reseller_deleted_too(issuer).await {
+        Ok(_) => Ok(()),
+        Err(tenancy::Error::NotFound) => Err(issued_by_another()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn issued_by_another() -> Error {
+    let detail = "another reseller issued it, who is no longer the tenant's";
+    Error::Conflict { code: "issued_by_another", detail }
 }
 
 async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> {
@@ -197,8 +220,7 @@ pub(super) async fn announce(tx: &mut impl OfTenants, completed: &[Completed<'_>
 /// taken back of what is charged no more.
 pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice]) -> Result<(), Error> {
     if documents.iter().any(|document| document.issuer.id != ctx.reseller_id()) {
-        let detail = "another reseller issued it, who is no longer the tenant's";
-        return Err(Error::Conflict { code: "issued_by_another", detail });
+        return Err(issued_by_another());
     }
     let after = unbilled::last_billing(tx).await?.ok_or(Error::Conflict {
         code: "not_recorded",

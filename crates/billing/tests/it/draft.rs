@@ -13,7 +13,7 @@ use super::discount::{give, percent};
 use super::export::rows;
 use super::one_off_item::{add, list, with_setup};
 use super::verify::{assert_clean, remove_first};
-use super::{all_shown, at, book, invoices, run, seat, shown, subscribe, with_one_seat, world_on};
+use super::{admin_of, all_shown, at, book, invoices, run, seat, shown, subscribe, with_one_seat, world_on};
 
 /// An issuer that looks at drafts for so many days.
 pub(crate) async fn drafting(world: &World, draft_days: u32, if_version: i64) {
@@ -266,6 +266,12 @@ async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
     let draft = invoices(&world.operator.enter(world.tenant.id).await.unwrap()).await[0].id;
     let not_ours = invoice::discard(&world.operator, draft).await.unwrap_err();
     assert_eq!(not_ours.code(), "issued_by_another");
+    let admin = admin_of(&world, &other).await;
+    let not_ours = invoice::finalize(&admin, draft).await.unwrap_err();
+    assert_eq!(not_ours.code(), "issued_by_another");
+    assert_eq!(invoice::get(&admin, draft).await.unwrap().status, "draft");
+    let issuer = admin_of(&world, &world.reseller).await;
+    assert_eq!(invoice::finalize(&issuer, draft).await.unwrap_err().kind(), ErrorKind::NotFound);
     at(&world, "2026-01-04T09:00");
     assert_eq!(run(&world, "2026-01-04").await.invoices, 1);
     let made = invoice::get(&world.operator, draft).await.unwrap();

@@ -82,3 +82,18 @@ async fn another_reseller_sees_none_of_it() {
     let refused = publish(&admin, Some(world.reseller.id), prices).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn the_operator_s_charge_suspended_days_as_any_others() {
+    let world = World::new().await;
+    let priced = |item: &str, policy: &str| NewPrice {
+        item: item.into(),
+        suspension_policy: Some(policy.into()),
+        ..price("month", "4", RemovalPolicy::AtCycleEnd)
+    };
+    let given = |policy: &str| vec![priced("mailbox", "continue"), priced("archive", policy)];
+    let refused = publish(&world.operator, None, given("pause")).await.unwrap_err();
+    assert_eq!(refused.field_errors()[0].pointer, "/prices/1/suspension_policy");
+    publish(&world.operator, None, given("continue")).await.unwrap();
+    publish(&world.operator, Some(world.reseller.id), given("pause")).await.unwrap();
+}

@@ -96,10 +96,15 @@ fn terms() -> impl Strategy<Value = Terms> {
         .prop_map(|(other_book, terms, seats_committed)| Terms { other_book, terms, seats_committed })
 }
 
-/// What the operator sells: it has neither setups nor changes billed by the day.
+/// What the operator sells: it has neither setups, nor changes billed by the day, nor days that are not charged.
 fn books(interval: &'static str) -> impl Strategy<Value = Vec<NewPrice>> {
     (price(interval), beside(interval)).prop_map(|(seat, beside)| {
-        let of_operator = |price: NewPrice| NewPrice { setup_price: None, changes_billed: None, ..price };
+        let of_operator = |price: NewPrice| NewPrice {
+            setup_price: None,
+            changes_billed: None,
+            suspension_policy: None,
+            ..price
+        };
         std::iter::once(seat).chain(beside).map(of_operator).collect()
     })
 }
