@@ -7,8 +7,9 @@ use kernel::{InvoiceId, Money, TenantId};
 use serde_json::json;
 use tenancy::policy::Capability;
 use tenancy::tenant::Taken;
-use tenancy::{Caller, Ctx, TenantTx, event, tenant};
+use tenancy::{Calendar, Caller, Ctx, TenantTx, event, tenant};
 
+use super::store::Finalized;
 use super::{Course, Move, Owing, Policy, Step, moves, store};
 use crate::receivable::Receivables;
 use crate::{Error, subscription};
@@ -107,6 +108,15 @@ pub(crate) async fn lift(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
     Ok(())
 }
 
+/// The last day on which an invoice is paid in time: what was made later than the day that it bears leaves as many days to pay as if it
+/// had been made on that.
+fn in_time(calendar: &Calendar, due_on: NaiveDate, finalized: Option<&Finalized>) -> NaiveDate {
+    let Some(Finalized { issued_on, at }) = finalized else { return due_on };
+    let made_on = at.with_timezone(&calendar.zone_of(*issued_on, *at)).date_naive();
+    let late = (made_on - *issued_on).max(TimeDelta::zero());
+    due_on.checked_add_signed(late).unwrap_or(due_on)
+}
+
 /// A tenant that is held, as far as it matters here.
 struct Scene {
     policy: Option<Policy>,
@@ -139,14 +149,16 @@ impl Scene {
         }
         let receivables = Receivables::read(tx).await?;
         let (under_way, again) = (store::under_way(tx).await?, store::due_again(tx).await?);
+        let finalized = store::finalized(tx).await?;
         // A former reseller's invoices are no reason to take from the present one's customer.
         let owing = receivables
             .iter()
             .filter(|one| one.issuer == issuer && one.due_minor > 0)
-            .map(|one| Owing {
-                invoice: one.invoice,
-                due_on: again.get(&one.invoice).map_or(one.due_on, |again| one.due_on.max(*again)),
-                is_under_way: under_way.contains(&one.invoice),
+            .map(|one| {
+                let invoice = one.invoice;
+                let due_on = in_time(ctx.calendar(), one.due_on, finalized.get(&invoice));
+                let due_on = again.get(&invoice).map_or(due_on, |again| due_on.max(*again));
+                Owing { invoice, due_on, is_under_way: under_way.contains(&invoice) }
             })
             .collect();
         Ok(Self { receivables, owing, ..at_rest })
@@ -223,4 +235,31 @@ impl Scene {
 #[expect(clippy::disallowed_methods, reason = "which tenants owe; each is then entered")]
 async fn read(db: &Db) -> Result<SystemRead, db::Error> {
     SystemRead::open(db).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_billed_late_has_as_many_days_to_pay() {
+        let berlin = Calendar::of_row("Europe/Berlin", &[], &[]).unwrap();
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let made = |at: &str| {
+            let finalized = Finalized { issued_on: day("2026-01-01"), at: at.parse().unwrap() };
+            in_time(&berlin, day("2026-01-15"), Some(&finalized)).to_string()
+        };
+        assert_eq!(in_time(&berlin, day("2026-01-15"), None).to_string(), "2026-01-15");
+        // Before the day that it bears, and until the day is over where the tenant is.
+        assert_eq!(made("2025-12-30T12:00:00Z"), "2026-01-15");
+        assert_eq!(made("2026-01-01T22:59:59Z"), "2026-01-15");
+        assert_eq!(made("2026-01-01T23:00:00Z"), "2026-01-16");
+        assert_eq!(made("2026-03-01T12:00:00Z"), "2026-03-15");
+        // Who has moved since counts that day where it began.
+        let moved =
+            Calendar::of_row("Pacific/Kiritimati", &["Europe/Berlin".into()], &[day("2026-02-01")]).unwrap();
+        let finalized =
+            Finalized { issued_on: day("2026-01-01"), at: "2026-01-01T22:00:00Z".parse().unwrap() };
+        assert_eq!(in_time(&moved, day("2026-01-15"), Some(&finalized)), day("2026-01-15"));
+    }
 }

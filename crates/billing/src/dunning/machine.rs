@@ -14,7 +14,8 @@ use super::Policy;
 pub struct Owing {
     /// Which.
     pub invoice: InvoiceId,
-    /// The last day on which it is paid in time; of what was paid and is due again, not before the day on which it came to be.
+    /// The last day on which it is paid in time: of what was made late, as long after it was made as it would have been else; and of what
+    /// was paid and is due again, not before the day on which it came to be.
     pub due_on: NaiveDate,
     /// Whether money for it is on its way: until it has arrived or failed to, nothing is taken for it.
     pub is_under_way: bool,

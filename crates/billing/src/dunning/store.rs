@@ -74,6 +74,29 @@ pub(super) async fn due_again(tx: &mut TenantTx) -> Result<BTreeMap<InvoiceId, N
     Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.invoice_id), row.day)).collect())
 }
 
+/// When an invoice became final, and the day that it bears.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finalized {
+    pub(super) issued_on: NaiveDate,
+    pub(super) at: DateTime<Utc>,
+}
+
+/// When each of the tenant's invoices became final; of a tenant with a test clock none, since that is noted in real time.
+pub(super) async fn finalized(tx: &mut TenantTx) -> Result<BTreeMap<InvoiceId, Finalized>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select i.id, i.issued_on, i.finalized_at as "finalized_at!" from invoices i join tenants t on t.id = i.tenant_id
+           where i.tenant_id = $1 and i.kind = 'invoice' and i.status = 'final' and t.test_clock is null"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        (InvoiceId::from_uuid(row.id), Finalized { issued_on: row.issued_on, at: row.finalized_at })
+    });
+    Ok(rows.collect())
+}
+
 /// As [`find`], and nobody else changes it until the transaction ends.
 pub(super) async fn find_locked(
     tx: &mut SystemTx,

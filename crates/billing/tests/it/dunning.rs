@@ -144,9 +144,30 @@ async fn a_void_gives_back_at_once_what_was_taken() {
     super::payment::assert_clean(&world).await;
     // What is billed anew, and February, are due in their own time, and theirs is another course.
     run(&world, "2026-02-05").await;
-    assert_eq!(dun_on(&world, "2026-02-15").await, Dunned::default());
-    assert_eq!(dun_on(&world, "2026-02-16").await.steps, 1);
-    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-16");
+    assert_eq!(dun_on(&world, "2026-02-19").await, Dunned::default());
+    assert_eq!(dun_on(&world, "2026-02-20").await.steps, 1);
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-20");
+}
+
+/// Nobody has billed for two months: what is due by its day is dunned only once there was time to pay it.
+#[tokio::test]
+async fn what_is_billed_late_is_dunned_as_late() {
+    let world = in_debt().await;
+    paid(&world.ctx, 2500, "INV-000001").await;
+    at(&world, "2026-03-20T12:00");
+    run(&world, "2026-03-20").await;
+    let due_on: Vec<_> = invoices(&world.ctx).await.iter().map(|one| one.due_on.to_string()).collect();
+    assert_eq!(due_on, ["2026-01-15", "2026-02-15", "2026-03-15"]);
+    assert_eq!(dun(&world).await, Dunned::default());
+    // Fourteen days after it was made.
+    assert_eq!(dun_on(&world, "2026-04-03").await, Dunned::default());
+    assert_eq!(dun_on(&world, "2026-04-04").await.steps, 1);
+    assert_eq!(steps(&world.ctx).await, ["1 remind 1 2026-04-04"]);
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    dun_on(&world, "2026-04-22").await;
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    dun_on(&world, "2026-04-23").await;
+    assert_eq!(suspended(&world.ctx).await.1, [Send, Imap]);
 }
 
 #[tokio::test]
@@ -210,13 +231,14 @@ async fn what_somebody_resumes_holds_until_a_later_suspension_falls_due() {
     let world = in_debt().await;
     let policy = Policy { cancel_after_days: None, ..policy() };
     put(&world, &policy).await;
+    at(&world, "2026-02-01T12:00");
+    run(&world, "2026-02-01").await;
     dun_on(&world, "2026-02-04").await;
     tenant::resume(&world.ctx, None, &[]).await.unwrap();
     put(&world, &Policy::default()).await;
     dun_on(&world, "2026-02-05").await;
     put(&world, &policy).await;
     assert_eq!(dun_on(&world, "2026-02-06").await, Dunned::default());
-    run(&world, "2026-02-06").await;
     // It settles January's and a part of February's, which is the oldest then.
     let transfer = NewTransfer {
         amount: euro(3000),

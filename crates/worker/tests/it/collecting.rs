@@ -35,6 +35,8 @@ async fn scene() -> World {
     world.test_db.clock().advance(TimeDelta::days(85));
     let today = world.test_db.db().env().now().date_naive();
     billing::run::run(&world.test_db.db(), today, None).await.unwrap();
+    // What is billed late leaves time to pay.
+    world.test_db.clock().advance(TimeDelta::days(20));
     world
 }
 
