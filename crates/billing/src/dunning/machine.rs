@@ -305,7 +305,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 2_000 } else { 20_000 }))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
         /// However often somebody looks, and whatever is paid, put or given back in between, no step is taken twice in a course
         /// (which `follow` asserts), a second look does nothing, and what is held is what the policy calls for, less what

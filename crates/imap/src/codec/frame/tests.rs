@@ -299,7 +299,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(400)))]
     #[test]
     fn cuts_do_not_matter(
         pieces in proptest::collection::vec(piece(), 0..40),

@@ -171,7 +171,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1_000)))]
         #[test]
         fn links_are_made_unless_they_would_close_a_loop(
             steps in proptest::collection::vec((0..12_usize, 0..12_usize, 0..4), 0..80)

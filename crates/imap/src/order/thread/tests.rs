@@ -362,7 +362,7 @@ fn uids(trees: &[Tree]) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(3_000)))]
 
     #[test]
     fn references_are_as_the_rfc_says_word_by_word(mails in any_mails()) {
