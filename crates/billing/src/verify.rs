@@ -6,7 +6,7 @@
 //!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Each line is taxed as the parties' profiles on the document make it, by the rates that the issuer had added by then
-//!   and that held on the document's day; a credit, as what it takes back was. The tax of each group is that of its lines.
+//!   and that held on its boundary's day; a credit, as what it takes back was. The tax of each group is that of its lines.
 //! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
 //! - Every document, payment, refund, dispute and fee of one has exactly its transfers and every transfer what it was posted from; the balance

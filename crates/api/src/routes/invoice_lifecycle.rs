@@ -28,7 +28,7 @@ async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result
 
 /// Discard a draft
 ///
-/// The next billing run makes it anew, by the events, profiles and rates that are known then.
+/// The next billing run makes it anew, by the events and profiles that are known then and the rates of its boundary's day.
 #[utoipa::path(delete, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "discard_invoice",
     params(InvoicePath),
     responses((status = 204, description = "It is gone."),
@@ -51,8 +51,8 @@ struct Void {
 /// Void an invoice
 ///
 /// A credit note takes back the whole of what has not been credited, the invoice's `status` becomes `void`, and the next billing
-/// run bills anew what is owed, by the profiles and rates of then: so a wrong address or tax is corrected. A wholesale invoice is the
-/// operator's alone to void, which needs `wholesale:write` besides.
+/// run bills anew what is owed, by the profiles of then and the rates of the boundary's day: so a wrong address or number is corrected, but no
+/// wrong rate of a day that has begun. A wholesale invoice is the operator's alone to void, which needs `wholesale:write` besides.
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/void", tag = "Invoices", operation_id = "void_invoice",
     params(InvoicePath),
     responses((status = 201, description = "The credit note.", body = Invoice),

@@ -1,5 +1,5 @@
 //! Voiding an invoice: a credit note takes back the whole of what is left of it, and neither counts as billed any more, so
-//! that the next run bills anew what is owed, by the profiles and rates of then.
+//! that the next run bills anew what is owed, by the profiles of then and the rates of the boundary's day.
 
 use kernel::{Checks, InvoiceId, Money};
 use serde_json::json;

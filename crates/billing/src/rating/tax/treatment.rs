@@ -39,7 +39,7 @@ const REVERSE_CHARGE: &str =
     "reverse charge: VAT is payable by the customer (article 196 of Directive 2006/112/EC)";
 const NOT_SUBJECT: &str = "not subject to VAT";
 
-/// How an issuer's charges to a customer are taxed, by the rates that the issuer has on the document's day.
+/// How an issuer's charges to a customer are taxed, by the rates that the issuer has on the day of the document's boundary.
 ///
 /// - An issuer that charges no tax (`None`): outside tax.
 /// - A customer that is exempt: exempt, with that reason.
