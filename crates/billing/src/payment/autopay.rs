@@ -45,6 +45,8 @@ pub(super) struct Charges {
     pub(super) by_itself: Vec<(Attempt, PaymentStatus)>,
     /// Whether any has arrived, asked for or not.
     pub(super) has_arrived: bool,
+    /// Amounts that the provider never takes, in minor units.
+    pub(super) not_chargeable: Vec<i64>,
 }
 
 /// The attempt that is to be made today. What has arrived by a charge and is due again was paid back or taken back, which
@@ -130,7 +132,8 @@ async fn turns(ctx: &Ctx) -> Result<Vec<(ResellerId, InvoiceId, Attempt)>, Error
     for owed in receivables.iter() {
         if owed.due_minor > 0 && owed.due_on <= today && by.contains(&owed.issuer) {
             let charges = store::charges(&mut tx, owed.invoice).await?;
-            let attempt = next(owed.due_on, &charges, today);
+            let is_chargeable = !charges.not_chargeable.contains(&owed.due_minor);
+            let attempt = next(owed.due_on, &charges, today).filter(|_| is_chargeable);
             turns.extend(attempt.map(|attempt| (owed.issuer, owed.invoice, attempt)));
         }
     }
@@ -173,11 +176,11 @@ mod tests {
         let first = Attempt { ordinal: 1, day: day(0) };
         for &status in PaymentStatus::ALL {
             let has_arrived = status == PaymentStatus::Succeeded;
-            let charges = Charges { by_itself: vec![(first, status)], has_arrived };
+            let charges = Charges { by_itself: vec![(first, status)], has_arrived, ..Charges::default() };
             let is_tried = next(day(0), &charges, day(50)).is_some();
             assert_eq!(is_tried, status == PaymentStatus::Failed, "{status:?}");
         }
-        let asked_for = Charges { by_itself: Vec::new(), has_arrived: true };
+        let asked_for = Charges { has_arrived: true, ..Charges::default() };
         assert_eq!(next(day(0), &asked_for, day(50)), None);
     }
 

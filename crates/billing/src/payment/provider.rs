@@ -12,6 +12,9 @@ use chrono::{DateTime, Utc};
 use kernel::Money;
 use stripe::{Account, Charge, Client, Limits, Outcome, RefundOutcome, SetupError};
 
+/// The code of what failed since the provider takes no such amount of the currency, whoever is charged.
+pub(super) const NOT_CHARGEABLE: &str = "amount_not_chargeable";
+
 /// Takes charges and pays them back.
 #[async_trait]
 pub trait Provider: std::fmt::Debug + Send + Sync {
@@ -71,7 +74,7 @@ pub fn provider_at(base: &str) -> Result<Arc<dyn Provider>, SetupError> {
 impl Provider for Client {
     async fn charge(&self, account: &Account, key: &str, charge: &Charge) -> Outcome {
         self.charge(account, key, charge).await.unwrap_or_else(|error| Outcome::Refused {
-            code: "amount_not_chargeable".into(),
+            code: NOT_CHARGEABLE.into(),
             message: error.to_string(),
         })
     }
@@ -103,7 +106,7 @@ impl Provider for Client {
         refund: &str,
     ) -> RefundOutcome {
         self.refund(account, key, reference, amount, refund).await.unwrap_or_else(|error| {
-            RefundOutcome::Refused { code: "amount_not_chargeable".into(), message: error.to_string() }
+            RefundOutcome::Refused { code: NOT_CHARGEABLE.into(), message: error.to_string() }
         })
     }
 

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use billing::payment::{self, Autopaid, PaymentStatus, autopay};
+use billing::payment::{self, Autopaid, NewTransfer, PaymentStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
 use chrono::TimeDelta;
+use kernel::Money;
 use serde_json::json;
 use tenancy::event::Kind;
+use testkit::World;
 use testkit::stripe::Fault;
 
 use super::draft::drafting;
-use super::payment::{assert_clean, paid, states};
+use super::payment::{assert_clean, in_currency, paid, states};
 use super::payment_charge::{Scene, told};
 use super::payment_provider::settings;
 use super::{at, invoices, run};
@@ -88,6 +90,35 @@ async fn a_second_attempt_that_succeeds_is_the_last() {
     assert_eq!(charge_on(&scene, "2026-03-10").await, 0);
     assert_eq!(states(&scene.world.ctx).await[1], "paid 2500/0");
     assert_eq!(scene.fake.balance(), 2500);
+    assert_clean(&scene.world).await;
+}
+
+/// Of three decimals the provider takes the last as 0 only.
+#[tokio::test]
+async fn what_the_provider_never_takes_is_tried_once() {
+    let scene = Scene::within(in_currency(World::new().await, "KWD").await).await;
+    put(&scene, true).await;
+    let pays = async |amount_minor: i64| {
+        let transfer = NewTransfer {
+            amount: Money::new(amount_minor, "KWD".parse().unwrap()),
+            reference: String::new(),
+            received_on: "2026-03-01".into(),
+            invoice_id: Some(scene.documents[0]),
+        };
+        payment::record(&scene.world.ctx, transfer).await.unwrap();
+    };
+    pays(1).await;
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 2);
+    let failures: Vec<_> = scene.payments().await.into_iter().filter_map(|one| one.failure).collect();
+    assert_eq!(failures.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["amount_not_chargeable"]);
+    assert_eq!(states(&scene.world.ctx).await, ["final 1/2499", "paid 2500/0", "final 0/2500"]);
+    for day in ["2026-03-05", "2026-03-10"] {
+        assert_eq!(charge_on(&scene, day).await, 0);
+    }
+    // What is due is another amount then.
+    pays(9).await;
+    assert_eq!(charge_on(&scene, "2026-03-10").await, 1);
+    assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 0/2500"]);
     assert_clean(&scene.world).await;
 }
 

@@ -11,6 +11,7 @@ use tenancy::tenant::RESTORABLE;
 use crate::Error;
 use crate::payment::PaymentStatus;
 use crate::payment::autopay::{Attempt, Charges};
+use crate::payment::provider::NOT_CHARGEABLE;
 
 /// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest. Those that
 /// are deleted owe it all the same, until they are destroyed and their payment methods with them; or those alone. One that is being billed to
@@ -59,7 +60,7 @@ fn seconds(of: TimeDelta) -> i32 {
 pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Charges, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select autopay_ordinal, autopay_on, status from payments
+        "select autopay_ordinal, autopay_on, status, amount_minor, failure_code from payments
          where tenant_id = $1 and invoice_id = $2 and provider <> 'manual' order by autopay_ordinal",
         tenant_id,
         invoice.uuid()
@@ -71,6 +72,9 @@ pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -
     for row in rows {
         let status = row.status.parse::<PaymentStatus>().map_err(|_| Error::Stored("payment status"))?;
         charges.has_arrived |= status == PaymentStatus::Succeeded;
+        if row.failure_code.as_deref() == Some(NOT_CHARGEABLE) {
+            charges.not_chargeable.push(row.amount_minor);
+        }
         if let (Some(ordinal), Some(day)) = (row.autopay_ordinal, row.autopay_on) {
             charges.by_itself.push((Attempt { ordinal, day }, status));
         }
