@@ -173,7 +173,7 @@ pub(super) struct InvoiceLine {
     #[schema(required)]
     tenant: Option<LineTenant>,
     /// In words.
-    #[schema(example = "5 mailboxes, December 2026")]
+    #[schema(example = "mailboxes, per month, 2026-12-01 to 2026-12-31")]
     description: String,
     /// What was sold: what a price is for (`mailbox`, `shared_mailbox`, `archive`, `storage`), `setup` (charged once at the start of a
     /// subscription) or `one_off`.
