@@ -64,7 +64,7 @@ struct Due {
     dead_before: DateTime<Utc>,
 }
 
-/// Moves what is due, of every tenant. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
+/// Moves what is due, of every tenant, deleted ones that are not being destroyed among them. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
 /// uploaded in vain. What fails or cannot be read is logged, counted and tried again by the next run.
 ///
 /// # Errors
@@ -82,10 +82,9 @@ pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Er
         let Some(&last) = tenants.last() else { return Ok(done) };
         after = Some(last);
         for id in tenants {
-            let moved = match server.enter(id).await {
+            // A deleted one too: what it has in a pack keeps what is dead there of others.
+            let moved = match server.enter_deleted_too(id).await {
                 Ok(ctx) => tenant(store, db, &ctx, due, pace, &mut done).await,
-                // Deleted: it comes back whole or goes whole.
-                Err(tenancy::Error::NotFound) => Ok(()),
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = moved {
@@ -139,7 +138,11 @@ async fn tenant(
             return Ok(());
         }
         // Before they are read: where no key of the tenant's is to be had, that is not the fault of each body.
-        let key = store.keys.sealing(ctx).await?;
+        let key = match store.keys.sealing(ctx).await {
+            // Its destruction has begun since.
+            Err(Error::NotFound) => return Ok(()),
+            key => key?,
+        };
         let (read, unreadable) = read(store, ctx, moving).await?;
         let moved = match read.is_empty() {
             true => 0,

@@ -12,7 +12,7 @@ use super::{Due, Moving};
 use crate::body::{Columns, Place, columns};
 use crate::{from_column, to_column};
 
-/// The first tenants after one, in the order of their ids, that have something that is due.
+/// The first tenants after one, in the order of their ids, that have something that is due and are not being destroyed.
 pub(super) async fn tenants(
     tx: &mut SystemTx,
     due: Due,
@@ -31,6 +31,7 @@ pub(super) async fn tenants(
              where t.storage_dedicated and t.id > $3
                and exists (select from pack_shares s join packs p on p.id = s.pack_id
                            where s.tenant_id = t.id and p.state = 'live' and p.tenant_id is null)) as due
+           where not exists (select from tenants t where t.id = due.tenant_id and t.destroying is not null)
            order by tenant_id limit $4"#,
         due.arrived_before,
         due.dead_before,

@@ -10,6 +10,7 @@ use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
+use tenancy::tenant;
 use tokio::time::Instant;
 
 use crate::support::{Bench, id, noise};
@@ -106,6 +107,37 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let mut expected = [of(ada, &before.0), of(bob, &before.1)].concat();
     expected.sort_by_key(|(mailbox, message, ..)| (*mailbox, *message));
     assert_eq!(told, expected);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_keeps_nothing_of_others_in_the_bucket() {
+    let bench = Bench::new().await;
+    let (ada, (other, eve)) = (bench.mailbox("ada", None).await, bench.neighbour().await);
+    for ctx in [bench.ctx(), &other] {
+        // Whose key is not at hand yet would come later, and in a pack of its own.
+        bench.store.keys().sealing(ctx).await.unwrap();
+    }
+    let theirs = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
+    let both = ingest(&bench.store, vec![bench.target(ada), theirs], bench.incoming(&body(9))).await;
+    let shared = bench.blobs.packs().await;
+    assert_eq!(shared.len(), 1);
+    message::discard(&bench.store, bench.ctx(), ada, id(&both[0])).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(25));
+    tenant::delete(&other, None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(6));
+    bench.sweep_out().await;
+    assert_eq!(bench.blobs.packs().await, shared, "the other's body lies there");
+
+    assert_eq!(run(&bench).await, Compacted { bodies: 1, packs: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let packs = bench.blobs.packs().await;
+    assert!(packs.len() == 1 && are_of(&packs, other.tenant_id()), "{packs:?}");
+    let operator = &bench.world.operator;
+    tenant::restore(&operator.enter_deleted_too(other.tenant_id()).await.unwrap()).await.unwrap();
+    let restored = operator.enter(other.tenant_id()).await.unwrap();
+    let raw = message::raw(&bench.store, &restored, eve, id(&both[1]), None).await.unwrap();
+    assert_eq!(raw.bytes, body(9));
     bench.assert_exact().await;
 }
 
