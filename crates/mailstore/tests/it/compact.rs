@@ -232,6 +232,43 @@ async fn in_a_pack_of_the_tenant_s_own_bodies_lie_by_mailbox_and_time() {
 }
 
 #[tokio::test]
+async fn what_takes_several_packs_is_moved_mailbox_by_mailbox_and_to_its_end() {
+    let bench = Bench::new().await;
+    let mut mailboxes = Vec::new();
+    for local in ["ada", "bob", "eve"] {
+        mailboxes.push(bench.mailbox(local, None).await);
+    }
+    mailboxes.sort();
+    // Two of them make a pack.
+    let (large, clock) = (noise(3 << 20), bench.world.test_db.clock());
+    let mut packs = Vec::new();
+    for at in 0..9 {
+        bench.stored(mailboxes[at % 3], &large).await;
+        let new = bench.blobs.packs().await.into_iter().find(|key| !packs.contains(key));
+        packs.push(new.unwrap());
+        clock.advance(TimeDelta::minutes(1));
+    }
+    // The fifth that is come to.
+    bench.blobs.delete(&packs[4]).await.unwrap();
+    clock.advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await, Compacted { bodies: 8, packs: 5, unreadable: 1, failed: 0 });
+    assert_eq!(run(&bench).await, Compacted { unreadable: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let own = bench.blobs.packs().await;
+    assert!(own.len() == 5 && are_of(&own, bench.ctx().tenant_id()), "{own:?}");
+    let mut places = Vec::new();
+    for key in &own {
+        let place =
+            |entry: &pack::Located| (entry.about.deliveries()[0].mailbox, entry.about.internal_date());
+        places.push(entries(&bench, key).await.iter().map(place).collect::<Vec<_>>());
+    }
+    places.sort();
+    let places = places.concat();
+    assert!(places.len() == 8 && places.is_sorted(), "{places:?}");
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn no_more_is_moved_in_a_second_than_may_be() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
