@@ -6,7 +6,6 @@
 
 mod store;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +26,9 @@ const DEAD_FOR: TimeDelta = TimeDelta::days(6);
 /// How many bytes a pack has, unless one body alone has more.
 const PACK_BYTES: u64 = 8 << 20;
 /// How many bodies a pack has at most.
-const PACK_BODIES: i64 = 4_096;
+const PACK_BODIES: usize = 4_096;
+/// How many of a tenant's bodies are put in order at a time: to find the first ones takes a look at all that are due.
+const ORDERED: i64 = 200_000;
 /// How many tenants are looked up at a time.
 const TENANTS: i64 = 500;
 /// How many bodies are being read at a time.
@@ -64,7 +65,7 @@ struct Due {
     dead_before: DateTime<Utc>,
 }
 
-/// Moves what is due, of every tenant. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
+/// Moves what is due, of every tenant, deleted ones that are not being destroyed among them. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
 /// uploaded in vain. What fails or cannot be read is logged, counted and tried again by the next run.
 ///
 /// # Errors
@@ -82,10 +83,9 @@ pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Er
         let Some(&last) = tenants.last() else { return Ok(done) };
         after = Some(last);
         for id in tenants {
-            let moved = match server.enter(id).await {
+            // A deleted one too: what it has in a pack keeps what is dead there of others.
+            let moved = match server.enter_deleted_too(id).await {
                 Ok(ctx) => tenant(store, db, &ctx, due, pace, &mut done).await,
-                // Deleted: it comes back whole or goes whole.
-                Err(tenancy::Error::NotFound) => Ok(()),
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = moved {
@@ -106,6 +106,27 @@ pub async fn shared_bytes(ctx: &Ctx) -> Result<u64, Error> {
     Ok(store::shared_bytes(&mut *ctx.read().await?).await?)
 }
 
+/// A place in the order in which a tenant's bodies move: by mailbox and time.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    mailbox_id: Uuid,
+    created_at: DateTime<Utc>,
+    id: Uuid,
+}
+
+impl Turn {
+    /// Before all others.
+    const FIRST: Self = Self { mailbox_id: Uuid::nil(), created_at: DateTime::UNIX_EPOCH, id: Uuid::nil() };
+}
+
+/// A body that is due, and where it lay when it was put in order.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    id: Uuid,
+    pack_id: Uuid,
+    stored_bytes: u32,
+}
+
 /// A body that is to move.
 #[derive(Debug)]
 struct Moving {
@@ -124,62 +145,81 @@ async fn tenant(
     pace: Pace,
     done: &mut Compacted,
 ) -> Result<(), Error> {
-    // Else they came first again, and nothing else ever moved.
-    let mut passed_by: Vec<Uuid> = Vec::new();
+    let mut after = Turn::FIRST;
     loop {
-        let mut tx = system(db).await?;
-        let mut moving = store::bodies(&mut tx, ctx, due, &passed_by, PACK_BODIES).await?;
-        cut(&mut moving);
-        store::add_deliveries(&mut tx, ctx.tenant_id(), &mut moving).await?;
-        drop(tx);
-        // What has lost its last message meanwhile is the sweeper's.
-        moving.retain(|body| !body.deliveries.is_empty());
-        let bytes: u64 = moving.iter().map(|body| u64::from(body.place.address.length())).sum();
-        if moving.is_empty() {
-            return Ok(());
+        let (found, last) = store::order(&mut system(db).await?, ctx, due, after, ORDERED).await?;
+        let mut rest = &found[..];
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(fitting(rest));
+            rest = others;
+            if !move_some(store, db, ctx, some, pace, done).await? {
+                return Ok(());
+            }
         }
-        // Before they are read: where no key of the tenant's is to be had, that is not the fault of each body.
-        let key = store.keys.sealing(ctx).await?;
-        let (read, unreadable) = read(store, ctx, moving).await?;
-        let moved = match read.is_empty() {
-            true => 0,
-            false => pack(store, db, ctx.tenant_id(), key, read).await?,
-        };
-        if moved == 0 && unreadable.is_empty() {
-            // Another process has been first.
-            return Ok(());
-        }
-        done.bodies += moved;
-        done.packs += u64::from(moved > 0);
-        done.unreadable += unreadable.len() as u64;
-        passed_by.extend(unreadable.into_iter().map(BlobId::uuid));
-        tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1)))
-            .await;
+        let Some(last) = last else { return Ok(()) };
+        after = last;
     }
 }
 
-/// Leaves as many as one pack takes.
-fn cut(moving: &mut Vec<Moving>) {
+/// How many of some bodies one pack takes, the first ones.
+fn fitting(found: &[Found]) -> usize {
     let mut bytes = 0;
-    let fitting = moving.iter().try_fold(0, |count, body| {
-        bytes += u64::from(body.place.address.length());
-        if count > 0 && bytes > PACK_BYTES {
-            ControlFlow::Break(count)
-        } else {
-            ControlFlow::Continue(count + 1)
-        }
+    let beyond = found.iter().take(PACK_BODIES).position(|body| {
+        bytes += u64::from(body.stored_bytes);
+        bytes > PACK_BYTES
     });
-    let (ControlFlow::Break(count) | ControlFlow::Continue(count)) = fitting;
-    moving.truncate(count);
+    beyond.unwrap_or(found.len().min(PACK_BODIES)).max(1)
 }
 
-/// Reads bodies, in their order; and which of them cannot be read.
+/// Moves those of some bodies that are still where they were found; whether there is a reason to go on with the tenant.
+async fn move_some(
+    store: &MailStore,
+    db: &Db,
+    ctx: &Ctx,
+    some: &[Found],
+    pace: Pace,
+    done: &mut Compacted,
+) -> Result<bool, Error> {
+    let mut tx = system(db).await?;
+    let mut moving = store::bodies(&mut tx, ctx.tenant_id(), some).await?;
+    store::add_deliveries(&mut tx, ctx.tenant_id(), &mut moving).await?;
+    drop(tx);
+    // What has lost its last message meanwhile is the sweeper's.
+    moving.retain(|body| !body.deliveries.is_empty());
+    if moving.is_empty() {
+        return Ok(true);
+    }
+    let bytes: u64 = moving.iter().map(|body| u64::from(body.place.address.length())).sum();
+    // Before they are read: where no key of the tenant's is to be had, that is not the fault of each body.
+    let key = match store.keys.sealing(ctx).await {
+        // Its destruction has begun since.
+        Err(Error::NotFound) => return Ok(false),
+        key => key?,
+    };
+    let (read, unreadable) = read(store, ctx, moving).await?;
+    let moved = match read.is_empty() {
+        true => 0,
+        false => pack(store, db, ctx.tenant_id(), key, read).await?,
+    };
+    if moved == 0 && unreadable == 0 {
+        // Another process has been first, and is about to move the next ones.
+        return Ok(false);
+    }
+    done.bodies += moved;
+    done.packs += u64::from(moved > 0);
+    done.unreadable += unreadable;
+    tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1)))
+        .await;
+    Ok(true)
+}
+
+/// Reads bodies, in their order; and how many of them cannot be read.
 async fn read(
     store: &MailStore,
     ctx: &Ctx,
     moving: Vec<Moving>,
-) -> Result<(Vec<(Moving, Compressed)>, Vec<BlobId>), Error> {
-    let (mut read, mut unreadable) = (Vec::with_capacity(moving.len()), Vec::new());
+) -> Result<(Vec<(Moving, Compressed)>, u64), Error> {
+    let (mut read, mut unreadable) = (Vec::with_capacity(moving.len()), 0);
     let mut rest = moving.into_iter();
     loop {
         let some: Vec<Moving> = rest.by_ref().take(AT_ONCE).collect();
@@ -190,7 +230,7 @@ async fn read(
         for (one, body) in some.into_iter().zip(bodies) {
             match body {
                 Some(body) => read.push((one, body)),
-                None => unreadable.push(one.id),
+                None => unreadable += 1,
             }
         }
     }
@@ -299,32 +339,21 @@ async fn system(db: &Db) -> Result<SystemTx, Error> {
 mod tests {
     use super::*;
 
-    fn of_lengths(lengths: &[u32]) -> Vec<Moving> {
-        let pack = kernel::PackId::from_uuid(Uuid::nil());
-        let body = |&length: &u32| {
-            let address = pack::Address::new(pack, 0, 8, length, pack::Generation::FIRST).unwrap();
-            let place = Place { address, is_own: false };
-            let (id, internal_date) = (BlobId::from_uuid(Uuid::nil()), DateTime::UNIX_EPOCH);
-            Moving { id, sha256: [0; 32], place, deliveries: Vec::new(), internal_date }
-        };
-        lengths.iter().map(body).collect()
-    }
-
     #[test]
     fn a_pack_has_its_size_or_one_body() {
         let full = PACK_BYTES as u32;
-        for (lengths, fitting) in [
-            (&[][..], 0),
-            (&[100], 1),
+        let many = [1; PACK_BODIES + 1];
+        for (lengths, count) in [
+            (&[100][..], 1),
             (&[full], 1),
             (&[full, 100], 1),
             (&[full + 1, 100], 1),
             (&[100, full - 100, 17], 2),
             (&[100, 200, 300], 3),
+            (&many, PACK_BODIES),
         ] {
-            let mut moving = of_lengths(lengths);
-            cut(&mut moving);
-            assert_eq!(moving.len(), fitting, "{lengths:?}");
+            let found = |&stored_bytes: &u32| Found { id: Uuid::nil(), pack_id: Uuid::nil(), stored_bytes };
+            assert_eq!(fitting(&lengths.iter().map(found).collect::<Vec<_>>()), count, "{}", lengths[0]);
         }
     }
 }

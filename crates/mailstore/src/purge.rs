@@ -168,17 +168,7 @@ async fn tenant(
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;
     store.keys.destroy(id).await?;
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.blobs.list(&KeyPrefix::Tenant(id), after.as_deref()).await?;
-        for some in page.keys.chunks(OBJECTS_AT_ONCE) {
-            try_join_all(some.iter().map(|key| remove(&*store.blobs, key))).await?;
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    remove_all(&*store.blobs, id).await?;
     loop {
         let mut tx = system(db).await?;
         let deleted = store::delete_some_of(&mut tx, id, 10 * BATCH).await?;
@@ -196,7 +186,24 @@ async fn tenant(
             break;
         }
     }
+    // Compaction that had begun before may have put one since it was listed. It puts none for good where there are no rows.
+    remove_all(&*store.blobs, id).await?;
     Ok(purge::tenant(db, auth, id, destroyed, backups_kept).await?)
+}
+
+/// Removes what lies under a tenant's prefix.
+async fn remove_all(blobs: &dyn BlobStore, id: TenantId) -> Result<(), blob::Error> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = blobs.list(&KeyPrefix::Tenant(id), after.as_deref()).await?;
+        for some in page.keys.chunks(OBJECTS_AT_ONCE) {
+            try_join_all(some.iter().map(|key| remove(blobs, key))).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Older versions of what was sealed stay as long as the bucket keeps them: nothing opens them once no version of a key is left.

@@ -30,7 +30,7 @@ use query::Facts;
 const CHUNK: usize = 32;
 /// How many bodies a process reads at a time for searches. Each can be 50 MiB, and its text several times that.
 pub(crate) const READ_AT_ONCE: usize = 3;
-/// How many messages one query fetches where every one is looked at.
+/// How many messages one query fetches.
 const SCANNED: i64 = 500;
 /// How many messages' texts are looked at for one page.
 const PAGE_TEXTS: u64 = 5_000;
@@ -62,6 +62,48 @@ struct Search<'a> {
     mailbox_id: MailboxId,
     filter: Filter,
     query: &'a Query,
+}
+
+/// The messages that may be it, some at a time.
+struct Candidates<'a> {
+    search: &'a Search<'a>,
+    /// The bodies of which one may be it; `None` for every one.
+    bodies: Option<Vec<Uuid>>,
+    is_page: bool,
+    /// Messages with one of the bodies that are next, and whether they are the last. There can be as many bodies as messages: they are looked up
+    /// for a few messages, then for all that are left or that a page may come to.
+    ids: std::vec::IntoIter<Uuid>,
+    are_last: bool,
+    has_begun: bool,
+}
+
+impl Candidates<'_> {
+    /// The next ones, after what was looked at last; and whether there are no more.
+    async fn next(&mut self, after: Uuid) -> Result<(Vec<Candidate>, bool), Error> {
+        let Search { ctx, mailbox_id, filter, .. } = *self.search;
+        let mut tx = ctx.read().await?;
+        let Some(bodies) = &self.bodies else {
+            let some = store::all(&mut tx, mailbox_id, filter, after, SCANNED).await?;
+            let is_last = is_below(some.len(), SCANNED);
+            return Ok((some, is_last));
+        };
+        if self.ids.len() == 0 && !self.are_last {
+            let limit = match self.has_begun {
+                false => Some(SCANNED),
+                true => self.is_page.then_some(i64::from(PAGE_MESSAGES)),
+            };
+            self.ids = store::having(&mut tx, mailbox_id, filter, bodies, after, limit).await?.into_iter();
+            self.are_last = limit.is_none_or(|limit| is_below(self.ids.len(), limit));
+            self.has_begun = true;
+        }
+        let ids: Vec<Uuid> = self.ids.by_ref().take(usize::try_from(SCANNED).unwrap_or(usize::MAX)).collect();
+        let some = store::among(&mut tx, mailbox_id, filter, &ids, after).await?;
+        Ok((some, self.are_last && self.ids.len() == 0))
+    }
+}
+
+fn is_below(count: usize, limit: i64) -> bool {
+    i64::try_from(count).is_ok_and(|count| count < limit)
 }
 
 /// A page of the messages that are it, in the order of their ids. So much is looked at for one page that it may have fewer than asked for, or
@@ -135,18 +177,17 @@ impl Search<'_> {
         wanted: usize,
         is_page: bool,
     ) -> Result<(Vec<Candidate>, Option<Uuid>), Error> {
-        let bodies = self.candidates().await?;
+        let mut candidates = Candidates {
+            search: self,
+            bodies: self.bodies().await?,
+            is_page,
+            ids: Vec::new().into_iter(),
+            are_last: false,
+            has_begun: false,
+        };
         let (mut after, mut found, mut taken) = (after, Vec::new(), Taken::default());
         loop {
-            let mut tx = self.ctx.read().await?;
-            let some = match &bodies {
-                Some(bodies) => {
-                    store::among(&mut tx, self.mailbox_id, self.filter, bodies, after, SCANNED).await?
-                }
-                None => store::all(&mut tx, self.mailbox_id, self.filter, after, SCANNED).await?,
-            };
-            drop(tx);
-            let is_last = some.len() < usize::try_from(SCANNED).unwrap_or(usize::MAX);
+            let (some, is_last) = candidates.next(after).await?;
             let mut some = some.into_iter();
             loop {
                 let chunk: Vec<Candidate> = some.by_ref().take(CHUNK).collect();
@@ -170,7 +211,7 @@ impl Search<'_> {
     }
 
     /// The bodies of which one may be it; `None` for every one.
-    async fn candidates(&self) -> Result<Option<Vec<Uuid>>, Error> {
+    async fn bodies(&self) -> Result<Option<Vec<Uuid>>, Error> {
         let Some(sets) = gram::asked(self.mailbox_id, self.query) else { return Ok(None) };
         // What is not indexed yet comes first: what is indexed meanwhile is seen twice, and not at all the other way round.
         let mut tx = self.ctx.read().await?;

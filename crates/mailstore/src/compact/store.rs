@@ -8,11 +8,11 @@ use pack::Uidl;
 use tenancy::{Ctx, TenantTx};
 use uuid::Uuid;
 
-use super::{Due, Moving};
+use super::{Due, Found, Moving, Turn};
 use crate::body::{Columns, Place, columns};
 use crate::{from_column, to_column};
 
-/// The first tenants after one, in the order of their ids, that have something that is due.
+/// The first tenants after one, in the order of their ids, that have something that is due and are not being destroyed.
 pub(super) async fn tenants(
     tx: &mut SystemTx,
     due: Due,
@@ -31,6 +31,7 @@ pub(super) async fn tenants(
              where t.storage_dedicated and t.id > $3
                and exists (select from pack_shares s join packs p on p.id = s.pack_id
                            where s.tenant_id = t.id and p.state = 'live' and p.tenant_id is null)) as due
+           where not exists (select from tenants t where t.id = due.tenant_id and t.destroying is not null)
            order by tenant_id limit $4"#,
         due.arrived_before,
         due.dead_before,
@@ -42,32 +43,62 @@ pub(super) async fn tenants(
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
-/// A tenant's bodies that are due, by mailbox and time, but those that were passed by; without their deliveries.
-pub(super) async fn bodies(
+/// The first bodies of a tenant that are due after one, by mailbox and time; and the last of them, if there may be more.
+pub(super) async fn order(
     tx: &mut SystemTx,
     ctx: &Ctx,
     due: Due,
-    passed_by: &[Uuid],
+    after: Turn,
     limit: i64,
-) -> Result<Vec<Moving>, Error> {
+) -> Result<(Vec<Found>, Option<Turn>), Error> {
     let rows = sqlx::query!(
-        "select b.id, b.sha256, b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation, b.created_at
+        r#"select b.id, b.pack_id, b.stored_bytes, b.created_at, first.mailbox_id as "mailbox_id!"
          from pack_shares s
          join packs p on p.id = s.pack_id
          join blobs b on b.tenant_id = s.tenant_id and b.pack_id = s.pack_id
-         where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0 and b.id <> all ($5)
-           and (p.tenant_id is null and (p.created_at < $2 or $6)
+         cross join lateral (
+           select m.mailbox_id from messages m where m.tenant_id = b.tenant_id and m.blob_id = b.id order by m.mailbox_id limit 1) as first
+         where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0
+           and (p.tenant_id is null and (p.created_at < $2 or $4)
                 or p.unsorted and p.created_at < $2
                 or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $3 or s.live_bytes < p.entry_bytes / 2))
-         order by (select m.mailbox_id from messages m where m.tenant_id = b.tenant_id and m.blob_id = b.id order by m.mailbox_id limit 1),
-           b.created_at
-         limit $4",
+           and (first.mailbox_id, b.created_at, b.id) > ($5::uuid, $6::timestamptz, $7::uuid)
+         order by first.mailbox_id, b.created_at, b.id limit $8"#,
         ctx.tenant_id().uuid(),
         due.arrived_before,
         due.dead_before,
-        limit,
-        passed_by,
         ctx.is_storage_dedicated(),
+        after.mailbox_id,
+        after.created_at,
+        after.id,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+    let last = rows.last().filter(|_| is_full);
+    let last = last.map(|row| Turn { mailbox_id: row.mailbox_id, created_at: row.created_at, id: row.id });
+    let found = rows.into_iter().map(|row| {
+        let stored_bytes = u32::try_from(row.stored_bytes).unwrap_or(0);
+        Found { id: row.id, pack_id: row.pack_id, stored_bytes }
+    });
+    Ok((found.collect(), last))
+}
+
+/// Those of some bodies that lie where they were found, in their order; without their deliveries.
+pub(super) async fn bodies(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    found: &[Found],
+) -> Result<Vec<Moving>, Error> {
+    let rows = sqlx::query!(
+        "select b.id, b.sha256, b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation, b.created_at
+         from unnest($2::uuid[], $3::uuid[]) with ordinality as found (id, pack_id, at)
+         join blobs b on b.tenant_id = $1 and b.id = found.id and b.pack_id = found.pack_id
+         where b.message_count > 0 order by found.at",
+        tenant.uuid(),
+        &found.iter().map(|body| body.id).collect::<Vec<_>>(),
+        &found.iter().map(|body| body.pack_id).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -64,19 +64,45 @@ pub(super) async fn all(
     Ok(rows.into_iter().map(Candidate::from).collect())
 }
 
-/// The first messages after an id that have one of the bodies, whatever their dates.
+/// Those of some messages that are still there and come after an id, in their order.
 pub(super) async fn among(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     filter: Filter,
-    bodies: &[Uuid],
+    ids: &[Uuid],
     after: Uuid,
-    limit: i64,
 ) -> Result<Vec<Candidate>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+         where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
+           and id = any ($6)
+         order by id",
+        tenant_id,
+        mailbox_id.uuid(),
+        filter.state.as_str(),
+        after,
+        filter.folder_id.map(FolderId::uuid),
+        ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+/// The first messages after an id that have one of the bodies, whatever their dates; without a limit, all.
+pub(super) async fn having(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    filter: Filter,
+    bodies: &[Uuid],
+    after: Uuid,
+    limit: Option<i64>,
+) -> Result<Vec<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = sqlx::query_scalar!(
+        "select id from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
            and blob_id = any ($6)
          order by id limit $7",
@@ -90,7 +116,7 @@ pub(super) async fn among(
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(Candidate::from).collect())
+    Ok(ids)
 }
 
 /// The bodies in a mailbox that are to be indexed.

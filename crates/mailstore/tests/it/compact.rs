@@ -10,6 +10,7 @@ use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
+use tenancy::tenant;
 use tokio::time::Instant;
 
 use crate::support::{Bench, id, noise};
@@ -110,6 +111,37 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
 }
 
 #[tokio::test]
+async fn a_deleted_tenant_keeps_nothing_of_others_in_the_bucket() {
+    let bench = Bench::new().await;
+    let (ada, (other, eve)) = (bench.mailbox("ada", None).await, bench.neighbour().await);
+    for ctx in [bench.ctx(), &other] {
+        // Whose key is not at hand yet would come later, and in a pack of its own.
+        bench.store.keys().sealing(ctx).await.unwrap();
+    }
+    let theirs = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox, room_bytes: None };
+    let both = ingest(&bench.store, vec![bench.target(ada), theirs], bench.incoming(&body(9))).await;
+    let shared = bench.blobs.packs().await;
+    assert_eq!(shared.len(), 1);
+    message::discard(&bench.store, bench.ctx(), ada, id(&both[0])).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(25));
+    tenant::delete(&other, None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(6));
+    bench.sweep_out().await;
+    assert_eq!(bench.blobs.packs().await, shared, "the other's body lies there");
+
+    assert_eq!(run(&bench).await, Compacted { bodies: 1, packs: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let packs = bench.blobs.packs().await;
+    assert!(packs.len() == 1 && are_of(&packs, other.tenant_id()), "{packs:?}");
+    let operator = &bench.world.operator;
+    tenant::restore(&operator.enter_deleted_too(other.tenant_id()).await.unwrap()).await.unwrap();
+    let restored = operator.enter(other.tenant_id()).await.unwrap();
+    let raw = message::raw(&bench.store, &restored, eve, id(&both[1]), None).await.unwrap();
+    assert_eq!(raw.bytes, body(9));
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_stays_where_it_is_and_the_rest_moves() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
@@ -197,6 +229,43 @@ async fn in_a_pack_of_the_tenant_s_own_bodies_lie_by_mailbox_and_time() {
         .map(|entry| (entry.about.deliveries()[0].mailbox, entry.about.internal_date()))
         .collect();
     assert!(places.len() == 12 && places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
+async fn what_takes_several_packs_is_moved_mailbox_by_mailbox_and_to_its_end() {
+    let bench = Bench::new().await;
+    let mut mailboxes = Vec::new();
+    for local in ["ada", "bob", "eve"] {
+        mailboxes.push(bench.mailbox(local, None).await);
+    }
+    mailboxes.sort();
+    // Two of them make a pack.
+    let (large, clock) = (noise(3 << 20), bench.world.test_db.clock());
+    let mut packs = Vec::new();
+    for at in 0..9 {
+        bench.stored(mailboxes[at % 3], &large).await;
+        let new = bench.blobs.packs().await.into_iter().find(|key| !packs.contains(key));
+        packs.push(new.unwrap());
+        clock.advance(TimeDelta::minutes(1));
+    }
+    // The fifth that is come to.
+    bench.blobs.delete(&packs[4]).await.unwrap();
+    clock.advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await, Compacted { bodies: 8, packs: 5, unreadable: 1, failed: 0 });
+    assert_eq!(run(&bench).await, Compacted { unreadable: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let own = bench.blobs.packs().await;
+    assert!(own.len() == 5 && are_of(&own, bench.ctx().tenant_id()), "{own:?}");
+    let mut places = Vec::new();
+    for key in &own {
+        let place =
+            |entry: &pack::Located| (entry.about.deliveries()[0].mailbox, entry.about.internal_date());
+        places.push(entries(&bench, key).await.iter().map(place).collect::<Vec<_>>());
+    }
+    places.sort();
+    let places = places.concat();
+    assert!(places.len() == 8 && places.is_sorted(), "{places:?}");
+    bench.assert_exact().await;
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod purge;
 mod reservation;
 mod retention;
 mod search;
+mod search_many;
 mod support;
 mod sweep;
 mod upgrade;

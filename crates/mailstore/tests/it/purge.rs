@@ -8,6 +8,7 @@ use blob::{BlobKey, BlobStore as _, KeyPrefix};
 use chrono::TimeDelta;
 use db::SystemTx;
 use kernel::{MailboxId, PageRequest};
+use mailstore::compact::{self, Compacted, Pace};
 use mailstore::folder::{self, NewFolder};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::purge::{self, Purged};
@@ -288,6 +289,54 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
         .contains(&table.as_str());
         assert!(kept || rows == 0, "{table} has {rows} rows of a tenant that was destroyed");
     }
+}
+
+#[tokio::test]
+async fn what_moves_while_its_tenant_is_destroyed_goes_too() {
+    let bench = Bench::new().await;
+    let (db, ada) = (bench.world.test_db.db(), bench.mailbox("ada", None).await);
+    bench.stored(ada, HELLO).await;
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    // It has the key, and is about to read.
+    let reading = bench.blobs.hold_look(0);
+    let store = bench.store.clone();
+    let compaction = tokio::spawn(async move {
+        let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+        compact::run(&store, &db, pace).await.unwrap()
+    });
+    bench.blobs.wait_until_looking().await;
+    let listing = bench.blobs.hold_look(0);
+    let moving = async {
+        bench.blobs.wait_until_looking().await;
+        reading.add_permits(1);
+        let moved = compaction.await.unwrap();
+        listing.add_permits(1);
+        moved
+    };
+    let (purged, moved) = tokio::join!(run(&bench), moving);
+    assert_eq!(moved, Compacted { bodies: 1, packs: 1, ..Compacted::default() });
+    assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    bench.sweep_out().await;
+    assert_eq!(bench.blobs.keys().await, []);
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_being_destroyed_is_not_compacted() {
+    let bench = Bench::new().await;
+    let (db, ada) = (bench.world.test_db.db(), bench.mailbox("ada", None).await);
+    let stored = bench.stored(ada, HELLO).await;
+    // A process that has the key in memory for a while.
+    let other = MailStore::new(db.clone(), bench.blobs.clone(), testkit::kek::encryption());
+    other.keys().sealing(bench.ctx()).await.unwrap();
+    message::raw(&other, bench.ctx(), ada, stored, None).await.unwrap();
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    bench.blobs.keeping.store(true, Ordering::SeqCst);
+    assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 0, failed: 1 });
+    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let compacted = compact::run(&other, &db, pace).await.unwrap();
+    assert_eq!(compacted, Compacted::default());
 }
 
 #[tokio::test]
