@@ -65,7 +65,7 @@ struct Due {
     dead_before: DateTime<Utc>,
 }
 
-/// Moves what is due, of every tenant, deleted ones that are not being destroyed among them. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
+/// Moves what is due, of every tenant, also of deleted ones until they are being destroyed. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
 /// uploaded in vain. What fails or cannot be read is logged, counted and tried again by the next run.
 ///
 /// # Errors

@@ -153,12 +153,11 @@ impl Keys {
         self.opening_of(ctx.tenant_id(), generation).await
     }
 
-    /// As [`Self::opening`], of deleted tenants as well.
-    pub(crate) async fn opening_of(
-        &self,
-        tenant: TenantId,
-        generation: Generation,
-    ) -> Result<Arc<DataKey>, Error> {
+    /// As [`Self::opening`], of deleted tenants as well, and of none ([`INSTALLATION`]).
+    ///
+    /// # Errors
+    /// As [`Self::opening`].
+    pub async fn opening_of(&self, tenant: TenantId, generation: Generation) -> Result<Arc<DataKey>, Error> {
         // In a box, which each call makes, however seldom it is run: else it were part of every future that may come to read a body, several
         // times over.
         let unwrapped = Box::pin(async {

@@ -72,6 +72,19 @@ pub struct Head {
     pub read_at: DateTime<Utc>,
 }
 
+/// How many bytes of a segment say which one it is and what it says of itself.
+pub const HEAD_BYTES: u64 = 40;
+
+impl Head {
+    /// What a segment says of itself, by its first [`HEAD_BYTES`] or more; and its id, as it says itself. Nothing of it is proven.
+    ///
+    /// # Errors
+    /// What is no segment of a known version.
+    pub fn read(bytes: &[u8]) -> Result<(SegmentId, Self), Malformed> {
+        beginning(&mut Input::new(bytes))
+    }
+}
+
 /// The highest number.
 pub const MAX_NUMBER: u64 = (1 << 48) - 1;
 /// The last part that a number can have.
@@ -206,16 +219,7 @@ impl Segment {
     /// What is no segment of a known version.
     pub fn parse(bytes: Bytes) -> Result<Self, Malformed> {
         let mut input = Input::new(&bytes);
-        let mark: [u8; MARK.len()] = input.array()?;
-        if mark[..6] != MARK[..6] {
-            return Err(Malformed("it is not a segment of a journal"));
-        }
-        if mark != MARK {
-            return Err(Malformed("a version of segments that is not known here"));
-        }
-        let id = SegmentId::from_uuid(input.uuid()?);
-        let after = u64::from_be_bytes(input.array()?);
-        let head = Head { after, read_at: moment(&mut input)? };
+        let (id, head) = beginning(&mut input)?;
         let count = input.u32()?;
         let mut rows = Vec::new();
         for _ in 0..count {
@@ -273,6 +277,19 @@ impl Segment {
     }
 }
 
+fn beginning(input: &mut Input<'_>) -> Result<(SegmentId, Head), Malformed> {
+    let mark: [u8; MARK.len()] = input.array()?;
+    if mark[..6] != MARK[..6] {
+        return Err(Malformed("it is not a segment of a journal"));
+    }
+    if mark != MARK {
+        return Err(Malformed("a version of segments that is not known here"));
+    }
+    let id = SegmentId::from_uuid(input.uuid()?);
+    let after = u64::from_be_bytes(input.array()?);
+    Ok((id, Head { after, read_at: moment(input)? }))
+}
+
 fn moment(input: &mut Input<'_>) -> Result<DateTime<Utc>, Malformed> {
     let micros = i64::from_be_bytes(input.array()?);
     DateTime::from_timestamp_micros(micros).ok_or(Malformed("a moment that no calendar has"))
@@ -321,6 +338,15 @@ mod tests {
             (whose, Record { seq, at, relation, is_deleted, image })
         });
         proptest::collection::vec(record, 0..30)
+    }
+
+    #[test]
+    fn its_first_bytes_say_what_it_follows() {
+        let head = head();
+        let (id, bytes) = Writer::default().seal(&env(), NAME, head);
+        let length = HEAD_BYTES as usize;
+        assert_eq!(Head::read(&bytes[..length]).unwrap(), (id, head));
+        assert!(Head::read(&bytes[..length - 1]).is_err());
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 //!
 //! Every table is written down by its triggers, in the transaction of the change, in `journal` (`migrations/0044_journal.sql`). [`ship`]
 //! puts what has been committed into the bucket every few seconds, each tenant's rows under their own key, and forgets it here. [`base`] puts a whole
-//! state there once a day, so that no recovery begins at the beginning. [`recover()`] reads the newest base and what came after it.
+//! state there once a day, so that no recovery begins at the beginning. [`recover()`] reads the newest base and what came after it, and
+//! [`verify`] whether all of that is there.
 //!
 //! A row's images come in the order in which they were made, and each segment holds exactly what one state of the database has and the
 //! one before it had not. So the database that is recovered is one that there was.
@@ -13,6 +14,7 @@ mod recover;
 pub mod restore;
 pub mod ship;
 mod turn;
+pub mod verify;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -195,11 +195,12 @@ pub(crate) enum Audit {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Blob {
-    /// Compares the tables with what lies in the blob store, and ends with status 1 when they do not come out even.
+    /// Compares the tables with what lies in the blob store, follows the journal there, and ends with status 1 when something does not come out even.
     ///
     /// Prints a line for each finding. May run beside servers. Deletes nothing, however it is called.
     Verify {
-        /// Reads every body back and compares its hash, as fast as compaction may read; without it, only where packs end.
+        /// Reads every body back and compares its hash, and opens the journal, as fast as compaction may read; without it, only where packs end and
+        /// where segments begin.
         #[arg(long)]
         read: bool,
         /// Counts counters again, and puts back the objects of keys that the database has.

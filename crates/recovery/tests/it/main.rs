@@ -6,3 +6,4 @@ mod recover;
 mod restore;
 mod ship;
 mod support;
+mod verify;

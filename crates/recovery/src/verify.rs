@@ -1,0 +1,310 @@
+//! Whether the bucket has the journal whole: each base that a restore may begin with, and all that was acknowledged since the oldest.
+//!
+//! Nothing is held. Servers put segments and let go of old ones meanwhile; so what seems to be missing is looked for again, and is no finding
+//! once no base is known that is as old.
+
+mod store;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use blob::BlobKey;
+use db::SystemRead;
+use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kernel::{ErrorKind, SegmentId, TenantId};
+use mailstore::key::{self, INSTALLATION};
+use pack::segment::{HEAD_BYTES, Head, Segment};
+
+use crate::recover::bucket::{Listing, Numbered};
+use crate::turn::last_of;
+use crate::{Error, Journal};
+
+/// How many segments are looked at at a time, by their heads.
+const HEADS_AT_ONCE: usize = 32;
+/// How many are read at a time. Each has some MiB at most.
+const READ_AT_ONCE: usize = 4;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Segments that are there, those of bases among them.
+    pub segments: u64,
+    /// What was found.
+    pub findings: u64,
+}
+
+/// Something that is not as it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The number of the journal.
+    pub number: u64,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not there, or not whole.
+    Missing(Why),
+    /// The blob store cannot read an object of it, or that is no segment, or another one; for this cause.
+    Unreadable(String),
+    /// What it has of a tenant, or of none ([`INSTALLATION`]), does not open.
+    Shut(TenantId),
+    /// The generation of the key that this is under is not there.
+    Keyless(TenantId),
+}
+
+/// Why a number has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is a base, and the database knows it.
+    Base,
+    /// Another one follows it.
+    Followed(u64),
+    /// It is the last one that was put, by what the database says.
+    Acknowledged,
+    /// The blob store lists it.
+    Listed,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} of the journal: {}", self.number, self.fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = |tenant: &TenantId| match *tenant == INSTALLATION {
+            true => "the installation".to_owned(),
+            false => tenant.to_string(),
+        };
+        match self {
+            Self::Missing(Why::Base) => f.write_str("MISSING: it is a base"),
+            Self::Missing(Why::Followed(number)) => write!(f, "MISSING: segment {number} follows it"),
+            Self::Missing(Why::Acknowledged) => f.write_str("MISSING: it is the last that was put"),
+            Self::Missing(Why::Listed) => {
+                f.write_str("MISSING: the blob store lists it and does not have it")
+            }
+            Self::Unreadable(cause) => write!(f, "UNREADABLE: {cause}"),
+            Self::Shut(tenant) => write!(f, "UNREADABLE: what it has of {} does not open", whose(tenant)),
+            Self::Keyless(tenant) => {
+                write!(f, "UNREADABLE: there is no key for what it has of {}", whose(tenant))
+            }
+        }
+    }
+}
+
+/// Follows the journal through the bucket, and tells each finding as it comes. Reads the beginning of each segment, or, where it is said how many
+/// bytes a second it may read, all of it, and opens that.
+///
+/// # Errors
+/// When the database, the blob store or the holder of the key-encryption keys does not answer.
+pub async fn run(
+    journal: &Journal,
+    read_bytes_per_second: Option<u64>,
+    mut found: impl FnMut(&Finding),
+) -> Result<Verified, Error> {
+    let known = store::bases(&mut look(journal).await?).await?;
+    let Some(&oldest) = known.first() else { return Ok(Verified::default()) };
+    let mut run = Run {
+        journal,
+        read_bytes_per_second,
+        oldest,
+        whole: BTreeSet::new(),
+        told: BTreeSet::new(),
+        verified: Verified::default(),
+        found: &mut found,
+    };
+    let mut bases = BTreeSet::new();
+    let mut from = Some(last_of(oldest.saturating_sub(1)).to_string());
+    while let Some(place) = from {
+        let (numbers, next) = Listing::page(&*journal.blobs, &place).await?;
+        from = next;
+        bases.extend(numbers.iter().filter(|(is_base, _)| *is_base).map(|(_, base)| base.number));
+        run.walk(numbers).await?;
+    }
+    for base in known {
+        if !bases.contains(&base) {
+            run.look_for(base, Why::Base).await?;
+        }
+    }
+    if let Some(number) = store::acknowledged(&mut look(journal).await?).await? {
+        run.look_for(number, Why::Acknowledged).await?;
+    }
+    Ok(run.verified)
+}
+
+/// One that is under way.
+struct Run<'a> {
+    journal: &'a Journal,
+    read_bytes_per_second: Option<u64>,
+    /// The oldest base that is known, as far as it was looked up.
+    oldest: u64,
+    /// The numbers that are whole, of a page of the listing and the last one before it.
+    whole: BTreeSet<u64>,
+    /// What was told to be missing.
+    told: BTreeSet<u64>,
+    verified: Verified,
+    found: &'a mut dyn FnMut(&Finding),
+}
+
+impl Run<'_> {
+    /// Looks at a page of the listing.
+    async fn walk(&mut self, numbers: Vec<(bool, Numbered<SegmentId>)>) -> Result<(), Error> {
+        let last = self.whole.last().copied();
+        self.whole = last.into_iter().chain(numbers.iter().map(|(_, numbered)| numbered.number)).collect();
+        let is_reading = self.read_bytes_per_second.is_some();
+        let (journal, mut looks) = (self.journal, Vec::new());
+        for (is_base, Numbered { number, parts }) in numbers {
+            self.verified.segments += parts.len() as u64;
+            for (at, id) in parts.into_iter().enumerate() {
+                // All parts of a number say the same, and a base follows nothing.
+                let follows = at == 0 && !is_base;
+                if is_reading || follows {
+                    looks.push(look_at(journal, Part { number, id, follows }, is_reading));
+                }
+            }
+        }
+        let at_once = if is_reading { READ_AT_ONCE } else { HEADS_AT_ONCE };
+        let mut looked = stream::iter(looks).buffered(at_once);
+        while let Some((part, looked)) = looked.try_next().await? {
+            match looked {
+                Looked::Gone => self.look_for(part.number, Why::Listed).await?,
+                Looked::Unreadable(cause) => self.report(part.number, Fault::Unreadable(cause)),
+                Looked::There { after, faults, bytes } => {
+                    for fault in faults {
+                        self.report(part.number, fault);
+                    }
+                    if part.follows && !self.whole.contains(&after) {
+                        self.look_for(after, Why::Followed(part.number)).await?;
+                    }
+                    if let Some(rate) = self.read_bytes_per_second {
+                        let pause = (bytes as u64).saturating_mul(1_000) / rate.max(1);
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells that a number is missing, unless it is there after all or has been let go of. What came before the oldest base is in that.
+    async fn look_for(&mut self, number: u64, why: Why) -> Result<(), Error> {
+        if number < self.oldest || self.told.contains(&number) || self.is_there(number).await? {
+            return Ok(());
+        }
+        let known = store::bases(&mut look(self.journal).await?).await?;
+        match known.first() {
+            Some(&oldest) if number < oldest => self.oldest = oldest,
+            Some(_) => {
+                self.told.insert(number);
+                self.report(number, Fault::Missing(why));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a number is there as a whole, and not only listed.
+    async fn is_there(&self, number: u64) -> Result<bool, Error> {
+        let place = last_of(number.saturating_sub(1)).to_string();
+        let (numbers, _) = Listing::page(&*self.journal.blobs, &place).await?;
+        let Some((_, numbered)) = numbers.into_iter().find(|(_, numbered)| numbered.number == number) else {
+            return Ok(false);
+        };
+        for id in numbered.parts {
+            let looked = self.journal.blobs.get_range(&BlobKey::Segment(id), 0..HEAD_BYTES).await;
+            if matches!(looked, Err(blob::Error::NotFound)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn report(&mut self, number: u64, fault: Fault) {
+        self.verified.findings += 1;
+        (self.found)(&Finding { number, fault });
+    }
+}
+
+/// An object of a number.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    number: u64,
+    id: SegmentId,
+    /// Whether it says what its number follows.
+    follows: bool,
+}
+
+/// What one that is listed turned out to be.
+enum Looked {
+    There { after: u64, faults: Vec<Fault>, bytes: usize },
+    Gone,
+    Unreadable(String),
+}
+
+async fn look_at(journal: &Journal, part: Part, is_reading: bool) -> Result<(Part, Looked), Error> {
+    let object = BlobKey::Segment(part.id);
+    let got = match is_reading {
+        true => journal.blobs.get(&object).await,
+        false => journal.blobs.get_range(&object, 0..HEAD_BYTES).await,
+    };
+    let bytes = match got {
+        Ok(bytes) => bytes,
+        Err(blob::Error::NotFound) => return Ok((part, Looked::Gone)),
+        // All others are to be looked at nevertheless.
+        Err(error @ (blob::Error::Internal(_) | blob::Error::RangeNotSatisfiable)) => {
+            return Ok((part, Looked::Unreadable(kernel::error::chain(&error))));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let head = match Head::read(&bytes) {
+        Ok((id, head)) if id == part.id => head,
+        Ok(_) => return Ok((part, Looked::Unreadable("it says that it is another one".to_owned()))),
+        Err(cause) => return Ok((part, Looked::Unreadable(cause.to_string()))),
+    };
+    let length = bytes.len();
+    let faults = match is_reading.then(|| Segment::parse(bytes)) {
+        None => Vec::new(),
+        Some(Ok(segment)) => open(journal, &segment).await?,
+        Some(Err(cause)) => vec![Fault::Unreadable(cause.to_string())],
+    };
+    Ok((part, Looked::There { after: head.after, faults, bytes: length }))
+}
+
+/// What is wrong with what a segment has.
+async fn open(journal: &Journal, segment: &Segment) -> Result<Vec<Fault>, Error> {
+    let sections: Vec<_> = segment.sections().collect();
+    let mut faults = Vec::new();
+    for (tenant, generation) in sections {
+        match journal.keys.opening_of(tenant, generation).await {
+            Ok(key) if segment.records(&key).is_ok() => {}
+            Ok(_) => faults.push(Fault::Shut(tenant)),
+            Err(error @ mailstore::Error::Db(_)) => return Err(error.into()),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.into()),
+            Err(_) => {
+                // What is left of a tenant that was destroyed is not to be read again.
+                if is_kept(journal, tenant).await? {
+                    faults.push(Fault::Keyless(tenant));
+                }
+            }
+        }
+    }
+    Ok(faults)
+}
+
+async fn is_kept(journal: &Journal, tenant: TenantId) -> Result<bool, Error> {
+    if tenant == INSTALLATION {
+        return Ok(true);
+    }
+    Ok(!key::kept_of(&journal.db, &BTreeSet::from([tenant])).await?.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
+async fn look(journal: &Journal) -> Result<SystemRead, Error> {
+    Ok(SystemRead::open(&journal.db).await?)
+}
