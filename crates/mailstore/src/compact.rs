@@ -283,7 +283,11 @@ async fn pack(
     };
     let (sealed, moved) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?;
     let object = pack_key(tenant, true, sealed.id());
-    store.blobs.put(&object, sealed.bytes().clone()).await?;
+    if let Err(error) = store.blobs.put(&object, sealed.bytes().clone()).await {
+        // It may have landed, or land yet, and a recovery would take what was destroyed since for mail that was accepted.
+        body::forget(store, &object).await;
+        return Err(error.into());
+    }
     let entry_bytes = moved.iter().map(|(.., to)| u64::from(to.address.length())).sum();
     let count = commit(db, tenant, &Uploaded { id: sealed.id(), entry_bytes }, &moved).await;
     if matches!(count, Ok(0) | Err(Error::ReservationLost)) {

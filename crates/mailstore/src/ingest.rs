@@ -225,6 +225,7 @@ pub async fn ingest_once(
             id,
             is_told: true,
             was: Was::default(),
+            is_accepted: false,
             room_bytes: None,
         });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
@@ -236,7 +237,7 @@ pub async fn ingest_once(
     Ok(results)
 }
 
-/// Takes in a message of one tenant again, under ids and names by POP3 that it had: one result for each delivery, in their order.
+/// Takes in a message of one tenant again, whether or not there is room, under ids and names by POP3 that it had: one result for each delivery, in their order.
 pub(crate) async fn again(
     store: &MailStore,
     ctx: &Ctx,
@@ -252,6 +253,7 @@ pub(crate) async fn again(
         id: had.message,
         is_told: false,
         was: Was { uidl: Some(had.uidl.clone()), listed: None },
+        is_accepted: true,
         room_bytes: None,
     };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
@@ -341,6 +343,8 @@ struct Delivery {
     /// Whether webhooks are told: it arrives, and is not put there by somebody who writes into the mailbox, or put back.
     is_told: bool,
     was: Was,
+    /// Whether it was accepted before, and lost: no limit keeps it out.
+    is_accepted: bool,
     /// As of [`Target::room_bytes`].
     room_bytes: Option<u64>,
 }
@@ -350,12 +354,12 @@ impl Delivery {
         let &Target { ref ctx, mailbox_id, folder, room_bytes } = target;
         let is_told = ctx.require(Action::MessageDeliver).is_ok();
         let (ctx, id, was) = (ctx.clone(), ctx.env().new_id(), Was::default());
-        Self { ctx, mailbox_id, folder, id, is_told, was, room_bytes }
+        Self { ctx, mailbox_id, folder, id, is_told, was, is_accepted: false, room_bytes }
     }
 
-    /// Whether there was room for so many bytes when somebody looked.
+    /// Whether there was room for so many bytes when somebody looked, or need be none.
     fn has_room_for(&self, bytes: u64) -> bool {
-        self.room_bytes.is_some_and(|room| bytes <= room)
+        self.is_accepted || self.room_bytes.is_some_and(|room| bytes <= room)
     }
 
     /// Its name by POP3, unless that is another message's.

@@ -520,7 +520,11 @@ fn charge<'a>(
                 settled.push((at, Err(Error::FolderNotFound)));
                 continue;
             }
-            match intake.charge(&delivery.ctx, mailbox_id, message.size_bytes) {
+            let charge = match delivery.is_accepted {
+                true => Intake::charge_in_any_case,
+                false => Intake::charge,
+            };
+            match charge(intake, &delivery.ctx, mailbox_id, message.size_bytes) {
                 Charge::Taken { modseq } => {
                     imported.extend(key);
                     charged.push(Charged { at, modseq });

@@ -1,5 +1,6 @@
 //! A database that was lost, and is there again.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use blob::{BlobKey, KeyPrefix};
@@ -9,11 +10,12 @@ use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::import::{self, Event, Filing, Untaken};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
-use mailstore::{MailStore, change, check, sweep};
+use mailstore::{MailStore, change, check, ingest, sweep};
 use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
 use sqlx::Connection as _;
+use tenancy::quota::{self, Bounds};
 use tenancy::tenant::{self, TenantChange};
-use tenancy::{Ctx, user};
+use tenancy::{Ctx, mailbox, user};
 use testkit::TestDb;
 
 use crate::support::{Bench, assert_same, rows};
@@ -183,6 +185,88 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
         "only carol's is looked at: {twice:?}"
     );
     assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn accepted_mail_is_put_back_also_where_there_is_no_room_any_more() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let size = i64::try_from(mail(1).len()).unwrap();
+    let full = Bounds { quota_bytes: Some(size), ..Bounds::default() };
+    mailbox::set_quota(bench.ctx(), ada, None, full).await.unwrap();
+    let first = bench.deliver(ada, None, &mail(1)).await;
+    let limit = TenantChange { storage_limit_bytes: Some(Some(size)), ..TenantChange::default() };
+    tenant::update(bench.ctx(), None, limit).await.unwrap();
+    bench.ship().await;
+    // Who makes room and is sent something has it, though nobody knows of the room after the loss.
+    mailbox::set_quota(bench.ctx(), ada, None, Bounds::default()).await.unwrap();
+    let limit = TenantChange { storage_limit_bytes: Some(None), ..TenantChange::default() };
+    tenant::update(bench.ctx(), None, limit).await.unwrap();
+    let second = bench.deliver(ada, None, &mail(2)).await;
+
+    let again = bench.recovered().await;
+    assert_eq!((again.recovered.found.messages, &again.recovered.found.left), (1, &vec![]));
+    let there: BTreeSet<_> = messages(&again.ctx, ada).await.into_iter().map(|message| message.id).collect();
+    assert_eq!(there, [first, second].into());
+    assert_exact(&again.test_db).await;
+    assert_eq!(quota::drift(&again.test_db.db()).await.unwrap(), 0);
+    let target =
+        ingest::Target { ctx: again.ctx.clone(), mailbox_id: ada, folder: None.into(), room_bytes: None };
+    let incoming = ingest::Incoming {
+        bytes: mail(3).into(),
+        internal_date: again.ctx.env().now(),
+        flags: Flags::default(),
+        import_key: None,
+    };
+    let third = ingest::ingest(&again.store, vec![target], incoming).await.remove(0);
+    assert!(matches!(third, Err(mailstore::Error::OverQuota)), "{third:?}");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_keys_went_just_before_the_loss_is_destroyed_and_the_others_are_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let kept = bench.deliver(ada, None, &mail(1)).await;
+    let operator = &bench.world.operator;
+    let other = testkit::world::tenant(operator, &bench.world.reseller, "Other").await.id;
+    let theirs = operator.enter(other).await.unwrap();
+    testkit::world::domain(&theirs, "other.example").await;
+    testkit::world::user(&theirs, "bob@other.example", None).await;
+    bench.ship().await;
+    tenant::delete(&theirs, None).await.unwrap();
+    bench.ship().await;
+    let destroy = async || {
+        for key in bench.objects(KeyPrefix::Tenant(other)).await {
+            bench.blobs.delete(&key).await.unwrap();
+        }
+    };
+    let keys = bench.objects(KeyPrefix::Tenant(other)).await;
+    let bytes = bench.blobs.get(&keys[0]).await.unwrap();
+    destroy().await;
+    // For as long as they can be restored, somebody has lost a key.
+    let test_db = TestDb::blank().await;
+    let (blobs, encryption) = (bench.blobs.clone(), testkit::kek::encryption());
+    let done = recover(&test_db.db(), blobs, encryption, Late::Leave, &mut |_| {}).await;
+    assert!(matches!(&done, Err(Error::KeysMissing(who)) if *who == other.to_string()), "{done:?}");
+    bench.blobs.put(&keys[0], bytes).await.unwrap();
+
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let long_ago = "set role pillarbox_system;
+                    update tenants set deleted_at = deleted_at - interval '31 days' where status = 'deleted'";
+    sqlx::raw_sql(long_ago).execute(&mut owner).await.unwrap();
+    bench.ship().await;
+    destroy().await;
+    let again = bench.recovered().await;
+    assert_eq!(again.recovered.destroyed, [other].into());
+    assert_eq!(message::raw(&again.store, &again.ctx, ada, kept, None).await.unwrap().bytes, mail(1));
+    assert_exact(&again.test_db).await;
+    // What is left of them goes, with a record.
+    let db = again.test_db.db();
+    let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+    let due = mailstore::purge::due_tenants(&db).await.unwrap();
+    assert_eq!(due, [other]);
+    let purged = mailstore::purge::run(&again.store, &db, &auth, TimeDelta::zero(), &due).await.unwrap();
+    assert_eq!((purged.tenants, purged.failed), (1, 0));
 }
 
 #[tokio::test]

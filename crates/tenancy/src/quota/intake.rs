@@ -104,13 +104,20 @@ impl<'a> Intake<'a> {
 
     /// Counts `bytes` in a mailbox and in the pools above it, if all have room, for whoever brings them.
     pub fn charge(&mut self, ctx: &'a Ctx, mailbox_id: MailboxId, bytes: u64) -> Charge {
+        let Some(mailbox) = self.mailboxes.get(&mailbox_id) else { return Charge::Gone };
+        let used_bytes = mailbox.used_bytes + mailbox.taken.bytes;
+        let fits = mailbox.bounds.quota_bytes.is_none_or(|quota| used_bytes <= quota - signed(bytes));
+        if !fits || !self.pools.has_room(mailbox.tenant_id, signed(bytes)) {
+            return Charge::OverQuota;
+        }
+        self.charge_in_any_case(ctx, mailbox_id, bytes)
+    }
+
+    /// As [`Self::charge`], whether or not there is room: for what was accepted long before.
+    pub fn charge_in_any_case(&mut self, ctx: &'a Ctx, mailbox_id: MailboxId, bytes: u64) -> Charge {
         let bytes = signed(bytes);
         let Some(mailbox) = self.mailboxes.get_mut(&mailbox_id) else { return Charge::Gone };
         let used_bytes = mailbox.used_bytes + mailbox.taken.bytes;
-        let fits = mailbox.bounds.quota_bytes.is_none_or(|quota| used_bytes <= quota - bytes);
-        if !fits || !self.pools.has_room(mailbox.tenant_id, bytes) {
-            return Charge::OverQuota;
-        }
         self.pools.add(mailbox.tenant_id, bytes);
         mailbox.taken.bytes += bytes;
         mailbox.taken.modseq += 1;
