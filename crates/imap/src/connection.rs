@@ -8,7 +8,7 @@ use socket::stream::Buffered;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::codec::frame::{Event, Framer, TooLong};
+use crate::codec::frame::{Announced, Event, Framer, TooLong};
 use crate::limits::Limits;
 use crate::session::End;
 use crate::status::Status;
@@ -87,9 +87,13 @@ impl Connection {
         self.login_deadline = None;
     }
 
-    /// Does not let it come.
-    pub(crate) fn refuse(&mut self) {
+    /// Does not let it come. One that comes all the same, since nobody waited to be asked, has as long to pass by as if it were let in.
+    pub(crate) fn refuse(&mut self, announced: &Announced) {
         self.framer.refuse();
+        if !announced.is_sync {
+            let bytes = announced.bytes.min(mailstore::MAX_MESSAGE_BYTES);
+            self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
+        }
     }
 
     /// How long so many bytes take the slowest client.

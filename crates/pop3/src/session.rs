@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Command};
-use crate::codec::line::{Frame, LINE_MAX_OCTETS};
+use crate::codec::line::{self, Frame, LINE_MAX_OCTETS};
 use crate::codec::response::{Code, Status};
 use crate::connection::Connection;
 use crate::server::Pop3;
@@ -158,17 +158,17 @@ impl Session {
     /// The next command. Lines that are no command are answered here, and the session goes on. Cancel-safe.
     async fn command(&mut self) -> Result<Command, End> {
         loop {
-            let status = match self.line(LINE_MAX_OCTETS).await? {
-                Frame::TooLong => {
-                    Status::err(format_args!("line too long: a command has at most {LINE_MAX_OCTETS} octets"))
-                }
-                Frame::Line(line) => match command::parse(&line) {
+            let status = match self.line(sasl::LINE_MAX_OCTETS).await? {
+                Frame::Line(line) if line::is_fitting(&line) => match command::parse(&line) {
                     Ok(command) => {
                         self.command = command.keyword();
                         return Ok(command);
                     }
                     Err(error) => Status::err(error),
                 },
+                Frame::Line(_) | Frame::TooLong => {
+                    Status::err(format_args!("line too long: a command has at most {LINE_MAX_OCTETS} octets"))
+                }
             };
             self.command = "invalid";
             self.user = None;

@@ -43,7 +43,7 @@ impl Session {
                         continue;
                     }
                     Err(status) => {
-                        self.connection.refuse();
+                        self.connection.refuse(&announced);
                         (announced.tag, status)
                     }
                 },

@@ -82,9 +82,9 @@ pub enum Query {
     Received(Day),
     /// The day in its `Date` field as it is written there. A message without one was sent on no day.
     Sent(Day),
-    /// It has more bytes.
+    /// It has more bytes, as IMAP counts them.
     Larger(u64),
-    /// It has fewer bytes.
+    /// It has fewer bytes, counted likewise.
     Smaller(u64),
     /// It was received at that moment or before (RFC 5032).
     Until(DateTime<Utc>),
@@ -217,6 +217,7 @@ fn has_word(text: &str, word: &str) -> bool {
 pub(super) struct Facts {
     pub(super) uid: u64,
     pub(super) modseq: u64,
+    /// As IMAP tells it.
     pub(super) size_bytes: u64,
     pub(super) internal_date: DateTime<Utc>,
     pub(super) flags: Flags,

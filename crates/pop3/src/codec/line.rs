@@ -5,6 +5,12 @@ use bytes::{Buf, BytesMut};
 /// RFC 2449 §4: a command has at most 255 octets, its CRLF included.
 pub const LINE_MAX_OCTETS: usize = 255;
 
+/// Whether a line that has lost its end may be a command. An AUTH may be as long as a line of its exchange: with a token in its initial response it
+/// does not fit into a command of RFC 2449, and RFC 5034 §4 would have clients send it in a line of its own, which some do not.
+pub fn is_fitting(line: &[u8]) -> bool {
+    line.len() + 2 <= LINE_MAX_OCTETS || line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "))
+}
+
 /// What stood between two line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {

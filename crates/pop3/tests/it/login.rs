@@ -103,6 +103,12 @@ async fn auth_by_a_proof_of_an_app_password() {
         base64::engine::general_purpose::STANDARD.encode("user=ada@acme.example\x01auth=Bearer x\x01\x01");
     assert!(raw.command(&format!("AUTH XOAUTH2 {token}")).await.starts_with("+ "));
     assert_eq!(raw.command("").await, "-ERR [AUTH] wrong user name or password\r\n");
+    // One of a real length, all in one line, as neomutt sends it.
+    let token = format!("user=ada@acme.example\x01auth=Bearer {}\x01\x01", "x".repeat(900));
+    let token = base64::engine::general_purpose::STANDARD.encode(token);
+    assert!(raw.command(&format!("USER {token}")).await.starts_with("-ERR line too long"));
+    assert!(raw.command(&format!("auth XOAUTH2 {token}")).await.starts_with("+ "));
+    assert_eq!(raw.command("").await, "-ERR [AUTH] wrong user name or password\r\n");
 }
 
 #[tokio::test]

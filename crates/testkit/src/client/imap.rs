@@ -81,8 +81,17 @@ impl Imap {
     ///
     /// # Errors
     /// When the server refuses or the handshake fails.
-    pub async fn starttls(mut self) -> Result<Self> {
-        self.command("STARTTLS").await?.ok().context("STARTTLS")?;
+    pub async fn starttls(self) -> Result<Self> {
+        self.starttls_before("").await
+    }
+
+    /// As [`Self::starttls`], with something behind the command that is sent with it, in the clear.
+    ///
+    /// # Errors
+    /// As [`Self::starttls`].
+    pub async fn starttls_before(mut self, injected: &str) -> Result<Self> {
+        self.send(format!("tls STARTTLS\r\n{injected}").as_bytes()).await?;
+        self.answer("tls").await?.ok().context("STARTTLS")?;
         ensure!(self.stream.buffer().is_empty(), "the server sent plain text after STARTTLS");
         let stream = tls(self.stream.into_inner()).await?;
         Ok(Self { stream: BufReader::new(stream), greeting: self.greeting, commands: self.commands })
