@@ -78,6 +78,22 @@ impl Rounds {
     }
 }
 
+/// Has tenants whose keys are gone be destroyed, with what is left of them: a recovery may not know that this had begun.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_up(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<(), Error> {
+    for &id in tenants {
+        let mut tx = system(db).await?;
+        if store::is_there(&mut tx, id).await? {
+            let counted = store::count(&mut tx, id).await?;
+            purge::begin(&mut tx, id, counted).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 /// Destroys all mailboxes that are due, and these tenants, which were ([`due_tenants`]), as far as they are; where backups of the database are kept
 /// for so long. Several processes may do so at once.
 ///

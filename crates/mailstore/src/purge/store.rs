@@ -38,6 +38,15 @@ pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, 
     })
 }
 
+/// Whether there is such a tenant, and something left of it.
+pub(super) async fn is_there(tx: &mut SystemTx, id: TenantId) -> Result<bool, Error> {
+    let is_there = sqlx::query_scalar!(
+        r#"select exists (select from tenants where id = $1 and purged_at is null) as "is_there!""#,
+        id.uuid()
+    );
+    Ok(is_there.fetch_one(tx.conn()).await?)
+}
+
 /// Deletes some of a locked mailbox's messages, in whatever state, and counts them out of it and its folders; the body of each. A counter that is
 /// off keeps nothing from being destroyed.
 pub(super) async fn delete_messages(
