@@ -520,10 +520,7 @@ fn charge<'a>(
                 settled.push((at, Err(Error::FolderNotFound)));
                 continue;
             }
-            let charge = match delivery.is_accepted {
-                true => Intake::charge_in_any_case,
-                false => Intake::charge,
-            };
+            let charge = if delivery.is_accepted { Intake::charge_in_any_case } else { Intake::charge };
             match charge(intake, &delivery.ctx, mailbox_id, message.size_bytes) {
                 Charge::Taken { modseq } => {
                     imported.extend(key);
