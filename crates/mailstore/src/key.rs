@@ -74,13 +74,13 @@ pub async fn one_of_each(db: &Db) -> Result<Vec<WrappedKey>, Error> {
     Ok(wrapped.into_iter().map(decode).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
 }
 
-/// Those of some tenants who are neither destroyed nor due to be: without a key, what they have cannot be read.
+/// Those of some tenants who are not destroyed: without a key, what they have cannot be read.
 ///
 /// # Errors
 /// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "tenants are meant that cannot be entered")]
 pub async fn kept_of(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<BTreeSet<TenantId>, Error> {
-    Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants, db.env().now()).await?)
+    Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants).await?)
 }
 
 impl Keys {

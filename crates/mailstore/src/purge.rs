@@ -7,6 +7,7 @@
 mod store;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use blob::{BlobKey, BlobStore, KeyPrefix};
 use chrono::TimeDelta;
@@ -16,6 +17,7 @@ use kernel::{MailboxId, TenantId};
 use tenancy::auth::Auth;
 use tenancy::purge::{self, Unbilled};
 use tenancy::{Caller, Ctx, quota};
+use tokio::time::Instant;
 
 use crate::sweep::store::{lock_packs, mark_empty};
 use crate::{Error, MailStore, body, parcel};
@@ -24,6 +26,10 @@ use crate::{Error, MailStore, body, parcel};
 const BATCH: i64 = 500;
 /// How many objects are being deleted at a time.
 const OBJECTS_AT_ONCE: usize = 16;
+
+/// How long a tenant waits for the journal before its keys go, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 /// What a run destroyed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,22 +82,6 @@ impl Rounds {
         self.unbilled = others.map(|(id, _)| id).collect();
         Ok(due)
     }
-}
-
-/// Has tenants whose keys are gone be destroyed, with what is left of them: a recovery may not know that this had begun.
-///
-/// # Errors
-/// When the database fails.
-pub async fn take_up(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<(), Error> {
-    for &id in tenants {
-        let mut tx = system(db).await?;
-        if store::is_there(&mut tx, id).await? {
-            let counted = store::count(&mut tx, id).await?;
-            purge::begin(&mut tx, id, counted).await?;
-        }
-        tx.commit().await?;
-    }
-    Ok(())
 }
 
 /// Destroys all mailboxes that are due, and these tenants, which were ([`due_tenants`]), as far as they are; where backups of the database are kept
@@ -183,6 +173,10 @@ async fn tenant(
     }
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;
+    if !is_in_the_bucket(db).await? {
+        tracing::warn!(tenant.id = %id, "a tenant is not destroyed yet: that it is to be has not got into the bucket");
+        return Ok(false);
+    }
     store.keys.destroy(id).await?;
     remove_all(&*store.blobs, id).await?;
     loop {
@@ -205,6 +199,20 @@ async fn tenant(
     // Compaction that had begun before may have put one since it was listed. It puts none for good where there are no rows.
     remove_all(&*store.blobs, id).await?;
     Ok(purge::tenant(db, auth, id, destroyed, backups_kept).await?)
+}
+
+/// Waits until what is committed by now is in the bucket too, where there is a journal in it; not for ever. Were the database lost before that and
+/// the keys gone, a recovery would take them for lost.
+async fn is_in_the_bucket(db: &Db) -> Result<bool, Error> {
+    let last = store::last_change(&mut system(db).await?).await?;
+    let patience = Instant::now() + PATIENCE;
+    while store::is_waiting(&mut system(db).await?, last).await? {
+        if Instant::now() > patience {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOKS_EVERY).await;
+    }
+    Ok(true)
 }
 
 /// Removes what lies under a tenant's prefix.

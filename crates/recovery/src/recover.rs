@@ -135,7 +135,6 @@ pub async fn recover(
     if !unread.is_empty() {
         return Err(Error::KeysMissing(list(&unread)));
     }
-    mailstore::purge::take_up(db, &destroyed).await?;
     let store = MailStore::new(db.clone(), blobs.clone(), encryption);
     store.keys().adopt(keys.objects()).await?;
     let found = match late {

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use pack::{Generation, KekId, WrappedKey};
-use tenancy::tenant::RESTORABLE;
 
 use super::Row;
 
@@ -55,16 +54,11 @@ pub(super) async fn one_of_each(tx: &mut SystemTx) -> Result<Vec<Vec<u8>>, Error
 pub(super) async fn kept_of(
     tx: &mut SystemTx,
     tenants: &BTreeSet<TenantId>,
-    now: DateTime<Utc>,
 ) -> Result<BTreeSet<TenantId>, Error> {
     let ids = tenants.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     let kept = sqlx::query_scalar!(
-        // Keys go as soon as it is committed that a tenant is being destroyed, and the journal may not have got so far.
-        "select id from tenants where id = any ($1) and destroying is null and purged_at is null
-           and not (status = 'deleted' and (test_clock is not null or deleted_at < $2::timestamptz - make_interval(secs => $3::integer)))",
-        &ids,
-        now,
-        i32::try_from(RESTORABLE.num_seconds()).unwrap_or(i32::MAX),
+        "select id from tenants where id = any ($1) and destroying is null and purged_at is null",
+        &ids
     );
     Ok(kept.fetch_all(tx.conn()).await?.into_iter().map(TenantId::from_uuid).collect())
 }

@@ -38,13 +38,19 @@ pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, 
     })
 }
 
-/// Whether there is such a tenant, and something left of it.
-pub(super) async fn is_there(tx: &mut SystemTx, id: TenantId) -> Result<bool, Error> {
-    let is_there = sqlx::query_scalar!(
-        r#"select exists (select from tenants where id = $1 and purged_at is null) as "is_there!""#,
-        id.uuid()
+/// The place of the last change that waits to get into the bucket, where there is a journal in it; 0 if none does.
+pub(super) async fn last_change(tx: &mut SystemTx) -> Result<i64, Error> {
+    let last = sqlx::query_scalar!(
+        r#"select coalesce((select max(seq) from journal), 0) as "last!" from journal_head where number > 0"#
     );
-    Ok(is_there.fetch_one(tx.conn()).await?)
+    Ok(last.fetch_optional(tx.conn()).await?.unwrap_or(0))
+}
+
+/// Whether some change up to that one still waits.
+pub(super) async fn is_waiting(tx: &mut SystemTx, last: i64) -> Result<bool, Error> {
+    let is_waiting =
+        sqlx::query_scalar!(r#"select exists (select from journal where seq <= $1) as "is_waiting!""#, last);
+    Ok(is_waiting.fetch_one(tx.conn()).await?)
 }
 
 /// Deletes some of a locked mailbox's messages, in whatever state, and counts them out of it and its folders; the body of each. A counter that is

@@ -181,7 +181,8 @@ pub(super) async fn begin(
     counted: &serde_json::Value,
 ) -> Result<serde_json::Value, Error> {
     let noted = sqlx::query_scalar!(
-        r#"update tenants set destroying = coalesce(destroying, $2) where id = $1 returning destroying as "noted!""#,
+        r#"with begun as (update tenants set destroying = $2 where id = $1 and destroying is null returning destroying)
+           select coalesce((select destroying from begun), (select destroying from tenants where id = $1)) as "noted!""#,
         id.uuid(),
         counted
     )
