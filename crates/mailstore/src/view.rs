@@ -200,6 +200,15 @@ pub async fn highest_modseq(
     Ok(store::highest_modseq(&mut *ctx.read().await?, mailbox_id, folder, uids).await?)
 }
 
+/// The sizes of a folder's live messages in CRLF form, added up, in bytes.
+///
+/// # Errors
+/// As [`rows`].
+pub async fn wire_size_bytes(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<u64, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store::wire_size_bytes(&mut *ctx.read().await?, mailbox_id, folder).await?)
+}
+
 /// What of a folder is marked as deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked {

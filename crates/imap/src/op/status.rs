@@ -42,7 +42,10 @@ pub(super) async fn line(
                     _ => format!("DELETED-STORAGE {}", marked.size_bytes),
                 }
             }
-            StatusItem::Size => format!("SIZE {}", folder.size_bytes),
+            // RFC 8438 §3: no less than what FETCH tells of all together.
+            StatusItem::Size => {
+                format!("SIZE {}", view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?)
+            }
             StatusItem::HighestModSeq => {
                 session.enabled.condstore = true;
                 format!("HIGHESTMODSEQ {}", folder.highest_modseq.max(1))

@@ -18,7 +18,7 @@ struct Row {
     blob_id: Uuid,
     uid: i64,
     modseq: i64,
-    size_bytes: i64,
+    wire_size_bytes: i64,
     internal_date: DateTime<Utc>,
     flags: i16,
     keywords: Vec<String>,
@@ -30,7 +30,7 @@ impl From<Row> for Candidate {
         let facts = Facts {
             uid: from_column(row.uid),
             modseq: from_column(row.modseq),
-            size_bytes: from_column(row.size_bytes),
+            wire_size_bytes: from_column(row.wire_size_bytes),
             internal_date: row.internal_date,
             flags,
         };
@@ -49,7 +49,7 @@ pub(super) async fn all(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+        "select id, blob_id, uid, modseq, wire_size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
          order by id limit $6",
         tenant_id,
@@ -76,7 +76,7 @@ pub(super) async fn among(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+        "select id, blob_id, uid, modseq, wire_size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
            and blob_id = any ($6)
          order by id limit $7",

@@ -172,6 +172,24 @@ pub(super) async fn highest_modseq(
     Ok(modseq.map(from_column))
 }
 
+pub(super) async fn wire_size_bytes(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+) -> Result<u64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let bytes = sqlx::query_scalar!(
+        r#"select coalesce(sum(wire_size_bytes), 0)::bigint as "bytes!" from messages
+           where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live'"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(bytes))
+}
+
 pub(super) async fn marked_as_deleted(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
