@@ -465,7 +465,7 @@ fn small(
             render::body(out, &structure.body, true);
         }
         FetchItem::ModSeq => out.extend_from_slice(format!("MODSEQ ({})", row.modseq).as_bytes()),
-        FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", row.id).as_bytes()),
+        FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", row.email_id()).as_bytes()),
         // There are no threads here (RFC 8474 §5.2).
         FetchItem::ThreadId => out.extend_from_slice(b"THREADID NIL"),
         FetchItem::Preview { .. } => {
