@@ -20,7 +20,6 @@ use tracing::Instrument as _;
 use crate::ahead::Reading;
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
-use crate::enabled::Enabled;
 use crate::render;
 use crate::resync;
 use crate::session::{Answer, End, Session, Trouble};
@@ -402,11 +401,12 @@ impl Telling<'_> {
             self.session.introduce(&row.flags);
         }
         let Some(number) = self.session.selected()?.number_of(row.uid) else { return Ok(()) };
-        let Enabled { condstore, qresync, .. } = self.session.enabled;
+        let condstore = self.session.enabled.condstore;
         let connection = &mut self.session.connection;
         connection.out().extend_from_slice(format!("* {number} FETCH (").as_bytes());
+        // RFC 7162 §3.2.4: what is told of a change has UID and modification sequence.
         let implied = [
-            (self.command.by_uid || (is_marked && qresync), &FetchItem::Uid),
+            (self.command.by_uid || (is_marked && condstore), &FetchItem::Uid),
             (is_marked, &FetchItem::Flags),
             (self.command.changed_since.is_some() || (is_marked && condstore), &FetchItem::ModSeq),
         ];

@@ -50,6 +50,16 @@ async fn who_asks_for_modification_sequences_is_told_them() {
     assert!(answer.has("1 FETCH (UID 1 FLAGS (\\Answered) MODSEQ ("));
     let found = ok(&mut client, &format!("SEARCH MODSEQ {}", before + 1)).await;
     assert!(found[0].starts_with("SEARCH 1 2 (MODSEQ "), "{found:?}");
+    // RFC 7162 §3.2.4: what is told of a change has the UID as well, which an answer to a question alone has not.
+    let told = ok(&mut client, "STORE 1 +FLAGS (\\Draft)").await;
+    assert!(told[0].starts_with("1 FETCH (UID 1 FLAGS (\\Answered \\Draft) MODSEQ ("), "{told:?}");
+    let told = ok(&mut client, "FETCH 1 BODY[TEXT]").await;
+    assert!(
+        told[0].starts_with("1 FETCH (UID 1 FLAGS (\\Seen \\Answered \\Draft) MODSEQ (")
+            && told[0].contains(") BODY[TEXT] "),
+        "{told:?}"
+    );
+    assert!(ok(&mut client, "FETCH 1 BODY[TEXT]").await[0].starts_with("1 FETCH (BODY[TEXT] "));
     assert!(highest(&ok(&mut client, "SELECT INBOX").await) > before);
 }
 
