@@ -49,8 +49,9 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
         let gone = resync::vanished(&login, selected, since, Some(&selected.ever(&command.set))).await?;
         resync::line(session, &gone, true).await?;
     }
-    session.enabled.condstore |=
-        command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
+    if command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq) {
+        session.enable_condstore();
+    }
     let since = match command.changed_since {
         Some(modseq) => session.since(modseq).await?,
         None => None,

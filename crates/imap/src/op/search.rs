@@ -35,9 +35,11 @@ pub(crate) async fn run(session: &mut Session, tag: &str, mut command: Search) -
         selected.saved.clear();
     }
     let uids = found?;
-    session.enabled.condstore |= has_modseq;
     let modseq = match has_modseq {
-        true => highest(session, command.give, &uids).await?,
+        true => {
+            session.enable_condstore();
+            highest(session, command.give, &uids).await?
+        }
         false => None,
     };
     let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };

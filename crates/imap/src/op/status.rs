@@ -47,7 +47,7 @@ pub(super) async fn line(
                 format!("SIZE {}", view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?)
             }
             StatusItem::HighestModSeq => {
-                session.enabled.condstore = true;
+                session.enable_condstore();
                 format!("HIGHESTMODSEQ {}", folder.highest_modseq.max(1))
             }
             StatusItem::AppendLimit => format!("APPENDLIMIT {}", mailstore::MAX_MESSAGE_BYTES),

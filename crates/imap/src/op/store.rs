@@ -24,7 +24,9 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
         StoreHow::Add => FlagChange::adding(flags),
         StoreHow::Remove => FlagChange::removing(flags),
     };
-    session.enabled.condstore |= command.unchanged_since.is_some();
+    if command.unchanged_since.is_some() {
+        session.enable_condstore();
+    }
     let condstore = session.enabled.condstore;
     // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
     let tells = !command.is_silent || condstore;
