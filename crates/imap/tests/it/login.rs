@@ -101,12 +101,22 @@ async fn over_tls_from_the_first_byte_and_by_starttls() {
 async fn what_is_sent_before_the_handshake_is_forgotten() {
     let server = Server::start().await;
     let mut client = server.connect().await;
-    // The second command was not protected: were it answered, it would be so inside the encrypted session.
-    client.send(b"a STARTTLS\r\nb CAPABILITY\r\n").await.unwrap();
+    // The second command and half of a third were not protected: were they answered, it would be so inside the encrypted session.
+    client.send(b"a STARTTLS\r\nb CAPABILITY\r\nc ").await.unwrap();
     let answer = client.answer("a").await.unwrap();
     assert!(answer.status.starts_with("OK "), "{answer:?}");
-    // What follows is no handshake, so the server hangs up, and says nothing to b.
-    client.send(b"c NOOP\r\n").await.unwrap();
+    let mut client = client.handshake().await.unwrap();
+    client.send(b"d NOOP\r\n").await.unwrap();
+    // The first answer inside is to the first command inside.
+    assert_eq!(client.read_response().await.unwrap(), "d OK done");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_ends_the_connection() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    ok(&mut client, "STARTTLS").await;
+    client.send(b"b CAPABILITY\r\n").await.unwrap();
     let rest = client.rest().await.unwrap_or_default();
     assert!(!rest.contains("CAPABILITY"), "{rest:?}");
 }

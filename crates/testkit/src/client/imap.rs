@@ -83,6 +83,14 @@ impl Imap {
     /// When the server refuses or the handshake fails.
     pub async fn starttls(mut self) -> Result<Self> {
         self.command("STARTTLS").await?.ok().context("STARTTLS")?;
+        self.handshake().await
+    }
+
+    /// Plays the client's part of a TLS handshake, after the answer to a STARTTLS that was sent.
+    ///
+    /// # Errors
+    /// When the server says more in the clear, or the handshake fails.
+    pub async fn handshake(self) -> Result<Self> {
         ensure!(self.stream.buffer().is_empty(), "the server sent plain text after STARTTLS");
         let stream = tls(self.stream.into_inner()).await?;
         Ok(Self { stream: BufReader::new(stream), greeting: self.greeting, commands: self.commands })
