@@ -44,7 +44,8 @@ pub(super) async fn line(
             }
             // RFC 8438 §3: no less than what FETCH tells of all together.
             StatusItem::Size => {
-                format!("SIZE {}", view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?)
+                let bytes = view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?;
+                format!("SIZE {bytes}")
             }
             StatusItem::HighestModSeq => {
                 session.enable_condstore();

@@ -61,7 +61,7 @@ async fn what_was_refused_and_comes_all_the_same_has_its_time_to_pass() {
     let server = Server::with(limits).await;
     let ada = server.user_with("ada", &[]).await;
     let mut client = server.login(&ada).await;
-    let bytes = 100 << 10;
+    let bytes: usize = 100 << 10;
     let tag = client.begin(&format!("LOGOUT {{{bytes}+}}")).await.unwrap();
     let began = std::time::Instant::now();
     let mut left = bytes;
