@@ -77,9 +77,9 @@ impl Connection {
     }
 
     /// Lets the literal come that was announced.
-    pub(crate) fn accept(&mut self, bytes: u64) {
+    pub(crate) fn accept(&mut self, announced: &Announced) {
         self.framer.accept();
-        self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
+        self.wait_for(announced.bytes);
     }
 
     /// Somebody has signed in: the connection may last.
@@ -87,13 +87,17 @@ impl Connection {
         self.login_deadline = None;
     }
 
-    /// Does not let it come. One that comes all the same, since nobody waited to be asked, has as long to pass by as if it were let in.
+    /// Does not let it come. A client that does not wait to be asked sends it all the same, and has the time for it, as far as it may be a message.
     pub(crate) fn refuse(&mut self, announced: &Announced) {
         self.framer.refuse();
         if !announced.is_sync {
-            let bytes = announced.bytes.min(mailstore::MAX_MESSAGE_BYTES);
-            self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
+            self.wait_for(announced.bytes.min(mailstore::MAX_MESSAGE_BYTES));
         }
+    }
+
+    /// So many bytes are to be there in their time.
+    fn wait_for(&mut self, bytes: u64) {
+        self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
     }
 
     /// How long so many bytes take the slowest client.
@@ -152,7 +156,11 @@ impl Connection {
         input.reserve(wanted);
         let until = match has_begun {
             true => *self.deadline.get_or_insert_with(|| Instant::now() + self.read_timeout),
-            false => Instant::now() + patience,
+            false => {
+                // That of a command that was passed over is not the next one's.
+                self.deadline = None;
+                Instant::now() + patience
+            }
         };
         let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
         match timeout_at(until, self.socket.read(input)).await {

@@ -336,10 +336,15 @@ impl Selected {
         self.modseq
     }
 
+    /// The modification sequence of the folder's last change that is known here.
+    pub(crate) fn highest_modseq(&self) -> u64 {
+        self.highest_modseq.max(1)
+    }
+
     /// The modification sequence up to which the client knows the folder, if it knows all that it was to be told.
     pub(crate) fn known_modseq(&self) -> Option<u64> {
         let is_told = !self.is_untold() && self.gone.is_empty();
-        is_told.then_some(self.highest_modseq.max(1))
+        is_told.then_some(self.highest_modseq())
     }
 
     /// Whether there is, or may be, something that the client was not told though it could be.

@@ -93,7 +93,7 @@ ids! {
     OutgoingId = "out";
     /// The keys that a domain signs its mail with.
     DkimKeyId = "dkm";
-    /// A stored body; never shown to a caller.
+    /// A stored body; shown to nobody but clients of IMAP, as what is the same of copies.
     BlobId = "blb";
     /// A pack of bodies; never shown to a caller.
     PackId = "pck";

@@ -263,7 +263,7 @@ impl Search<'_> {
         taken.bytes += undecided
             .values()
             .filter_map(|of| of.first())
-            .map(|candidate| candidate.facts.size_bytes)
+            .map(|candidate| candidate.facts.wire_size_bytes)
             .sum::<u64>();
         let mut read = stream::iter(undecided)
             .map(|(id, candidates)| self.read(id, candidates))

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kernel::{FolderId, MailboxId, MessageId};
+use kernel::{BlobId, FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
@@ -61,6 +61,13 @@ pub struct Row {
     pub(crate) place: Option<body::Columns>,
 }
 
+impl Row {
+    /// What its content is known by: its copies have the same, in other mailboxes too, and it never changes.
+    pub fn email_id(&self) -> BlobId {
+        BlobId::from_uuid(self.blob_id)
+    }
+}
+
 /// Opens a folder.
 ///
 /// # Errors
@@ -95,6 +102,20 @@ pub async fn rows(
         return Err(Error::NotFound);
     }
     Ok(rows)
+}
+
+/// The messages of a folder that have one of some contents, as [`Row::email_id`] names them: that and the UID of each, in the order of UIDs.
+///
+/// # Errors
+/// As [`rows`], but for a mailbox that is not there: it has none.
+pub async fn with_email_ids(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    email_ids: &[BlobId],
+) -> Result<Vec<(BlobId, u64)>, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store::with_email_ids(&mut *ctx.read().await?, mailbox_id, folder, email_ids).await?)
 }
 
 /// What a message is put in order by.
@@ -198,6 +219,15 @@ pub async fn highest_modseq(
 ) -> Result<Option<u64>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     Ok(store::highest_modseq(&mut *ctx.read().await?, mailbox_id, folder, uids).await?)
+}
+
+/// The sizes of a folder's live messages in CRLF form, added up, in bytes.
+///
+/// # Errors
+/// As [`rows`].
+pub async fn wire_size_bytes(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<u64, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store::wire_size_bytes(&mut *ctx.read().await?, mailbox_id, folder).await?)
 }
 
 /// What of a folder is marked as deleted.

@@ -8,7 +8,7 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Answer {
     let mut enabled = String::from("ENABLED");
     for name in names {
         // What is not known is passed over.
-        if session.enabled.enable(name) {
+        if session.enable(name) {
             enabled.push(' ');
             enabled.push_str(if name == "IMAP4REV2" { "IMAP4rev2" } else { name });
         }

@@ -20,7 +20,6 @@ use tracing::Instrument as _;
 use crate::ahead::Reading;
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
-use crate::enabled::Enabled;
 use crate::render;
 use crate::resync;
 use crate::session::{Answer, End, Session, Trouble};
@@ -50,8 +49,9 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
         let gone = resync::vanished(&login, selected, since, Some(&selected.ever(&command.set))).await?;
         resync::line(session, &gone, true).await?;
     }
-    session.enabled.condstore |=
-        command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
+    if command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq) {
+        session.enable_condstore();
+    }
     let since = match command.changed_since {
         Some(modseq) => session.since(modseq).await?,
         None => None,
@@ -402,11 +402,12 @@ impl Telling<'_> {
             self.session.introduce(&row.flags);
         }
         let Some(number) = self.session.selected()?.number_of(row.uid) else { return Ok(()) };
-        let Enabled { condstore, qresync, .. } = self.session.enabled;
+        let condstore = self.session.enabled.condstore;
         let connection = &mut self.session.connection;
         connection.out().extend_from_slice(format!("* {number} FETCH (").as_bytes());
+        // RFC 7162 §3.2.4: what is told of a change has UID and modification sequence.
         let implied = [
-            (self.command.by_uid || (is_marked && qresync), &FetchItem::Uid),
+            (self.command.by_uid || (is_marked && condstore), &FetchItem::Uid),
             (is_marked, &FetchItem::Flags),
             (self.command.changed_since.is_some() || (is_marked && condstore), &FetchItem::ModSeq),
         ];
@@ -465,7 +466,7 @@ fn small(
             render::body(out, &structure.body, true);
         }
         FetchItem::ModSeq => out.extend_from_slice(format!("MODSEQ ({})", row.modseq).as_bytes()),
-        FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", row.id).as_bytes()),
+        FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", row.email_id()).as_bytes()),
         // There are no threads here (RFC 8474 §5.2).
         FetchItem::ThreadId => out.extend_from_slice(b"THREADID NIL"),
         FetchItem::Preview { .. } => {

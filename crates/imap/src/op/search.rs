@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use chrono::{DateTime, TimeDelta, Utc};
+use kernel::BlobId;
 use mailstore::change::UidSet;
-use mailstore::message::{self, State};
 use mailstore::search::{self, Day, Query};
 use mailstore::view;
 use tenancy::MailLogin;
@@ -35,9 +35,11 @@ pub(crate) async fn run(session: &mut Session, tag: &str, mut command: Search) -
         selected.saved.clear();
     }
     let uids = found?;
-    session.enabled.condstore |= has_modseq;
     let modseq = match has_modseq {
-        true => highest(session, command.give, &uids).await?,
+        true => {
+            session.enable_condstore();
+            highest(session, command.give, &uids).await?
+        }
         false => None,
     };
     let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
@@ -152,29 +154,26 @@ pub(super) async fn highest(
     Ok(view::highest_modseq(&login.ctx, selected.mailbox_id, selected.folder, told.ranges()).await?)
 }
 
-/// The UIDs of messages that are named by their ids (RFC 8474 §5.1).
-type Emails = BTreeMap<String, u64>;
+/// The UIDs, ascending, of messages that are named by what they have in common with their copies (RFC 8474 §5.1).
+type Emails = BTreeMap<BlobId, Vec<u64>>;
 
 async fn emails(login: &MailLogin, selected: &Selected, key: &SearchKey) -> Result<Emails, Trouble> {
     let mut ids = Vec::new();
     named_ids(key, &mut ids);
     let mut emails = Emails::new();
-    for id in ids {
-        let Ok(message_id) = id.parse() else { continue };
-        match message::get(&login.ctx, selected.mailbox_id, message_id).await {
-            Ok(found) if found.folder_id == selected.folder && found.state == State::Live => {
-                emails.insert(id, found.uid);
-            }
-            Ok(_) | Err(mailstore::Error::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if ids.is_empty() {
+        return Ok(emails);
+    }
+    for (id, uid) in view::with_email_ids(&login.ctx, selected.mailbox_id, selected.folder, &ids).await? {
+        emails.entry(id).or_default().push(uid);
     }
     Ok(emails)
 }
 
-fn named_ids(key: &SearchKey, ids: &mut Vec<String>) {
+fn named_ids(key: &SearchKey, ids: &mut Vec<BlobId>) {
     match key {
-        SearchKey::EmailId(id) => ids.push(id.clone()),
+        // What is none names no message.
+        SearchKey::EmailId(id) => ids.extend(id.parse::<BlobId>().ok()),
         SearchKey::And(keys) => keys.iter().for_each(|key| named_ids(key, ids)),
         SearchKey::Or(one, other) => [one, other].into_iter().for_each(|key| named_ids(key, ids)),
         SearchKey::Not(key) => named_ids(key, ids),
@@ -231,7 +230,11 @@ fn query(selected: &Selected, emails: &Emails, now: DateTime<Utc>, key: &SearchK
         SearchKey::Smaller(bytes) => Query::Smaller(*bytes),
         SearchKey::ModSeq(modseq) => Query::ModSeq(*modseq),
         SearchKey::ThreadId(_) => Query::Or(Vec::new()),
-        SearchKey::EmailId(id) => Query::Uids(emails.get(id).into_iter().map(|uid| *uid..=*uid).collect()),
+        SearchKey::EmailId(id) => {
+            let id: Option<BlobId> = id.parse().ok();
+            let uids = id.and_then(|id| emails.get(&id)).into_iter().flatten();
+            Query::Uids(uids.map(|uid| *uid..=*uid).collect())
+        }
         SearchKey::Older(seconds) => Query::Until(ago(now, *seconds)),
         SearchKey::Younger(seconds) => Query::From(ago(now, *seconds)),
     })

@@ -24,7 +24,9 @@ pub(crate) async fn run(
     if session.selected.take().is_some() {
         session.connection.untagged("OK [CLOSED] the folder that was open is closed");
     }
-    session.enabled.condstore |= parameters.condstore;
+    if parameters.condstore {
+        session.enable_condstore();
+    }
     let (login, folders) = Folders::at_present(session, name).await?;
     let folder = folders.get(name)?;
     let (mailbox_id, is_read_only) = (folders.mailbox_id, is_read_only || !folders.is_writable());

@@ -19,7 +19,6 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
     }
     let has_modseq = search::asks_for_modseq(&command.key);
     let uids = search::find(session, Some(&command.charset), &command.key).await?;
-    session.enabled.condstore |= has_modseq;
     let memory_bytes = uids.len() as u64 * MEMORY_BYTES * (1 + command.criteria.len() as u64);
     let room = session.room_for(memory_bytes).await?;
     let said: BTreeSet<Said> = command.criteria.iter().filter_map(|by| said(by.key)).collect();
@@ -40,6 +39,7 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
     // RFC 7162 §3.1.9, §3.1.10.
     let modseq = match has_modseq {
         true => {
+            session.enable_condstore();
             let selected = session.selected()?;
             let uids: Vec<u64> =
                 sorted.iter().filter_map(|name| selected.uid_of(*name, command.by_uid)).collect();

@@ -42,12 +42,13 @@ pub(super) async fn line(
                     _ => format!("DELETED-STORAGE {}", marked.size_bytes),
                 }
             }
+            // RFC 8438 §3: no less than what FETCH tells of all together.
             StatusItem::Size => {
-                // No less than the sizes that FETCH tells (RFC 8438 §3), so not as the messages are stored.
-                format!("SIZE {}", view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?)
+                let bytes = view::wire_size_bytes(&login.ctx, folders.mailbox_id, folder.id).await?;
+                format!("SIZE {bytes}")
             }
             StatusItem::HighestModSeq => {
-                session.enabled.condstore = true;
+                session.enable_condstore();
                 format!("HIGHESTMODSEQ {}", folder.highest_modseq.max(1))
             }
             StatusItem::AppendLimit => format!("APPENDLIMIT {}", mailstore::MAX_MESSAGE_BYTES),

@@ -6,7 +6,6 @@ use mailstore::view::{self, Marking};
 
 use crate::codec::command::{FlagName, Store, StoreHow};
 use crate::codec::write;
-use crate::enabled::Enabled;
 use crate::render;
 use crate::session::{Answer, Session};
 use crate::status::Status;
@@ -25,8 +24,10 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
         StoreHow::Add => FlagChange::adding(flags),
         StoreHow::Remove => FlagChange::removing(flags),
     };
-    session.enabled.condstore |= command.unchanged_since.is_some();
-    let Enabled { condstore, qresync, .. } = session.enabled;
+    if command.unchanged_since.is_some() {
+        session.enable_condstore();
+    }
+    let condstore = session.enabled.condstore;
     // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
     let tells = !command.is_silent || condstore;
     let marking = Marking { change, unchanged_since: command.unchanged_since, tells };
@@ -54,7 +55,8 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
                 true => out.extend_from_slice(
                     format!("* {number} FETCH (UID {} MODSEQ ({}))\r\n", row.uid, row.modseq).as_bytes(),
                 ),
-                false => render::flags_line(out, number, &row, condstore, command.by_uid || qresync),
+                // RFC 7162 §3.2.4: with the UID as well.
+                false => render::flags_line(out, number, &row, condstore, command.by_uid || condstore),
             }
             session.connection.spill().await?;
         }

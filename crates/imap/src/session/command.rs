@@ -36,7 +36,7 @@ impl Session {
             let (tag, status) = match event {
                 Event::Literal(announced) => match Box::pin(self.may_come(&announced, &mut held)).await {
                     Ok(()) => {
-                        self.connection.accept(announced.bytes);
+                        self.connection.accept(&announced);
                         if announced.is_sync {
                             self.connection.go_on("go on");
                         }

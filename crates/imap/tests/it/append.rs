@@ -35,10 +35,12 @@ async fn lines_that_end_in_lf_go_out_with_crlf() {
     assert!(told.contains("RFC822.SIZE 32 "), "{told}");
     assert!(told.contains("BODY[] {32}\r\nSubject: bare\r\n\r\nline\r\nanother\r\n"), "{told}");
     assert!(told.contains("\"7BIT\" 15 2 "), "{told}");
-    // It is stored as it came, with 28 bytes, which nobody sees here.
-    assert_eq!(ok(&mut client, "SEARCH LARGER 31").await, ["SEARCH 1"]);
-    assert_eq!(ok(&mut client, "SEARCH SMALLER 32").await, ["SEARCH"]);
-    assert_eq!(ok(&mut client, "STATUS INBOX (SIZE)").await, ["STATUS INBOX (SIZE 32)"]);
+    // It is kept in 28 octets, which no client sees.
+    assert_eq!(ok(&mut client, "SEARCH LARGER 31 SMALLER 33").await, ["SEARCH 1"]);
+    assert_eq!(ok(&mut client, "SEARCH OR SMALLER 32 LARGER 32").await, ["SEARCH"]);
+    client.append("INBOX", &message("more")).await.unwrap().ok().unwrap();
+    let both = 32 + message("more").len();
+    assert_eq!(ok(&mut client, "STATUS INBOX (SIZE)").await, [format!("STATUS INBOX (SIZE {both})")]);
 }
 
 #[tokio::test]

@@ -50,7 +50,50 @@ async fn who_asks_for_modification_sequences_is_told_them() {
     assert!(answer.has("1 FETCH (UID 1 FLAGS (\\Answered) MODSEQ ("));
     let found = ok(&mut client, &format!("SEARCH MODSEQ {}", before + 1)).await;
     assert!(found[0].starts_with("SEARCH 1 2 (MODSEQ "), "{found:?}");
+    // RFC 7162 §3.2.4: what is told of a change has the UID as well, which an answer to a question alone has not.
+    let told = ok(&mut client, "STORE 1 +FLAGS (\\Draft)").await;
+    assert!(told[0].starts_with("1 FETCH (UID 1 FLAGS (\\Answered \\Draft) MODSEQ ("), "{told:?}");
+    let told = ok(&mut client, "FETCH 1 BODY[TEXT]").await;
+    assert!(
+        told[0].starts_with("1 FETCH (UID 1 FLAGS (\\Seen \\Answered \\Draft) MODSEQ (")
+            && told[0].contains(") BODY[TEXT] "),
+        "{told:?}"
+    );
+    assert!(ok(&mut client, "FETCH 1 BODY[TEXT]").await[0].starts_with("1 FETCH (BODY[TEXT] "));
     assert!(highest(&ok(&mut client, "SELECT INBOX").await) > before);
+}
+
+/// RFC 7162 §3.1.
+#[tokio::test]
+async fn the_first_that_asks_for_modification_sequences_is_told_the_highest_of_the_open_folder() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two")]).await;
+    for command in [
+        "ENABLE CONDSTORE",
+        "ENABLE QRESYNC",
+        "STATUS Drafts (HIGHESTMODSEQ)",
+        "FETCH 1 MODSEQ",
+        "FETCH 1:2 (FLAGS) (CHANGEDSINCE 1)",
+        "STORE 1 (UNCHANGEDSINCE 9000000000000000000) +FLAGS.SILENT (\\Seen)",
+        "SEARCH MODSEQ 1",
+        "SORT (ARRIVAL) UTF-8 MODSEQ 1",
+    ] {
+        let mut client = server.login(&ada).await;
+        let opened = ok(&mut client, "SELECT INBOX").await;
+        let highest = opened.iter().find(|line| line.starts_with("OK [HIGHESTMODSEQ ")).unwrap();
+        let told = ok(&mut client, command).await;
+        assert_eq!(&told[0], highest, "{command}: {told:?}");
+        assert!(told.len() > 1, "{command}: {told:?}");
+        let again = ok(&mut client, command).await;
+        assert!(!again.iter().any(|line| line.starts_with("OK ")), "{command}: {again:?}");
+    }
+    // What is opened with it says so itself, once.
+    let mut client = server.login(&ada).await;
+    for command in ["SELECT INBOX (CONDSTORE)", "SELECT INBOX"] {
+        let told = ok(&mut client, command).await;
+        assert_eq!(told.iter().filter(|line| line.starts_with("OK [HIGHESTMODSEQ ")).count(), 1, "{told:?}");
+        assert!(ok(&mut client, "FETCH 1 MODSEQ").await[0].starts_with("1 FETCH (MODSEQ ("));
+    }
 }
 
 #[tokio::test]

@@ -248,7 +248,7 @@ async fn what_is_sorted_by_modification_sequence_tells_the_highest_of_what_it_te
     assert_eq!(ok(&mut client, "NOOP").await, ["1 FETCH (UID 2 FLAGS (\\Flagged))"]);
     let mut modseqs = Vec::new();
     for number in 1..=3 {
-        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.remove(0);
+        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.pop().unwrap();
         modseqs.push(told.split(['(', ')']).nth(2).unwrap().parse::<u64>().unwrap());
     }
     let [first, second, third] = modseqs[..] else { panic!("{modseqs:?}") };
@@ -260,7 +260,7 @@ async fn what_is_sorted_by_modification_sequence_tells_the_highest_of_what_it_te
         ("SORT (SUBJECT) UTF-8 MODSEQ 4000000000", "SORT".to_owned()),
         ("SORT (SUBJECT) UTF-8 ALL", "SORT 3 1 2".to_owned()),
     ] {
-        assert_eq!(ok(&mut client, command).await, [told], "{command}");
+        assert_eq!(ok(&mut client, command).await.pop(), Some(told), "{command}");
     }
     for (command, told) in [
         ("SORT RETURN (MIN)", format!(") MIN 3 MODSEQ {third}")),

@@ -443,3 +443,30 @@ async fn nobody_else_gets_in() {
     assert!(opened.status.starts_with("OK [READ-ONLY]") && opened.has("1 EXISTS"), "{opened:?}");
     refused(&mut client, "STORE 1 +FLAGS (\\Seen)", "NO [NOPERM]").await;
 }
+
+/// What is the same of a message and its copies.
+async fn email_id(client: &mut Client, number: u32) -> String {
+    let told = ok(client, &format!("FETCH {number} EMAILID")).await.remove(0);
+    told.split(['(', ')']).nth(2).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_copy_has_the_email_id_of_what_it_was_made_of_wherever_it_is() {
+    let server = Server::start().await;
+    let Desk { ada, .. } = desk(&server, &["one", "two"]).await;
+    let mut client = server.login(&ada).await;
+    let inbox = info("INBOX");
+    ok(&mut client, &format!("SELECT {inbox}")).await;
+    let (one, two) = (email_id(&mut client, 1).await, email_id(&mut client, 2).await);
+    assert_ne!(one, two);
+    ok(&mut client, &format!("COPY 1 {inbox}")).await;
+    assert_eq!(ok(&mut client, &format!("SEARCH EMAILID {one}")).await, ["SEARCH 1 3"]);
+    ok(&mut client, "COPY 1 INBOX").await;
+    ok(&mut client, "MOVE 2 INBOX").await;
+    ok(&mut client, "SELECT INBOX").await;
+    assert_eq!([email_id(&mut client, 2).await, email_id(&mut client, 3).await], [one.clone(), two.clone()]);
+    ok(&mut client, "MOVE 2 Drafts").await;
+    ok(&mut client, "SELECT Drafts").await;
+    assert_eq!(email_id(&mut client, 1).await, one);
+    assert_eq!(ok(&mut client, &format!("SEARCH OR EMAILID {one} EMAILID {two}")).await, ["SEARCH 1"]);
+}

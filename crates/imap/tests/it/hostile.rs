@@ -55,6 +55,31 @@ async fn who_drips_and_who_never_reads_is_cut_off() {
 }
 
 #[tokio::test]
+async fn what_was_refused_and_comes_all_the_same_has_its_time_to_pass() {
+    let read_timeout = Duration::from_millis(200);
+    let limits = imap::Limits { read_timeout, min_bytes_per_second: 1 << 10, ..quick() };
+    let server = Server::with(limits).await;
+    let ada = server.user_with("ada", &[]).await;
+    let mut client = server.login(&ada).await;
+    let bytes: usize = 100 << 10;
+    let tag = client.begin(&format!("LOGOUT {{{bytes}+}}")).await.unwrap();
+    let began = std::time::Instant::now();
+    let mut left = bytes;
+    while left > 0 {
+        // Slower than the time for a line, and faster than the slowest client.
+        let piece = left.min(5 << 10);
+        client.send(&vec![b'x'; piece]).await.unwrap();
+        left -= piece;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(began.elapsed() > 2 * read_timeout);
+    client.send(b"\r\n").await.unwrap();
+    let answer = client.answer(&tag).await.unwrap();
+    assert!(answer.status.starts_with("NO [TOOBIG]"), "{answer:?}");
+    ok(&mut client, "NOOP").await;
+}
+
+#[tokio::test]
 async fn only_so_many_are_let_in() {
     let server = Server::with(imap::Limits { max_connections_per_peer: 2, ..quick() }).await;
     let (_one, _two) = (server.connect().await, server.connect().await);

@@ -100,10 +100,26 @@ async fn over_tls_from_the_first_byte_and_by_starttls() {
 #[tokio::test]
 async fn what_is_sent_before_the_handshake_is_forgotten() {
     let server = Server::start().await;
-    // The second command and the beginning of a third were not protected: were they taken, they would be so inside the encrypted session.
-    let mut client = server.connect().await.starttls_before("b CAPABILITY\r\nc LOGIN ").await.unwrap();
-    let first = client.command("NOOP").await.unwrap();
-    assert!(first.untagged.is_empty() && first.status.starts_with("OK "), "{first:?}");
+    let mut client = server.connect().await;
+    // The second command and half of a third were not protected: were they answered, it would be so inside the encrypted session.
+    client.send(b"a STARTTLS\r\nb CAPABILITY\r\nc ").await.unwrap();
+    let answer = client.answer("a").await.unwrap();
+    assert!(answer.status.starts_with("OK "), "{answer:?}");
+    let mut client = client.handshake().await.unwrap();
+    client.send(b"d NOOP\r\n").await.unwrap();
+    // The first answer inside is to the first command inside.
+    assert_eq!(client.read_response().await.unwrap(), "d OK done");
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_ends_the_connection() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    ok(&mut client, "STARTTLS").await;
+    client.send(b"b CAPABILITY\r\n").await.unwrap();
+    // A TLS alert may come.
+    let rest = client.rest().await.unwrap();
+    assert!(!rest.contains("CAPABILITY"), "{rest:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@ async fn who_comes_back_is_told_what_was_missed_and_no_more() {
     // What is no command closes nothing.
     ok(&mut away, "NOOP").await;
     ok(&mut away, "FETCH 1 UID").await;
-    assert_eq!(ok(&mut away, "ENABLE QRESYNC").await, ["ENABLED QRESYNC"]);
+    let told = ok(&mut away, "ENABLE QRESYNC").await;
+    assert!(told[0].starts_with("OK [HIGHESTMODSEQ "), "{told:?}");
+    assert_eq!(told[1..], ["ENABLED QRESYNC"]);
     let opened = ok(&mut away, "SELECT INBOX").await;
     let number = |code: &str| {
         let line = opened.iter().find_map(|line| line.strip_prefix(&format!("OK [{code} "))).unwrap();

@@ -116,7 +116,7 @@ async fn what_is_found_by_modification_sequence_tells_the_highest_of_what_it_tel
     ok(&mut other, "STORE 2 +FLAGS.SILENT (\\Flagged)").await;
     let mut modseqs = Vec::new();
     for number in 1..=3 {
-        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.remove(0);
+        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.pop().unwrap();
         modseqs.push(told.split(['(', ')']).nth(2).unwrap().parse::<u64>().unwrap());
     }
     let [first, second, third] = modseqs[..] else { panic!("{modseqs:?}") };
@@ -132,7 +132,7 @@ async fn what_is_found_by_modification_sequence_tells_the_highest_of_what_it_tel
         ("(ALL COUNT) MODSEQ 4000000000", ") COUNT 0".to_owned()),
         ("() ALL", ") ALL 1:3".to_owned()),
     ] {
-        let line = ok(&mut client, &format!("SEARCH RETURN {search}")).await.remove(0);
+        let line = ok(&mut client, &format!("SEARCH RETURN {search}")).await.pop().unwrap();
         let told = format!("\"{told}");
         assert!(line.starts_with("ESEARCH (TAG ") && line.ends_with(&told), "{search}: {line}");
     }

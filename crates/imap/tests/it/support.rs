@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use blob::BlobStore;
 use bytes::Bytes;
 use imap::{Imap, Limits, Mode};
 use kernel::MailboxId;
 use mailstore::MailStore;
+use mailstore::change;
 use mailstore::ingest::{self, Incoming, Target, Within};
 use mailstore::message::Flags;
 use tenancy::auth::Auth;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Server {
     pub(crate) world: World,
     pub(crate) store: MailStore,
+    blobs: Arc<dyn BlobStore>,
     pub(crate) address: SocketAddr,
     pub(crate) tls_address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -33,6 +36,22 @@ pub(crate) fn quick() -> Limits {
     Limits { failed_login_delay: Duration::from_millis(1), recheck: Duration::ZERO, ..Limits::default() }
 }
 
+async fn service(world: &World, store: MailStore, limits: Limits) -> Arc<Imap> {
+    let (tls, _) = testkit::certificate::self_signed();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    Arc::new(Imap { auth, store, tls, limits, hostname: "imap.acme.example".to_owned() })
+}
+
+async fn listen(
+    service: Arc<Imap>,
+    mode: Mode,
+    shutdown: &CancellationToken,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, tokio::spawn(imap::serve(listener, service, mode, shutdown.clone())))
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         Self::with(quick()).await
@@ -41,24 +60,23 @@ impl Server {
     pub(crate) async fn with(limits: Limits) -> Self {
         let world = World::new().await;
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
-        let store = MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption());
-        let (tls, _) = testkit::certificate::self_signed();
-        let service = Arc::new(Imap {
-            auth: Auth::new(world.test_db.db()).await.unwrap(),
-            store: store.clone(),
-            tls,
-            limits,
-            hostname: "imap.acme.example".to_owned(),
-        });
+        let store = MailStore::new(world.test_db.db(), blobs.clone(), testkit::kek::encryption());
+        let service = service(&world, store.clone(), limits).await;
         let shutdown = CancellationToken::new();
-        let listen = async |mode| {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            (address, tokio::spawn(imap::serve(listener, service.clone(), mode, shutdown.clone())))
-        };
-        let (address, plain) = listen(Mode::Starttls).await;
-        let (tls_address, implicit) = listen(Mode::Implicit).await;
-        Self { world, store, address, tls_address, shutdown, listeners: [plain, implicit] }
+        let (address, plain) = listen(service.clone(), Mode::Starttls, &shutdown).await;
+        let (tls_address, implicit) = listen(service, Mode::Implicit, &shutdown).await;
+        Self { world, store, blobs, address, tls_address, shutdown, listeners: [plain, implicit] }
+    }
+
+    /// The address of a second server on the same database and bodies; from now on each tells the other what changes.
+    pub(crate) async fn beside(&self) -> SocketAddr {
+        let store = MailStore::new(self.world.test_db.db(), self.blobs.clone(), testkit::kek::encryption());
+        for store in [self.store.clone(), store.clone()] {
+            let stop = self.shutdown.clone();
+            tokio::spawn(async move { change::run(&store, stop.cancelled()).await });
+        }
+        let service = service(&self.world, store, quick()).await;
+        listen(service, Mode::Starttls, &self.shutdown).await.0
     }
 
     /// A user whose Inbox holds these messages, delivered in this order.

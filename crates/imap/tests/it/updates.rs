@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use testkit::client::imap::Imap as Client;
+use testkit::world::PASSWORD;
 
 use crate::support::{Server, message, ok, quick, refused, say};
 
@@ -55,6 +56,27 @@ async fn an_idling_client_hears_at_once() {
     idle.send(b"done\r\n").await.unwrap();
     assert!(idle.answer(&tag).await.unwrap().status.starts_with("OK"));
     ok(&mut idle, "NOOP").await;
+}
+
+#[tokio::test]
+async fn who_idles_at_one_server_hears_of_what_is_done_at_another() {
+    let server = Server::start().await;
+    let beside = server.beside().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let mut idle = server.inbox(&ada).await;
+    let mut other = Client::connect(beside).await.unwrap();
+    other.login(&ada.address, PASSWORD).await.unwrap();
+    let tag = idle.begin("IDLE").await.unwrap();
+    assert!(next(&mut idle).await.starts_with("+ "));
+    other.append("INBOX", &message("two")).await.unwrap().ok().unwrap();
+    assert_eq!([next(&mut idle).await, next(&mut idle).await], ["* 2 EXISTS", "* 0 RECENT"]);
+    ok(&mut other, "SELECT INBOX").await;
+    ok(&mut other, "STORE 1 +FLAGS (\\Deleted)").await;
+    assert_eq!(next(&mut idle).await, "* 1 FETCH (UID 1 FLAGS (\\Deleted))");
+    ok(&mut other, "EXPUNGE").await;
+    assert_eq!(next(&mut idle).await, "* 1 EXPUNGE");
+    idle.send(b"DONE\r\n").await.unwrap();
+    assert!(idle.answer(&tag).await.unwrap().status.starts_with("OK"));
 }
 
 #[tokio::test]

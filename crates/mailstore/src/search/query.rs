@@ -82,9 +82,9 @@ pub enum Query {
     Received(Day),
     /// The day in its `Date` field as it is written there. A message without one was sent on no day.
     Sent(Day),
-    /// It has more bytes, as IMAP counts them.
+    /// It has more bytes in its CRLF form.
     Larger(u64),
-    /// It has fewer bytes, counted likewise.
+    /// It has fewer bytes in its CRLF form.
     Smaller(u64),
     /// It was received at that moment or before (RFC 5032).
     Until(DateTime<Utc>),
@@ -158,8 +158,8 @@ impl Query {
             Self::Flag(flag) => Some(facts.flags.flags.contains(flag)),
             Self::Keyword(keyword) => Some(facts.flags.keywords.contains(keyword)),
             Self::Received(day) => Some(day.has(facts.internal_date.date_naive())),
-            Self::Larger(bytes) => Some(facts.size_bytes > *bytes),
-            Self::Smaller(bytes) => Some(facts.size_bytes < *bytes),
+            Self::Larger(bytes) => Some(facts.wire_size_bytes > *bytes),
+            Self::Smaller(bytes) => Some(facts.wire_size_bytes < *bytes),
             Self::Until(moment) => Some(facts.internal_date <= *moment),
             Self::From(moment) => Some(facts.internal_date >= *moment),
             Self::Uids(ranges) => {
@@ -217,8 +217,7 @@ fn has_word(text: &str, word: &str) -> bool {
 pub(super) struct Facts {
     pub(super) uid: u64,
     pub(super) modseq: u64,
-    /// As IMAP tells it.
-    pub(super) size_bytes: u64,
+    pub(super) wire_size_bytes: u64,
     pub(super) internal_date: DateTime<Utc>,
     pub(super) flags: Flags,
 }

@@ -30,7 +30,7 @@ impl From<Row> for Candidate {
         let facts = Facts {
             uid: from_column(row.uid),
             modseq: from_column(row.modseq),
-            size_bytes: from_column(row.wire_size_bytes),
+            wire_size_bytes: from_column(row.wire_size_bytes),
             internal_date: row.internal_date,
             flags,
         };
@@ -101,8 +101,9 @@ pub(super) async fn having(
     limit: Option<i64>,
 ) -> Result<Vec<Uuid>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let ids = sqlx::query_scalar!(
-        "select id from messages
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, blob_id, uid, modseq, wire_size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
            and blob_id = any ($6)
          order by id limit $7",

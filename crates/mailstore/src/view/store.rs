@@ -1,7 +1,7 @@
 //! SQL of what is seen of an open folder.
 
 use db::Error;
-use kernel::{FolderId, MailboxId, MessageId};
+use kernel::{BlobId, FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -77,6 +77,28 @@ pub(super) async fn rows(
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(|row| message!(row)).collect())
+}
+
+pub(super) async fn with_email_ids(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    email_ids: &[BlobId],
+) -> Result<Vec<(BlobId, u64)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let bodies: Vec<Uuid> = email_ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "select blob_id, uid from messages
+         where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' and blob_id = any ($4)
+         order by uid",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &bodies,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (BlobId::from_uuid(row.blob_id), from_column(row.uid))).collect())
 }
 
 /// The first messages as far as what is wanted of them has no more than [`HEADERS_BYTES`] together, or one; and the body of each to read where
@@ -178,8 +200,8 @@ pub(super) async fn wire_size_bytes(
     folder: FolderId,
 ) -> Result<u64, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let size_bytes = sqlx::query_scalar!(
-        r#"select coalesce(sum(wire_size_bytes), 0)::bigint as "size_bytes!" from messages
+    let bytes = sqlx::query_scalar!(
+        r#"select coalesce(sum(wire_size_bytes), 0)::bigint as "bytes!" from messages
            where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live'"#,
         tenant_id,
         mailbox_id.uuid(),
@@ -187,7 +209,7 @@ pub(super) async fn wire_size_bytes(
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(from_column(size_bytes))
+    Ok(from_column(bytes))
 }
 
 pub(super) async fn marked_as_deleted(

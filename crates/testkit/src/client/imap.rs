@@ -81,17 +81,16 @@ impl Imap {
     ///
     /// # Errors
     /// When the server refuses or the handshake fails.
-    pub async fn starttls(self) -> Result<Self> {
-        self.starttls_before("").await
+    pub async fn starttls(mut self) -> Result<Self> {
+        self.command("STARTTLS").await?.ok().context("STARTTLS")?;
+        self.handshake().await
     }
 
-    /// As [`Self::starttls`], with something behind the command that is sent with it, in the clear.
+    /// Plays the client's part of a TLS handshake, after the answer to a STARTTLS that was sent.
     ///
     /// # Errors
-    /// As [`Self::starttls`].
-    pub async fn starttls_before(mut self, injected: &str) -> Result<Self> {
-        self.send(format!("tls STARTTLS\r\n{injected}").as_bytes()).await?;
-        self.answer("tls").await?.ok().context("STARTTLS")?;
+    /// When the server says more in the clear, or the handshake fails.
+    pub async fn handshake(self) -> Result<Self> {
         ensure!(self.stream.buffer().is_empty(), "the server sent plain text after STARTTLS");
         let stream = tls(self.stream.into_inner()).await?;
         Ok(Self { stream: BufReader::new(stream), greeting: self.greeting, commands: self.commands })
