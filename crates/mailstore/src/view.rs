@@ -239,15 +239,6 @@ pub struct Marked {
     pub size_bytes: u64,
 }
 
-/// The sizes of a folder's messages as IMAP tells them, added up.
-///
-/// # Errors
-/// As [`rows`].
-pub async fn wire_size_bytes(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<u64, Error> {
-    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::wire_size_bytes(&mut *ctx.read().await?, mailbox_id, folder).await?)
-}
-
 /// What is marked as deleted in a folder.
 ///
 /// # Errors

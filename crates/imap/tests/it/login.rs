@@ -118,7 +118,7 @@ async fn what_is_no_handshake_ends_the_connection() {
     ok(&mut client, "STARTTLS").await;
     client.send(b"b CAPABILITY\r\n").await.unwrap();
     // A TLS alert may come.
-    let rest = client.rest().await.unwrap();
+    let rest = client.rest().await.unwrap_or_default();
     assert!(!rest.contains("CAPABILITY"), "{rest:?}");
 }
 
