@@ -101,9 +101,8 @@ pub(super) async fn having(
     limit: Option<i64>,
 ) -> Result<Vec<Uuid>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query_as!(
-        Row,
-        "select id, blob_id, uid, modseq, wire_size_bytes, internal_date, flags, keywords from messages
+    let ids = sqlx::query_scalar!(
+        "select id from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
            and blob_id = any ($6)
          order by id limit $7",
