@@ -145,6 +145,14 @@ pub(crate) async fn forget(mail: &MailStore, key: &BlobKey) {
     }
 }
 
+/// Whether it is sure that the commit which ended so has come to nothing.
+pub(crate) fn is_undone(ended: &Error) -> bool {
+    match ended {
+        Error::Db(cause) => !matches!(**cause, db::Error::Unresolved(_)),
+        error => matches!(error, Error::ReservationLost),
+    }
+}
+
 /// From so many bytes on, bodies are sealed, opened and mended where it holds up no other session.
 pub(crate) const LONG_BYTES: usize = 64 << 10;
 

@@ -290,9 +290,12 @@ async fn pack(
     }
     let entry_bytes = moved.iter().map(|(.., to)| u64::from(to.address.length())).sum();
     let count = commit(db, tenant, &Uploaded { id: sealed.id(), entry_bytes }, &moved).await;
-    if matches!(count, Ok(0) | Err(Error::ReservationLost)) {
-        // Its key is this call's alone, and nothing refers to it.
-        store.blobs.delete(&object).await?;
+    let is_in_vain = match &count {
+        Ok(count) => *count == 0,
+        Err(error) => body::is_undone(error),
+    };
+    if is_in_vain {
+        body::forget(store, &object).await;
     }
     count
 }

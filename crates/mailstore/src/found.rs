@@ -99,7 +99,7 @@ async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Resul
     let operator = Caller::local_operator(store.db.clone(), store.db.env().new_id());
     for (tenant, generation) in tail.sections() {
         let taken = async {
-            let ctx = operator.enter(tenant).await?;
+            let ctx = operator.enter_deleted_too(tenant).await?;
             take_section(store, &ctx, &tail, generation, &bytes, key, found).await
         };
         if let Err(error) = taken.await {

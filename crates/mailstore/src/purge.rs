@@ -15,7 +15,7 @@ use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{MailboxId, TenantId};
 use tenancy::auth::Auth;
-use tenancy::purge::{self, Unbilled};
+use tenancy::purge::{self, Destroyed, Unbilled};
 use tenancy::{Caller, Ctx, quota};
 use tokio::time::Instant;
 
@@ -88,7 +88,7 @@ impl Rounds {
 /// for so long. Several processes may do so at once.
 ///
 /// # Errors
-/// When the mailboxes that are due cannot be looked up.
+/// When the mailboxes that are due cannot be looked up, or what the journal has.
 pub async fn run(
     store: &MailStore,
     db: &Db,
@@ -119,8 +119,26 @@ pub async fn run(
             }
         }
     }
+    let mut begun = Vec::new();
     for &id in tenants {
-        match tenant(store, db, auth, id, backups_kept).await {
+        match begin(db, id).await {
+            Ok(destroyed) => begun.extend(destroyed.map(|destroyed| (id, destroyed))),
+            Err(error) => {
+                purged.failed += 1;
+                tracing::warn!(tenant.id = %id, error.cause = ?error, "the destruction of a tenant was not begun");
+            }
+        }
+    }
+    if !begun.is_empty() && !is_in_the_bucket(db).await? {
+        purged.failed += begun.len() as u64;
+        tracing::warn!(
+            tenants = begun.len(),
+            "no tenant was destroyed: the journal does not get into the bucket"
+        );
+        return Ok(purged);
+    }
+    for (id, destroyed) in begun {
+        match tenant(store, db, auth, (id, destroyed), backups_kept).await {
             Ok(is_gone) => purged.tenants += u64::from(is_gone),
             Err(error) => {
                 purged.failed += 1;
@@ -154,29 +172,30 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
     }
 }
 
-/// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds. `false`: it may not go yet, or is
-/// gone.
-async fn tenant(
-    store: &MailStore,
-    db: &Db,
-    auth: &Auth,
-    id: TenantId,
-    backups_kept: TimeDelta,
-) -> Result<bool, Error> {
+/// Notes that a tenant is being destroyed, and what it has; `None`: it may not go yet, or is gone.
+async fn begin(db: &Db, id: TenantId) -> Result<Option<Destroyed>, Error> {
     // Before it is locked, since that may take long: nothing comes to a deleted tenant any more.
     let mut looking = system(db).await?;
     let counted = store::count(&mut looking, id).await?;
     looking.roll_back().await?;
     let mut tx = system(db).await?;
     if !purge::may_go(&mut tx, db, id).await? {
-        return Ok(false);
+        return Ok(None);
     }
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;
-    if !is_in_the_bucket(db).await? {
-        tracing::warn!(tenant.id = %id, "a tenant is not destroyed yet: that it is to be has not got into the bucket");
-        return Ok(false);
-    }
+    Ok(Some(destroyed))
+}
+
+/// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds. `false`: it may not go yet, or is
+/// gone. What was begun is in the bucket.
+async fn tenant(
+    store: &MailStore,
+    db: &Db,
+    auth: &Auth,
+    (id, destroyed): (TenantId, Destroyed),
+    backups_kept: TimeDelta,
+) -> Result<bool, Error> {
     store.keys.destroy(id).await?;
     remove_all(&*store.blobs, id).await?;
     loop {

@@ -164,9 +164,7 @@ impl Run<'_> {
             for (at, id) in parts.into_iter().enumerate() {
                 // All parts of a number say the same, and a base follows nothing.
                 let follows = at == 0 && !is_base;
-                if is_reading || follows {
-                    looks.push(look_at(journal, Part { number, id, follows }, is_reading));
-                }
+                looks.push(look_at(journal, Part { number, id, follows }, is_reading));
             }
         }
         let at_once = if is_reading { READ_AT_ONCE } else { HEADS_AT_ONCE };

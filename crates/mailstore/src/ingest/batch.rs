@@ -197,8 +197,7 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
 fn is_in_vain(committed: &Result<Upload, Error>) -> bool {
     match committed {
         Ok(upload) => *upload != Upload::Kept,
-        Err(Error::Db(cause)) => !matches!(**cause, db::Error::Unresolved(_)),
-        Err(error) => matches!(error, Error::ReservationLost),
+        Err(error) => body::is_undone(error),
     }
 }
 

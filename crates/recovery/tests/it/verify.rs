@@ -71,6 +71,11 @@ async fn what_the_journal_lacks_is_told_and_what_has_rotted() {
     let whole = bench.blobs.get(part).await.unwrap();
     bench.blobs.delete(part).await.unwrap();
     assert_eq!(findings(&bench, None).await, missing(part, Why::Base));
+    let mut rotten = whole.to_vec();
+    rotten[20] ^= 1;
+    put(&bench, part, rotten).await;
+    let told = findings(&bench, None).await;
+    assert!(matches!(&told[..], [Finding { fault: Fault::Unreadable(_), .. }]), "{told:?}");
     put(&bench, part, whole).await;
     assert_eq!(findings(&bench, FAST).await, []);
 }
