@@ -81,12 +81,17 @@ pub(super) struct Finalized {
     pub(super) at: DateTime<Utc>,
 }
 
-/// When each of the tenant's invoices became final; of a tenant with a test clock none, since that is noted in real time.
+/// When each of the tenant's invoices became final; of a tenant with a test clock none, since that is noted in real time, and none that was dunned
+/// before there was a reason to: it goes on as an earlier version began it.
 pub(super) async fn finalized(tx: &mut TenantTx) -> Result<BTreeMap<InvoiceId, Finalized>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select i.id, i.issued_on, i.finalized_at as "finalized_at!" from invoices i join tenants t on t.id = i.tenant_id
-           where i.tenant_id = $1 and i.kind = 'invoice' and i.status = 'final' and t.test_clock is null"#,
+           where i.tenant_id = $1 and i.kind = 'invoice' and i.status = 'final' and t.test_clock is null
+             and not exists (
+               select from dunning_courses c where c.tenant_id = i.tenant_id and c.invoice_id = i.id
+                 -- Where the clock is set, days are an hour shorter.
+                 and c.begun_at < i.finalized_at + make_interval(days => i.due_on - i.issued_on) - interval '2 hours')"#,
         tenant_id
     )
     .fetch_all(tx.conn())

@@ -85,14 +85,15 @@ pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u6
 
 /// Whoever is above a former issuer may, too: that one cannot be deleted while it has drafts.
 async fn must_act_for_issuer(ctx: &Ctx, id: InvoiceId) -> Result<(), Error> {
-    let issuer = {
+    let draft = {
         let mut tx = ctx.read().await?;
-        store::find(&mut tx, id).await?.ok_or(Error::NotFound)?.issuer.id
+        store::find(&mut tx, id).await?.ok_or(Error::NotFound)?
     };
-    if issuer == ctx.reseller_id() {
+    // What it is else is told once it is held.
+    if draft.status != "draft" || draft.issuer.id == ctx.reseller_id() {
         return Ok(());
     }
-    match ctx.caller().enter_reseller_deleted_too(issuer).await {
+    match ctx.caller().enter_reseller_deleted_too(draft.issuer.id).await {
         Ok(_) => Ok(()),
         Err(tenancy::Error::NotFound) => Err(issued_by_another()),
         Err(error) => Err(error.into()),

@@ -171,6 +171,19 @@ async fn what_is_billed_late_is_dunned_as_late() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_version_has_dunned_by_its_due_day_goes_on_so() {
+    let world = in_debt().await;
+    paid(&world.ctx, 2500, "INV-000001").await;
+    at(&world, "2026-03-20T12:00");
+    run(&world, "2026-03-20").await;
+    let begun = "insert into dunning_courses (tenant_id, ordinal, invoice_id, begun_at)
+                 select tenant_id, 1, id, finalized_at from invoices where issued_on = '2026-02-01'";
+    super::run::behind_and_commit(&world, begun).await;
+    assert!(dun(&world).await.steps > 0);
+    assert_eq!(suspended(&world.ctx).await.1, [Send, Imap]);
+}
+
+#[tokio::test]
 async fn what_somebody_takes_or_gives_back_meanwhile_is_theirs() {
     let world = in_debt().await;
     dun_on(&world, "2026-02-04").await;
