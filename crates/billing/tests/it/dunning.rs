@@ -178,7 +178,9 @@ async fn what_an_earlier_version_has_dunned_by_its_due_day_goes_on_so() {
     run(&world, "2026-03-20").await;
     let begun = "insert into dunning_courses (tenant_id, ordinal, invoice_id, begun_at)
                  select tenant_id, 1, id, finalized_at from invoices where issued_on = '2026-02-01'";
-    super::run::behind_and_commit(&world, begun).await;
+    let mut tx = world.ctx.begin().await.unwrap();
+    sqlx::query(begun).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
     assert!(dun(&world).await.steps > 0);
     assert_eq!(suspended(&world.ctx).await.1, [Send, Imap]);
 }
