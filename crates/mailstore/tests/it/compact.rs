@@ -239,23 +239,23 @@ async fn what_takes_several_packs_is_moved_mailbox_by_mailbox_and_to_its_end() {
         mailboxes.push(bench.mailbox(local, None).await);
     }
     mailboxes.sort();
-    // Two of them make a pack.
-    let (large, clock) = (noise(3 << 20), bench.world.test_db.clock());
+    // Eight of them make a pack, and none is so large that it has an object of its own.
+    let (long, clock) = (noise(1_000_000), bench.world.test_db.clock());
     let mut packs = Vec::new();
-    for at in 0..9 {
-        bench.stored(mailboxes[at % 3], &large).await;
+    for at in 0..27 {
+        bench.stored(mailboxes[at % 3], &long).await;
         let new = bench.blobs.packs().await.into_iter().find(|key| !packs.contains(key));
         packs.push(new.unwrap());
         clock.advance(TimeDelta::minutes(1));
     }
-    // The fifth that is come to.
+    // The eleventh that is come to.
     bench.blobs.delete(&packs[4]).await.unwrap();
     clock.advance(TimeDelta::hours(25));
-    assert_eq!(run(&bench).await, Compacted { bodies: 8, packs: 5, unreadable: 1, failed: 0 });
+    assert_eq!(run(&bench).await, Compacted { bodies: 26, packs: 4, unreadable: 1, failed: 0 });
     assert_eq!(run(&bench).await, Compacted { unreadable: 1, ..Compacted::default() });
     bench.sweep_out().await;
     let own = bench.blobs.packs().await;
-    assert!(own.len() == 5 && are_of(&own, bench.ctx().tenant_id()), "{own:?}");
+    assert!(own.len() == 4 && are_of(&own, bench.ctx().tenant_id()), "{own:?}");
     let mut places = Vec::new();
     for key in &own {
         let place =
@@ -264,7 +264,7 @@ async fn what_takes_several_packs_is_moved_mailbox_by_mailbox_and_to_its_end() {
     }
     places.sort();
     let places = places.concat();
-    assert!(places.len() == 8 && places.is_sorted(), "{places:?}");
+    assert!(places.len() == 26 && places.is_sorted(), "{places:?}");
     bench.assert_exact().await;
 }
 
