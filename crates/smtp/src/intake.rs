@@ -12,7 +12,7 @@ use crate::limits::Transfer;
 use crate::reply::Reply;
 use crate::wire::{BLOCK_BYTES, Wire};
 
-/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
+/// For how much of a message room is taken on the word of SIZE; beyond it, a message takes room as it comes, so that nobody has it for a word.
 const DECLARED_BYTES: u64 = 1 << 20;
 
 /// A message as it comes in.

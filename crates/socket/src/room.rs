@@ -42,8 +42,8 @@ impl<Holder: Ord + Copy> Room<Holder> {
         Self { all, all_units, share_units, shares: Mutex::default() }
     }
 
-    /// Waits for room for so many bytes of a holder's, for so long at most; what is larger than the holder's share goes alone of it, and what is
-    /// larger than all the room goes alone.
+    /// Waits for room for so many bytes of a holder's, for so long at most; what is larger than a share has the holder's to itself, and
+    /// what is larger than all the room goes alone.
     ///
     /// # Errors
     /// When it takes too long.

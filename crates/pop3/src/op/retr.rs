@@ -65,7 +65,7 @@ pub(crate) async fn fetch(transaction: &mut Transaction<'_>, message: u64) -> Re
     Ok(Body { bytes, _room: room })
 }
 
-/// Room for a message, which waits for it for so long at most; what is larger than the mailbox's share goes alone of it.
+/// Room for a message, which waits for it for so long at most; what is larger than the mailbox's share has it to itself.
 async fn room_for(
     session: &Session,
     maildrop: &Maildrop,

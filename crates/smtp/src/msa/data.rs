@@ -10,8 +10,8 @@ use crate::codec::path::ReversePath;
 use crate::intake::{Intake, Refusal, first_bytes};
 use crate::reply::{Reply, is_ours};
 
-/// How often a message is in memory, when all of it has come: as it came, mended, and sealed. There is room for so much from the beginning: who has
-/// sent a message is not told then that there is none.
+/// How often a message is in memory, when all of it has come: as it came, mended, and sealed. It takes room for all of them as it comes: what is there
+/// waits for none.
 pub(super) const COPIES: u64 = 3;
 
 /// Takes the message in. An error ends the session: the message never ended, and nothing of it is kept.
