@@ -52,9 +52,9 @@ impl Connection {
         self.socket.sent_bytes()
     }
 
-    /// The next line, as `take` has it; what was answered before goes out first, unless the client has pipelined already
+    /// The next line; what was answered before goes out first, unless the client has pipelined already
     /// (RFC 2449 §6.6). The wait is for the whole line, so bytes that drip do not prolong it. Cancel-safe.
-    pub(crate) async fn line(&mut self, take: fn(&mut Framer) -> Option<Frame>) -> Result<Frame, End> {
+    pub(crate) async fn line(&mut self, max_octets: usize) -> Result<Frame, End> {
         // Whoever always has a line ready would never be waited for.
         if self.login_deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(End::Idle);
@@ -67,7 +67,7 @@ impl Connection {
         let Self { socket, framer, .. } = self;
         let frame = async {
             loop {
-                if let Some(frame) = take(framer) {
+                if let Some(frame) = framer.frame(max_octets) {
                     return Ok(frame);
                 }
                 framer.input().reserve(PIECE_BYTES);

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use secrecy::ExposeSecret as _;
 
 use crate::codec::command::{Auth, Command, parse};
-use crate::codec::line::{Frame, Framer, command_max_octets};
+use crate::codec::line::{Frame, Framer, LINE_MAX_OCTETS};
 use crate::codec::response::{STATUS_MAX_OCTETS, Status, Stuffer, TERMINATOR, top};
 
 /// What a client sends: however it is cut it is the same lines, none longer than may be, and a command that is read is read again
@@ -15,7 +15,7 @@ pub fn commands(bytes: &[u8]) {
     assert_eq!(frames(bytes, usize::from(bytes.first().copied().unwrap_or(0)) + 1), whole);
     for frame in whole {
         let Frame::Line(line) = frame else { continue };
-        assert!(line.len() < command_max_octets(&line) && !line.contains(&b'\n'));
+        assert!(line.len() < LINE_MAX_OCTETS && !line.contains(&b'\n'));
         match parse(&line) {
             Ok(command) => {
                 let written = render(&command);
@@ -33,12 +33,12 @@ fn frames(bytes: &[u8], size: usize) -> Vec<Frame> {
         framer.input().extend_from_slice(chunk);
         loop {
             let is_there = framer.has_frame();
-            let frame = framer.command();
+            let frame = framer.frame(LINE_MAX_OCTETS);
             assert_eq!(frame.is_some(), is_there);
             let Some(frame) = frame else { break };
             frames.push(frame);
         }
-        assert!(framer.input().len() < command_max_octets(framer.input()));
+        assert!(framer.input().len() < LINE_MAX_OCTETS);
     }
     frames
 }

@@ -18,7 +18,7 @@ use tenancy::{MailLogin, Origin};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Command};
-use crate::codec::line::{Frame, Framer, LINE_MAX_OCTETS};
+use crate::codec::line::{Frame, LINE_MAX_OCTETS};
 use crate::codec::response::{Code, Status};
 use crate::connection::Connection;
 use crate::server::Pop3;
@@ -138,12 +138,12 @@ impl Session {
         self.connection.status(&status).await
     }
 
-    /// The next line, as `take` has it, unless the server shuts down first.
-    pub(crate) async fn line(&mut self, take: fn(&mut Framer) -> Option<Frame>) -> Result<Frame, End> {
+    /// The next line, unless the server shuts down first.
+    pub(crate) async fn line(&mut self, max_octets: usize) -> Result<Frame, End> {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Err(End::Shutdown),
-            line = self.connection.line(take) => line,
+            line = self.connection.line(max_octets) => line,
         }
     }
 
@@ -158,11 +158,10 @@ impl Session {
     /// The next command. Lines that are no command are answered here, and the session goes on. Cancel-safe.
     async fn command(&mut self) -> Result<Command, End> {
         loop {
-            let status = match self.line(Framer::command).await? {
-                Frame::TooLong => Status::err(format_args!(
-                    "line too long: a command has at most {LINE_MAX_OCTETS} octets, AUTH {}",
-                    sasl::LINE_MAX_OCTETS
-                )),
+            let status = match self.line(LINE_MAX_OCTETS).await? {
+                Frame::TooLong => {
+                    Status::err(format_args!("line too long: a command has at most {LINE_MAX_OCTETS} octets"))
+                }
                 Frame::Line(line) => match command::parse(&line) {
                     Ok(command) => {
                         self.command = command.keyword();

@@ -5,10 +5,6 @@ use bytes::{Buf, BytesMut};
 /// RFC 2449 §4: a command has at most 255 octets, its CRLF included.
 pub const LINE_MAX_OCTETS: usize = 255;
 
-/// How a command begins that may be longer: clients send a token in its initial response, whatever its length (RFC 5034 §4 would have them wait
-/// to be asked).
-const AUTH: &[u8] = b"AUTH ";
-
 /// What stood between two line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -16,14 +12,6 @@ pub enum Frame {
     Line(BytesMut),
     /// A line longer than asked for; its bytes were dropped as they came.
     TooLong,
-}
-
-/// How long a command may be, its end included, that begins so.
-pub fn command_max_octets(begin: &[u8]) -> usize {
-    match begin.get(..AUTH.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(AUTH)) {
-        true => sasl::LINE_MAX_OCTETS,
-        false => LINE_MAX_OCTETS,
-    }
 }
 
 /// Collects received bytes and cuts them into lines.
@@ -43,25 +31,14 @@ impl Framer {
         &mut self.buffer
     }
 
-    /// Whether a line end has been received that has not been given out yet.
+    /// Whether a line end has been received that [`Framer::frame`] has not given out yet.
     pub fn has_frame(&mut self) -> bool {
         self.find_end().is_some()
     }
 
-    /// The next command, of at most so many octets with its end as [`command_max_octets`] says; `None` until more bytes come. No more than that is
-    /// kept between two calls.
-    pub fn command(&mut self) -> Option<Frame> {
-        self.frame(command_max_octets(&self.buffer))
-    }
-
-    /// The next line of a SASL exchange, of at most [`sasl::LINE_MAX_OCTETS`]; else as [`Self::command`].
-    pub fn response(&mut self) -> Option<Frame> {
-        self.frame(sasl::LINE_MAX_OCTETS)
-    }
-
     /// The next line, of at most `max_octets` octets with its end; `None` until more bytes come. What is kept
     /// between two calls is never more than `max_octets`.
-    fn frame(&mut self, max_octets: usize) -> Option<Frame> {
+    pub fn frame(&mut self, max_octets: usize) -> Option<Frame> {
         let Some(end) = self.find_end() else {
             if self.skipping || self.buffer.len() >= max_octets {
                 self.skipping = true;
@@ -131,28 +108,6 @@ mod tests {
         assert_eq!(frames(&[fits.as_bytes()], LINE_MAX_OCTETS), [line(&fits[..253])]);
         let over = format!("{}\r\nNOOP\r\n", "a".repeat(LINE_MAX_OCTETS - 1));
         assert_eq!(frames(&[over.as_bytes()], LINE_MAX_OCTETS), [Frame::TooLong, line("NOOP")]);
-    }
-
-    #[test]
-    fn a_command_that_brings_a_token_may_be_longer_and_nothing_else() {
-        let commands = |stream: &[u8], size: usize| {
-            let (mut framer, mut frames) = (Framer::default(), Vec::new());
-            for chunk in stream.chunks(size) {
-                framer.input().extend_from_slice(chunk);
-                frames.extend(std::iter::from_fn(|| framer.command()));
-                assert!(framer.buffer.len() < command_max_octets(&framer.buffer), "kept more than the limit");
-            }
-            frames
-        };
-        let fits = format!("aUtH X {}", "a".repeat(sasl::LINE_MAX_OCTETS - 9));
-        let long = "a".repeat(LINE_MAX_OCTETS);
-        // What follows in a line that is too long is no beginning.
-        let stream = format!("{fits}\r\n{fits}a\r\nAUTHX {long}\r\n{long}AUTH X\r\nAUTH\r\nNOOP\r\n");
-        let expected =
-            [line(&fits), Frame::TooLong, Frame::TooLong, Frame::TooLong, line("AUTH"), line("NOOP")];
-        for size in [1, 7, LINE_MAX_OCTETS, stream.len()] {
-            assert_eq!(commands(stream.as_bytes(), size), expected, "{size}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tenancy::policy::Capability;
 
 use super::login;
 use crate::codec::command::Auth;
-use crate::codec::line::{Frame, Framer};
+use crate::codec::line::Frame;
 use crate::codec::response::Status;
 use crate::reply;
 use crate::session::{End, Session};
@@ -58,7 +58,7 @@ impl Ask for Session {
 
     async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Vec<u8>, SaslError>, End> {
         self.connection.challenge(&STANDARD.encode(challenge)).await?;
-        Ok(match self.line(Framer::response).await? {
+        Ok(match self.line(sasl::LINE_MAX_OCTETS).await? {
             Frame::TooLong => Err(SaslError::TooLong),
             Frame::Line(line) => sasl::response(&line),
         })

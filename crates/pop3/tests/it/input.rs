@@ -36,18 +36,13 @@ async fn bad_lines_are_refused_and_the_session_goes_on() {
 async fn a_line_too_long_gets_one_answer_whatever_its_length() {
     let server = Server::start().await;
     let mut raw = server.raw().await;
-    let too_long = "-ERR line too long: a command has at most 255 octets, AUTH 12288\r\n";
+    let too_long = "-ERR line too long: a command has at most 255 octets\r\n";
     let exactly = format!("USER {}", "a".repeat(255 - 5 - 2));
     assert!(raw.command(&exactly).await.starts_with("+OK"));
     assert_eq!(raw.command(&format!("{exactly}a")).await, too_long);
     raw.send(vec![b'A'; 5_000_000]).await;
-    raw.send("\r\n").await;
+    raw.send("\r\nCAPA now\r\nQUIT\r\n").await;
     assert_eq!(raw.line().await, too_long);
-    let begin = "AUTH PLAIN ";
-    let exactly = format!("{begin}{}", "A".repeat(12_288 - begin.len() - 2));
-    assert!(raw.command(&exactly).await.starts_with("-ERR "));
-    assert_eq!(raw.command(&format!("{exactly}A")).await, too_long);
-    raw.send("CAPA now\r\nQUIT\r\n").await;
     assert_eq!(raw.line().await, "-ERR syntax: CAPA\r\n");
     assert_eq!(raw.line().await, "+OK goodbye\r\n");
 }

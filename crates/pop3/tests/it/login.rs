@@ -6,7 +6,6 @@ use base64::Engine as _;
 use pop3::Limits;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::app_password::{self, NewAppPassword};
-use tenancy::auth::{Auth, Grant};
 use tenancy::policy::Capability;
 use testkit::client::pop3::Reply;
 use testkit::client::scram::Scram;
@@ -104,36 +103,6 @@ async fn auth_by_a_proof_of_an_app_password() {
         base64::engine::general_purpose::STANDARD.encode("user=ada@acme.example\x01auth=Bearer x\x01\x01");
     assert!(raw.command(&format!("AUTH XOAUTH2 {token}")).await.starts_with("+ "));
     assert_eq!(raw.command("").await, "-ERR [AUTH] wrong user name or password\r\n");
-}
-
-#[tokio::test]
-async fn auth_by_a_token_in_one_step_and_in_two() {
-    let server = Server::start().await;
-    let user = server.user_with("ada", &[]).await;
-    let auth = Auth::new(server.world.test_db.db()).await.unwrap();
-    let grant = Grant::Password { username: user.address.to_string(), password: PASSWORD.into() };
-    let tokens = auth.token(grant, server.world.origin()).await.unwrap();
-    let token = tokens.access.token.expose_secret();
-    let name = &user.address;
-    for (mechanism, message) in [
-        ("OAUTHBEARER", format!("n,a={name},\x01host=h\x01port=110\x01auth=Bearer {token}\x01\x01")),
-        ("XOAUTH2", format!("user={name}\x01auth=Bearer {token}\x01\x01")),
-    ] {
-        let response = base64::engine::general_purpose::STANDARD.encode(message);
-        assert!(response.len() > 255, "longer than any other command may be");
-        let mut raw = server.raw().await;
-        raw.send(format!("auth {mechanism} {response}\r\nSTAT\r\nQUIT\r\n")).await;
-        let answers = String::from_utf8(raw.rest().await).unwrap();
-        assert!(
-            answers.starts_with("+OK maildrop has 0 messages (0 octets)\r\n+OK 0 0\r\n+OK "),
-            "{answers}"
-        );
-
-        let mut raw = server.raw().await;
-        assert_eq!(raw.command(&format!("AUTH {mechanism}")).await, "+ \r\n");
-        assert!(raw.command(&response).await.starts_with("+OK"), "{mechanism}");
-        assert!(raw.command("QUIT").await.starts_with("+OK"));
-    }
 }
 
 #[tokio::test]
