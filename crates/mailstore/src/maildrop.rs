@@ -87,6 +87,11 @@ pub async fn open(store: &MailStore, login: &MailLogin) -> Result<Maildrop, Erro
 }
 
 impl Maildrop {
+    /// Whose it is.
+    pub fn mailbox_id(&self) -> MailboxId {
+        self.mailbox_id
+    }
+
     /// The snapshot; an index into it names a message in the other calls.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

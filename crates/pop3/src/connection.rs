@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use socket::stream::Buffered;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::codec::line::{Frame, Framer};
 use crate::codec::response::{Status, Stuffer, TERMINATOR};
@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     socket: Buffered,
     framer: Framer,
     command_timeout: Duration,
+    write_timeout: Duration,
+    min_bytes_per_second: u64,
     handshake_timeout: Duration,
     /// By when somebody is to have signed in.
     login_deadline: Option<Instant>,
@@ -30,6 +32,8 @@ impl Connection {
             socket: Buffered::new(stream, limits.write_timeout),
             framer: Framer::default(),
             command_timeout: limits.command_timeout,
+            write_timeout: limits.write_timeout,
+            min_bytes_per_second: limits.min_bytes_per_second.max(1),
             handshake_timeout: limits.handshake_timeout,
             login_deadline: Some(Instant::now() + limits.login_timeout),
         }
@@ -105,15 +109,21 @@ impl Connection {
         self.socket.exported()
     }
 
-    /// Sends a message in CRLF form, byte-stuffed, with the response's end.
+    /// Sends a message in CRLF form, byte-stuffed, with the response's end. Who takes it more slowly than is allowed does not keep its room from
+    /// others.
     pub(crate) async fn message(&mut self, message: &[u8]) -> Result<(), End> {
-        let mut stuffer = Stuffer::default();
-        for piece in message.chunks(PIECE_BYTES) {
-            stuffer.push(piece, self.socket.out());
-            self.spill().await?;
-        }
-        stuffer.finish(self.socket.out());
-        self.spill().await
+        let at_least = Duration::from_secs(message.len() as u64 / self.min_bytes_per_second);
+        let limit = self.write_timeout + at_least;
+        let sending = async {
+            let mut stuffer = Stuffer::default();
+            for piece in message.chunks(PIECE_BYTES) {
+                stuffer.push(piece, self.socket.out());
+                self.spill().await?;
+            }
+            stuffer.finish(self.socket.out());
+            self.spill().await
+        };
+        timeout(limit, sending).await.unwrap_or(Err(End::Stalled))
     }
 
     async fn spill(&mut self) -> Result<(), End> {

@@ -14,8 +14,11 @@ pub struct Limits {
     /// How long a session waits for a complete command before it ends without deleting anything. RFC 1939 §3 asks
     /// for at least ten minutes.
     pub command_timeout: Duration,
-    /// How long a client may take to accept the next 32 KiB or less of a response.
+    /// How long a client may take to accept the next 32 KiB or less of a response. A message may take so long and in addition what it takes at
+    /// `min_bytes_per_second`.
     pub write_timeout: Duration,
+    /// How fast messages go at least: a slower client is cut off.
+    pub min_bytes_per_second: u64,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// Refused logins after which the connection is closed.
@@ -24,7 +27,8 @@ pub struct Limits {
     pub failed_login_delay: Duration,
     /// How often a session renews its lease on the maildrop; well under the 120 s that a lease lasts.
     pub lease_renewal: Duration,
-    /// Bytes of messages being sent at a time, over all sessions. A larger message goes alone.
+    /// Bytes of messages being sent at a time, over all sessions, of which a mailbox has an eighth, or what the largest message takes. A message
+    /// larger than that goes alone.
     pub bodies_in_flight_bytes: u64,
     /// How long a RETR or TOP waits for its share of them before it answers `[SYS/TEMP]`.
     pub body_wait: Duration,
@@ -40,6 +44,7 @@ impl Default for Limits {
             login_timeout: Duration::from_secs(180),
             command_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(60),
+            min_bytes_per_second: 16 << 10,
             handshake_timeout: Duration::from_secs(30),
             max_failed_logins: 3,
             failed_login_delay: Duration::from_secs(2),

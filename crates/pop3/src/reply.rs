@@ -13,9 +13,10 @@ pub(crate) fn encryption_needed() -> Status {
     Status::coded(Code::Auth, "logging in needs an encrypted connection: use STLS, or the TLS port")
 }
 
-/// A login that comes too early after others that failed (RFC 2449 §8.1.1).
+/// A login that comes too early after others that failed. The credentials may be right, so the client is not to ask for others (RFC 3206 §5). It is
+/// no LOGIN-DELAY, by which a server that tells of it in CAPA bounds how often a maildrop is looked at (RFC 2449 §6.5).
 pub(crate) fn login_throttled() -> Status {
-    Status::coded(Code::LoginDelay, "too many failed logins, try again later")
+    Status::coded(Code::SysTemp, "too many failed logins, try again later")
 }
 
 /// A login that could not be checked.

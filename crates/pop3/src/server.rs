@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use mailstore::MailStore;
 use socket::listen::{Listen, Mode};
+use socket::room::Room;
 use tenancy::auth::Auth;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::connection::Connection;
 use crate::limits::Limits;
-use crate::op::retr::ROOM_UNIT_BYTES;
 use crate::session::Session;
 
 /// What the sessions of one or more listeners work with.
@@ -42,9 +41,7 @@ impl fmt::Debug for Pop3 {
 /// Serves POP3 on `listener` until `shutdown`. Then no connection is accepted any more, sessions finish the command
 /// they are at and end without deleting anything, and those that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Pop3>, mode: Mode, shutdown: CancellationToken) {
-    let room = service.limits.bodies_in_flight_bytes.div_ceil(ROOM_UNIT_BYTES);
-    let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-    let bodies = Arc::new(Semaphore::new(room));
+    let room = Arc::new(Room::new(service.limits.bodies_in_flight_bytes, mailstore::MAX_MESSAGE_BYTES));
     let listen = Listen {
         protocol: "pop3",
         mode,
@@ -55,7 +52,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Pop3>, mode: Mode, shutdo
     };
     let session = |stream, peer| {
         let connection = Connection::new(stream, &service.limits);
-        let session = Session::new(service.clone(), connection, peer, bodies.clone(), shutdown.clone());
+        let session = Session::new(service.clone(), connection, peer, room.clone(), shutdown.clone());
         let span =
             tracing::info_span!("pop3.session", request.id = %session.request_id, pop3.mode = mode.as_str());
         session.run(mode).instrument(span)

@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kernel::RequestId;
+use kernel::{MailboxId, RequestId};
 use socket::end::Reason;
 use socket::listen::Mode;
 use socket::login::FailedLogins;
 use socket::plaintext_allowed;
+use socket::room::Room;
 use tenancy::{MailLogin, Origin};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::command::{self, Command};
@@ -54,8 +54,8 @@ fn is_orderly(end: &End) -> bool {
 pub(crate) struct Session {
     pub(crate) service: Arc<Pop3>,
     pub(crate) connection: Connection,
-    /// Room for messages being sent, in KiB, shared with the listener's other sessions.
-    pub(crate) bodies: Arc<Semaphore>,
+    /// Room for messages being sent, shared with the listener's other sessions.
+    pub(crate) room: Arc<Room<MailboxId>>,
     pub(crate) request_id: RequestId,
     pub(crate) shutdown: CancellationToken,
     /// The other end; decides whether it may log in without TLS.
@@ -74,14 +74,14 @@ impl Session {
         service: Arc<Pop3>,
         connection: Connection,
         peer: IpAddr,
-        bodies: Arc<Semaphore>,
+        room: Arc<Room<MailboxId>>,
         shutdown: CancellationToken,
     ) -> Self {
         let request_id = service.auth.db().env().new_id();
         Self {
             service,
             connection,
-            bodies,
+            room,
             request_id,
             shutdown,
             peer,

@@ -1,17 +1,18 @@
 //! A message on its way in: held as long as it may be kept, counted and dropped from then on.
 
 use std::io;
+use std::time::Duration;
 
+use socket::room::Taken;
 use tokio::time::Instant;
 
 use crate::codec::data::Decoder;
 use crate::codec::trace;
 use crate::limits::Transfer;
 use crate::reply::Reply;
-use crate::room::Share;
 use crate::wire::{BLOCK_BYTES, Wire};
 
-/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
+/// For how much of a message room is taken on the word of SIZE; beyond it, a message takes room as it comes, so that nobody has it for a word.
 const DECLARED_BYTES: u64 = 1 << 20;
 
 /// A message as it comes in.
@@ -20,7 +21,11 @@ pub(crate) struct Intake {
     bytes: Vec<u8>,
     trace_bytes: usize,
     limit_bytes: u64,
-    kept: Result<Share, Refusal>,
+    /// For how many copies of it there is to be room.
+    copies: u64,
+    kept: Result<Taken, Refusal>,
+    /// How long it waits for more room.
+    patience: Duration,
     dropped_bytes: u64,
 }
 
@@ -57,19 +62,29 @@ pub(crate) fn most_bytes(limit_bytes: u64) -> u64 {
 }
 
 impl Intake {
-    /// A message that begins with `trace` and may measure `limit_bytes` after it.
-    pub(crate) fn new(trace: Vec<u8>, limit_bytes: u64, share: Share) -> Self {
-        Self { trace_bytes: trace.len(), bytes: trace, limit_bytes, kept: Ok(share), dropped_bytes: 0 }
+    /// A message that begins with `trace` and may measure `limit_bytes` after it; with room for so many copies of it, and how long it waits for more.
+    pub(crate) fn new(
+        trace: Vec<u8>,
+        limit_bytes: u64,
+        copies: u64,
+        (room, patience): (Taken, Duration),
+    ) -> Self {
+        let trace_bytes = trace.len();
+        Self { bytes: trace, trace_bytes, limit_bytes, copies, kept: Ok(room), patience, dropped_bytes: 0 }
     }
 
     /// Reads to the final dot, whether or not the message can be kept: the client goes on after it. An error ends the session: the message never
     /// ended, and nothing of it is kept.
     pub(crate) async fn receive(&mut self, wire: &mut Wire, limits: &Transfer) -> io::Result<()> {
-        let end = Instant::now() + limits.whole;
+        let began = Instant::now();
+        let (end, mut deadline) = (began + limits.whole, began + limits.piece);
         let mut decoder = Decoder::new();
         loop {
-            let waiting = wire.fill(end.min(Instant::now() + limits.piece)).await?;
+            let waiting = wire.fill(end.min(deadline)).await?;
+            let came_at = Instant::now();
             let content = self.make_room(waiting).await;
+            // How long there was no room is not the client's fault.
+            deadline = limits.extended(deadline + came_at.elapsed(), waiting);
             let is_done = wire.decode(waiting, &mut decoder, content).is_done;
             self.check();
             if decoder.has_bare() && self.kept.is_ok() {
@@ -86,12 +101,13 @@ impl Intake {
     async fn make_room(&mut self, waiting: usize) -> &mut Vec<u8> {
         // A decoder gives out at most two bytes more than it is given.
         let needed = (self.bytes.len() + waiting + 2) as u64;
-        if let Ok(share) = &mut self.kept {
+        if let Ok(room) = &mut self.kept {
             let wanted = needed.max((needed + needed / 2).min(most_bytes(self.limit_bytes)));
-            if needed > share.bytes() && share.grow(wanted).await.is_err() {
+            let is_short = self.copies * needed > room.bytes();
+            if is_short && room.grow(self.copies * wanted, self.patience).await.is_err() {
                 self.refuse(Refusal::NoRoom);
             } else if needed > self.bytes.capacity() as u64 {
-                let more = share.bytes() - self.bytes.len() as u64;
+                let more = room.bytes() / self.copies - self.bytes.len() as u64;
                 self.bytes.reserve_exact(usize::try_from(more).unwrap_or(waiting + 2));
             }
         }
@@ -115,8 +131,8 @@ impl Intake {
     }
 
     /// The whole message, trace fields first, with the room that it occupies; or why it was not kept.
-    pub(crate) fn finish(self) -> Result<(Vec<u8>, Share), Refusal> {
-        self.kept.map(|share| (self.bytes, share))
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Taken), Refusal> {
+        self.kept.map(|room| (self.bytes, room))
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -129,18 +145,22 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::Room;
-    use std::time::Duration;
+    use socket::room::Room;
 
-    async fn fill(room_bytes: u64, limit_bytes: u64, blocks: usize) -> (Intake, u64) {
-        let room = Room::new(room_bytes, Duration::from_millis(10));
-        let share = room.take(1).await.unwrap();
-        let mut intake = Intake::new(b"trace".to_vec(), limit_bytes, share);
+    const PATIENCE: Duration = Duration::from_millis(10);
+
+    async fn fill(room_bytes: u64, limit_bytes: u64, copies: u64, blocks: usize) -> (Intake, u64) {
+        let room = Room::new(room_bytes, room_bytes);
+        let taken = room.take((), 1, PATIENCE).await.unwrap();
+        let mut intake = Intake::new(b"trace".to_vec(), limit_bytes, copies, (taken, PATIENCE));
         for _ in 0..blocks {
             intake.make_room(1000).await.extend_from_slice(&[b'x'; 1000]);
             intake.check();
-            if let Ok(share) = &intake.kept {
-                assert!(intake.bytes.capacity() as u64 <= share.bytes(), "holds no more than its share");
+            if let Ok(room) = &intake.kept {
+                assert!(
+                    intake.bytes.capacity() as u64 * copies <= room.bytes(),
+                    "holds no more than its room"
+                );
             }
         }
         let size = intake.body_bytes();
@@ -149,18 +169,25 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_what_fits() {
-        let (intake, size) = fill(1 << 20, 100_000, 100).await;
-        assert_eq!(size, 100_000);
-        let (bytes, _share) = intake.finish().unwrap();
-        assert_eq!(bytes.len(), 100_005);
-        assert!(bytes.starts_with(b"tracexx"));
+        for copies in [1, 3] {
+            let (intake, size) = fill(1 << 20, 100_000, copies, 100).await;
+            assert_eq!(size, 100_000);
+            let (bytes, _room) = intake.finish().unwrap();
+            assert_eq!(bytes.len(), 100_005);
+            assert!(bytes.starts_with(b"tracexx"));
+        }
     }
 
     #[tokio::test]
     async fn counts_what_it_drops() {
-        let (intake, size) = fill(1 << 20, 99_999, 150).await;
+        let (intake, size) = fill(1 << 20, 99_999, 1, 150).await;
         assert_eq!((size, intake.bytes.len(), intake.finish().err()), (150_000, 0, Some(Refusal::TooLarge)));
-        let (intake, size) = fill(30_000, 100_000, 100).await;
-        assert_eq!((size, intake.bytes.len(), intake.finish().err()), (100_000, 0, Some(Refusal::NoRoom)));
+        for (room_bytes, copies) in [(30_000, 1), (150_000, 3)] {
+            let (intake, size) = fill(room_bytes, 100_000, copies, 100).await;
+            assert_eq!(
+                (size, intake.bytes.len(), intake.finish().err()),
+                (100_000, 0, Some(Refusal::NoRoom))
+            );
+        }
     }
 }

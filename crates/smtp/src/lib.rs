@@ -15,7 +15,6 @@ mod lmtp;
 pub mod lookup;
 pub mod msa;
 mod reply;
-mod room;
 #[cfg(test)]
 #[path = "../../fuzz/seeds.rs"]
 mod seeds;

@@ -2,18 +2,35 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// How long a message may take to come.
 #[derive(Debug, Clone)]
 pub struct Transfer {
-    /// Its next bytes.
+    /// Its next bytes. So long may it fall behind `min_bytes_per_second`, too.
     pub piece: Duration,
     /// All of it, so that nobody holds a buffer for ever byte by byte.
     pub whole: Duration,
+    /// How fast it comes at least.
+    pub min_bytes_per_second: u64,
+}
+
+impl Transfer {
+    /// By when the next bytes are to be there, now that so many have come that were to be there by `deadline`. Who was quick gains no time to be slow
+    /// in: whatever has come, no more than [`Self::piece`] from now on.
+    pub(crate) fn extended(&self, deadline: Instant, bytes: usize) -> Instant {
+        let micros = (bytes as u64).saturating_mul(1_000_000) / self.min_bytes_per_second.max(1);
+        (deadline + Duration::from_micros(micros)).min(Instant::now() + self.piece)
+    }
 }
 
 impl Default for Transfer {
     fn default() -> Self {
-        Self { piece: Duration::from_secs(10 * 60), whole: Duration::from_secs(60 * 60) }
+        Self {
+            piece: Duration::from_secs(10 * 60),
+            whole: Duration::from_secs(60 * 60),
+            min_bytes_per_second: 16 << 10,
+        }
     }
 }
 
@@ -56,5 +73,22 @@ impl Default for Limits {
             body_wait: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(30),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_quick_gains_no_time_to_be_slow_in() {
+        let secs = Duration::from_secs;
+        let transfer = Transfer { piece: secs(100), whole: secs(1000), min_bytes_per_second: 1000 };
+        let now = Instant::now();
+        assert_eq!(transfer.extended(now + secs(50), 2000), now + secs(52));
+        assert_eq!(transfer.extended(now + secs(50), 1), now + secs(50) + Duration::from_millis(1));
+        let quick = transfer.extended(now + secs(50), 1_000_000_000);
+        assert!(quick >= now + secs(100) && quick < now + secs(160), "{:?}", quick - now);
+        assert_eq!(Transfer { min_bytes_per_second: 0, ..transfer }.extended(now, 1), now + secs(1));
     }
 }

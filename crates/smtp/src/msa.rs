@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use socket::listen::Listen;
+use socket::room::Room;
 use submission::Submission;
 use tenancy::auth::Auth;
 use tokio::net::TcpListener;
@@ -22,11 +23,11 @@ use tracing::Instrument as _;
 
 use crate::intake::most_bytes;
 use crate::reply::TOO_MANY_CONNECTIONS;
-use crate::room::Room;
 
 pub use limits::Limits;
 pub use socket::listen::Mode;
 
+use data::COPIES;
 use session::Session;
 use turns::Turns;
 
@@ -52,8 +53,8 @@ impl fmt::Debug for Msa {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room =
-        Room::new(limits.bodies_in_flight_bytes.max(3 * most_bytes(limits.message_bytes)), limits.body_wait);
+    let largest_bytes = COPIES * most_bytes(limits.message_bytes);
+    let room = Arc::new(Room::new(limits.bodies_in_flight_bytes.max(largest_bytes), largest_bytes));
     let turns = Turns::new(limits.messages_at_once);
     let listen = Listen {
         protocol: "submission",

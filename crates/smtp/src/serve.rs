@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mailstore::MailStore;
 use socket::listen::{Listen, Mode};
+use socket::room::Room;
 use tenancy::recipient::Recipients;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use crate::connection;
 use crate::intake::most_bytes;
 use crate::limits::Limits;
 use crate::reply::TOO_MANY_CONNECTIONS;
-use crate::room::Room;
 
 /// What an LMTP server is made of.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ pub struct Lmtp {
 /// One listener at work: the service and what its connections share.
 pub(crate) struct Server {
     pub(crate) service: Arc<Lmtp>,
-    pub(crate) room: Room,
+    /// All messages come from the MTA: there is nobody to share it with.
+    pub(crate) room: Room<()>,
 }
 
 /// Serves LMTP on `listener` until `shutdown` is cancelled.
@@ -42,8 +43,8 @@ pub(crate) struct Server {
 /// its transaction, for at most [`Limits::shutdown_grace`]. Returns when every session has ended.
 pub async fn serve(listener: TcpListener, service: Arc<Lmtp>, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room =
-        Room::new(limits.bodies_in_flight_bytes.max(most_bytes(limits.message_bytes)), limits.body_wait);
+    let room_bytes = limits.bodies_in_flight_bytes.max(most_bytes(limits.message_bytes));
+    let room = Room::new(room_bytes, room_bytes);
     let listen = Listen {
         protocol: "lmtp",
         mode: Mode::Plain,

@@ -1,11 +1,12 @@
-//! What the sessions of mail protocols have in common: who is let in ([`listen`]), a socket that is plain or TLS ([`stream`]), what becomes of
-//! refused logins ([`login`]), and how sessions end ([`end`]). It knows no protocol's words.
+//! What the sessions of mail protocols have in common: who is let in ([`listen`]), a socket that is plain or TLS ([`stream`]), how much of
+//! messages is in memory ([`room`]), what becomes of refused logins ([`login`]), and how sessions end ([`end`]). It knows no protocol's words.
 
 mod admission;
 mod deflated;
 pub mod end;
 pub mod listen;
 pub mod login;
+pub mod room;
 pub mod stream;
 
 use std::net::IpAddr;

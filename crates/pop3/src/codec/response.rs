@@ -13,8 +13,6 @@ pub const TERMINATOR: &[u8] = b".\r\n";
 pub enum Code {
     /// RFC 2449 §8.1.2: another session has the maildrop.
     InUse,
-    /// RFC 2449 §8.1.1: a login that comes too early.
-    LoginDelay,
     /// RFC 3206 §5: a problem with the credentials, policy included; ask for others.
     Auth,
     /// RFC 3206 §4: it may work later.
@@ -28,7 +26,6 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InUse => "IN-USE",
-            Self::LoginDelay => "LOGIN-DELAY",
             Self::Auth => "AUTH",
             Self::SysTemp => "SYS/TEMP",
             Self::SysPerm => "SYS/PERM",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailstore::maildrop::Maildrop;
-use tokio::sync::OwnedSemaphorePermit;
+use socket::room::{NoRoom, Taken};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -12,9 +12,6 @@ use tracing::Instrument as _;
 use crate::codec::response::{Code, Status};
 use crate::reply;
 use crate::session::{End, Session, Transaction};
-
-/// The unit in which room for messages is counted: a semaphore's permits are 32 bits wide where messages are not.
-pub(crate) const ROOM_UNIT_BYTES: u64 = 1024;
 
 /// The largest message that is read before it is asked for.
 const AHEAD_BYTES: u64 = 1 << 20;
@@ -25,7 +22,7 @@ const WAITS_FOR: Duration = Duration::from_millis(100);
 /// A message in memory, and the room that it takes there until it is sent.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _room: Taken,
 }
 
 pub(crate) async fn run(transaction: &mut Transaction<'_>, message: u64) -> Result<(), End> {
@@ -44,7 +41,7 @@ pub(crate) async fn fetch(transaction: &mut Transaction<'_>, message: u64) -> Re
     let index = marks.index(message).map_err(Status::err)?;
     let (room, bytes) = match ahead.take(index) {
         Some(Reading { room, bytes, .. }) => {
-            ahead.begin(session, maildrop, index + 1);
+            ahead.begin(session, maildrop, index + 1).await;
             let read = bytes.await.ok().and_then(Result::ok);
             let bytes = match read {
                 Some(bytes) => Ok(bytes),
@@ -55,9 +52,12 @@ pub(crate) async fn fetch(transaction: &mut Transaction<'_>, message: u64) -> Re
         }
         None => {
             // Who waits for room holds none.
-            let room = room_for(session, maildrop, index).await?;
+            let patience = session.service.limits.body_wait;
+            let room = room_for(session, maildrop, index, patience).await.map_err(|NoRoom| {
+                Status::coded(Code::SysTemp, "too much mail is being sent just now, try again")
+            })?;
             let bytes = maildrop.body(index).await;
-            ahead.begin(session, maildrop, index + 1);
+            ahead.begin(session, maildrop, index + 1).await;
             (room, bytes)
         }
     };
@@ -65,24 +65,15 @@ pub(crate) async fn fetch(transaction: &mut Transaction<'_>, message: u64) -> Re
     Ok(Body { bytes, _room: room })
 }
 
+/// Room for a message, which waits for it for so long at most; what is larger than the mailbox's share has it to itself.
 async fn room_for(
     session: &Session,
     maildrop: &Maildrop,
     index: usize,
-) -> Result<OwnedSemaphorePermit, Status> {
-    let limits = &session.service.limits;
-    let waiting = session.bodies.clone().acquire_many_owned(units(session, maildrop, index));
-    let Ok(Ok(room)) = tokio::time::timeout(limits.body_wait, waiting).await else {
-        return Err(Status::coded(Code::SysTemp, "too much mail is being sent just now, try again"));
-    };
-    Ok(room)
-}
-
-/// The room that a message takes; what is larger than all of it takes all.
-fn units(session: &Session, maildrop: &Maildrop, index: usize) -> u32 {
+    patience: Duration,
+) -> Result<Taken, NoRoom> {
     let size_bytes = maildrop.entries().get(index).map_or(0, |entry| entry.wire_size_bytes);
-    let size_bytes = size_bytes.min(session.service.limits.bodies_in_flight_bytes);
-    u32::try_from(size_bytes.div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX)
+    session.room.take(maildrop.mailbox_id(), size_bytes, patience).await
 }
 
 /// The next message, which is read while another is sent, for a client that asks for one after the other.
@@ -95,7 +86,7 @@ pub(crate) struct Ahead {
 
 struct Reading {
     index: usize,
-    room: OwnedSemaphorePermit,
+    room: Taken,
     bytes: AbortOnDropHandle<Result<Bytes, mailstore::Error>>,
     /// Since when it waits to be asked for.
     waits_since: Option<Instant>,
@@ -108,13 +99,12 @@ impl Ahead {
     }
 
     /// Begins to read a message; not unless it is the next one, its client is quick, and there is room for it just now.
-    fn begin(&mut self, session: &Session, maildrop: &Maildrop, index: usize) {
+    async fn begin(&mut self, session: &Session, maildrop: &Maildrop, index: usize) {
         let size_bytes = maildrop.entries().get(index).map(|entry| entry.wire_size_bytes);
         if self.is_slow || size_bytes.is_none_or(|bytes| bytes > AHEAD_BYTES) {
             return;
         }
-        let units = units(session, maildrop, index);
-        let Ok(room) = session.bodies.clone().try_acquire_many_owned(units) else { return };
+        let Ok(room) = room_for(session, maildrop, index, Duration::ZERO).await else { return };
         let Some(work) = maildrop.body_ahead(index) else { return };
         let bytes = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
         self.reading = Some(Reading { index, room, bytes, waits_since: None });

@@ -82,6 +82,27 @@ async fn a_client_that_does_not_read_is_dropped() {
     assert!(raw.rest_or_reset().await < big().len());
 }
 
+/// However little it takes of each time.
+#[tokio::test]
+async fn a_client_that_reads_too_slowly_is_dropped() {
+    use tokio::io::AsyncReadExt as _;
+    let (write_timeout, min_bytes_per_second) = (Duration::from_secs(1), u64::MAX);
+    let server = Server::with_limits(Limits { write_timeout, min_bytes_per_second, ..quick() }).await;
+    let user = server.user_with("ada", &[&big()]).await;
+    let mut raw = server.raw().await;
+    raw.command(&format!("AUTH PLAIN {}", plain("", &user.address, PASSWORD))).await;
+    raw.send("RETR 1\r\n").await;
+    let (mut piece, mut came) = (vec![0; 16 << 10], 0);
+    let reading = async {
+        while let Ok(read @ 1..) = raw.0.read(&mut piece).await {
+            came += read;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.unwrap();
+    assert!(came < big().len());
+}
+
 impl Raw<TcpStream> {
     /// How many bytes come until the connection ends, in whatever way.
     async fn rest_or_reset(&mut self) -> usize {

@@ -214,6 +214,20 @@ async fn too_many_refused_logins_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_login_within_a_pause_is_to_come_later() {
+    let server = Server::with_limits(Limits { max_failed_logins: 100, ..quick() }).await;
+    let user = server.user_with("ada", &[]).await;
+    let mut raw = server.raw().await;
+    for _ in 0..5 {
+        let refused = raw.command(&format!("AUTH PLAIN {}", plain("", &user.address, "wrong"))).await;
+        assert_eq!(refused, "-ERR [AUTH] wrong user name or password\r\n");
+    }
+    // Also with the right password.
+    let refused = raw.command(&format!("AUTH PLAIN {}", plain("", &user.address, PASSWORD))).await;
+    assert_eq!(refused, "-ERR [SYS/TEMP] too many failed logins, try again later\r\n");
+}
+
+#[tokio::test]
 async fn a_refusal_is_held_back() {
     let delay = Duration::from_millis(500);
     let server = Server::with_limits(Limits { failed_login_delay: delay, ..quick() }).await;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use kernel::RequestId;
 use mailstore::ingest::{self, Incoming, Outcome, Target, Within};
 use mailstore::message::Flags;
+use socket::room::NoRoom;
 use tenancy::recipient::Recipient;
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use crate::codec::trace::Trace;
 use crate::intake::{Intake, Refusal, first_bytes};
 use crate::lmtp::Flow;
 use crate::reply::{Reply, is_ours};
-use crate::room::NoRoom;
 use crate::serve::{Lmtp, Server};
 use crate::session::Session;
 use crate::wire::Wire;
@@ -49,22 +49,23 @@ pub(super) async fn data(
     }
     .render();
 
-    let share = match server.room.take(trace.len() as u64 + first_bytes(mail.size_bytes)).await {
-        Ok(share) => share,
+    let (limits, wanted_bytes) = (&service.limits, trace.len() as u64 + first_bytes(mail.size_bytes));
+    let room = match server.room.take((), wanted_bytes, limits.body_wait).await {
+        Ok(room) => room,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
             return Ok(Flow::Reply(Reply::no_room()));
         }
     };
     wire.reply(&Reply::start_data()).await?;
-    let mut intake = Intake::new(trace.into_bytes(), service.limits.message_bytes, share);
-    intake.receive(wire, &service.limits.transfer).await?;
+    let mut intake = Intake::new(trace.into_bytes(), limits.message_bytes, 1, (room, limits.body_wait));
+    intake.receive(wire, &limits.transfer).await?;
 
     let size_bytes = intake.body_bytes();
     let recipients = transaction.recipients;
     let replies = match intake.finish() {
-        // The share is given back when the store is done with the bytes.
-        Ok((bytes, _share)) => deliver(service, id, recipients, bytes.into(), at).await,
+        // The room is given back when the store is done with the bytes.
+        Ok((bytes, _room)) => deliver(service, id, recipients, bytes.into(), at).await,
         Err(refusal) => refuse(&recipients, refusal),
     };
     metrics::counter!("pillarbox_lmtp_received_bytes_total").increment(size_bytes);

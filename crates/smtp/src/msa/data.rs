@@ -1,6 +1,7 @@
 //! DATA: the message, and whether it was accepted for all its recipients.
 
 use bytes::Bytes;
+use socket::room::NoRoom;
 use submission::{Envelope, Error, Secured};
 use tokio::time::Instant;
 
@@ -8,7 +9,10 @@ use super::session::{End, Login, Session, Transaction};
 use crate::codec::path::ReversePath;
 use crate::intake::{Intake, Refusal, first_bytes};
 use crate::reply::{Reply, is_ours};
-use crate::room::NoRoom;
+
+/// How often a message is in memory, when all of it has come: as it came, mended, and sealed. It takes room for all of them as it comes: what is there
+/// waits for none.
+pub(super) const COPIES: u64 = 3;
 
 /// Takes the message in. An error ends the session: the message never ended, and nothing of it is kept.
 pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
@@ -18,26 +22,26 @@ pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
         return refuse_early(session, Reply::out_of_sequence("no valid recipients")).await;
     };
     session.forgive();
-    let turn = session.login.as_ref().and_then(|login| session.turns.take(login.login.mailbox_id));
+    let mailbox_id = session.login.as_ref().map(|login| login.login.mailbox_id);
+    let Some(mailbox_id) = mailbox_id else { return refuse_early(session, Reply::sign_in_first()).await };
+    let turn = session.turns.take(mailbox_id);
     let Some(_turn) = turn else { return refuse_early(session, Reply::too_many_messages()).await };
     let (id, started, limits) = (transaction.id, Instant::now(), session.service.limits.clone());
-    let share = match session.room.take(first_bytes(transaction.mail.size_bytes)).await {
-        Ok(share) => share,
+    let wanted_bytes = COPIES * first_bytes(transaction.mail.size_bytes);
+    let room = match session.room.take(mailbox_id, wanted_bytes, limits.body_wait).await {
+        Ok(room) => room,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
             return refuse_early(session, Reply::no_room()).await;
         }
     };
     session.wire.reply(&Reply::start_data()).await?;
-    let mut intake = Intake::new(Vec::new(), limits.message_bytes, share);
+    let mut intake = Intake::new(Vec::new(), limits.message_bytes, COPIES, (room, limits.body_wait));
     intake.receive(&mut session.wire, &limits.transfer).await?;
     let size_bytes = intake.body_bytes();
     let reply = match intake.finish() {
-        // The share is given back when the message is durable. Meanwhile there are copies of it: mended, and sealed.
-        Ok((bytes, mut share)) => match share.grow(3 * bytes.len() as u64).await {
-            Ok(()) => accept(session, transaction, bytes.into()).await,
-            Err(NoRoom) => refuse(Refusal::NoRoom),
-        },
+        // The room is given back when the message is durable.
+        Ok((bytes, _room)) => accept(session, transaction, bytes.into()).await,
         Err(refusal) => refuse(refusal),
     };
     metrics::histogram!("pillarbox_submission_data_duration_seconds").record(started.elapsed().as_secs_f64());

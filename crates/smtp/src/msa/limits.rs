@@ -9,7 +9,8 @@ use crate::limits::Transfer;
 pub struct Limits {
     /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most [`mailstore::MAX_MESSAGE_BYTES`]. Told by SIZE.
     pub message_bytes: u64,
-    /// The most bytes that messages in the middle of DATA may occupy together. Who needs more waits. At least what one takes is used.
+    /// The most bytes that messages in the middle of DATA may occupy together, three times their size each. Those of one mailbox have an eighth of
+    /// it, or what one of the largest size takes. Who needs more waits. At least what one takes is used.
     pub bodies_in_flight_bytes: u64,
     /// How many messages of one mailbox may be in the middle of DATA.
     pub messages_at_once: usize,
@@ -58,7 +59,11 @@ impl Default for Limits {
             command_timeout: Duration::from_secs(5 * 60),
             login_timeout: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(30),
-            transfer: Transfer { piece: Duration::from_secs(3 * 60), whole: Duration::from_secs(30 * 60) },
+            transfer: Transfer {
+                piece: Duration::from_secs(3 * 60),
+                whole: Duration::from_secs(30 * 60),
+                min_bytes_per_second: 16 << 10,
+            },
             max_failed_logins: 3,
             failed_login_delay: Duration::from_secs(2),
             recheck: Duration::from_secs(60),

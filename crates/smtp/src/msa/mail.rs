@@ -42,7 +42,7 @@ pub(super) async fn mail(session: &mut Session, mail: Mail) -> Result<Reply, End
     Ok(Reply::sender_ok())
 }
 
-/// Sees to it that who has signed in a while ago may still send: an account that was suspended stops sending at once.
+/// Sees to it that who has signed in a while ago may still send. What an account that was suspended sends until it is asked again waits in the queue.
 async fn renew(session: &mut Session) -> Result<Option<Reply>, End> {
     let Some(Login { login, sure_at }) = &session.login else { return Ok(None) };
     if sure_at.elapsed() < session.service.limits.recheck {

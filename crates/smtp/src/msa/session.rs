@@ -4,9 +4,10 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kernel::RequestId;
+use kernel::{MailboxId, RequestId};
 use socket::listen::Mode;
 use socket::login::{FailedLogins, ShuttingDown};
+use socket::room::Room;
 use submission::Addressee;
 use tenancy::{MailLogin, Origin};
 use tokio::net::TcpStream;
@@ -19,14 +20,13 @@ use crate::codec::command::{self, Command, Dialect};
 use crate::codec::envelope::Mail;
 use crate::codec::line::Frame;
 use crate::reply::Reply;
-use crate::room::Room;
 use crate::wire::{Interruption, Wire};
 
 /// One client's session.
 pub(crate) struct Session {
     pub(super) service: Arc<Msa>,
     pub(super) wire: Wire,
-    pub(super) room: Room,
+    pub(super) room: Arc<Room<MailboxId>>,
     pub(super) turns: Turns,
     pub(super) peer: IpAddr,
     pub(super) shutdown: CancellationToken,
@@ -114,7 +114,7 @@ impl Session {
         service: Arc<Msa>,
         stream: TcpStream,
         peer: IpAddr,
-        (room, turns): (Room, Turns),
+        (room, turns): (Arc<Room<MailboxId>>, Turns),
         shutdown: CancellationToken,
     ) -> Self {
         let limits = &service.limits;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use smtp::Transfer;
 use smtp::msa::Limits;
+use tenancy::user::User;
 use testkit::client::smtp::Smtp;
 
 use crate::submitting::{Submitting, codes, quick};
@@ -76,6 +78,60 @@ async fn who_tries_out_recipients_has_to_go() {
         assert_eq!(codes(&client.command(&line).await.unwrap()), "550 5.1.1");
     }
     assert_eq!(codes(&client.read_reply().await.unwrap()), "421 4.7.0");
+}
+
+/// What is said to DATA of a message of so many bytes.
+async fn in_data(client: &mut Smtp, user: &User, size_bytes: usize) -> String {
+    for line in
+        [format!("MAIL FROM:<{}> SIZE={size_bytes}", user.address), format!("RCPT TO:<{}>", user.address)]
+    {
+        assert!(codes(&client.command(&line).await.unwrap()).starts_with("250"), "{line}");
+    }
+    codes(&client.command("DATA").await.unwrap())
+}
+
+#[tokio::test]
+async fn one_mailbox_does_not_take_the_room_of_others() {
+    // A mailbox has a mebibyte of it, and a message of a hundred thousand bytes takes a third of that.
+    let limits = Limits {
+        message_bytes: 100_000,
+        bodies_in_flight_bytes: 8 << 20,
+        body_wait: Duration::from_millis(200),
+        ..quick()
+    };
+    let server = Submitting::with(limits).await;
+    let (ada, bob) = (server.world.user("ada", None).await, server.world.user("bob", None).await);
+    let mut first = server.signed_in(&ada).await;
+    let (mut second, mut third) = (server.signed_in(&ada).await, server.signed_in(&ada).await);
+    for client in [&mut first, &mut second, &mut third] {
+        assert_eq!(in_data(client, &ada, 100_000).await, "354");
+    }
+    // It is told before it sends the message.
+    let mut fourth = server.signed_in(&ada).await;
+    assert_eq!(in_data(&mut fourth, &ada, 100_000).await, "451 4.3.1");
+    let mut other = server.signed_in(&bob).await;
+    assert_eq!(in_data(&mut other, &bob, 100_000).await, "354");
+    first.send(&[MESSAGE, b".\r\n"].concat()).await.unwrap();
+    assert_eq!(codes(&first.read_reply().await.unwrap()), "250 2.0.0");
+    assert_eq!(in_data(&mut fourth, &ada, 100_000).await, "354", "the room came back");
+}
+
+/// However often some of it comes, and however quickly it began.
+#[tokio::test]
+async fn who_sends_too_slowly_has_to_go() {
+    let transfer = Transfer { piece: Duration::from_secs(2), ..quick().transfer };
+    let server = Submitting::with(Limits { transfer, ..quick() }).await;
+    let ada = server.world.user("ada", None).await;
+    let mut client = server.signed_in(&ada).await;
+    assert_eq!(in_data(&mut client, &ada, 0).await, "354");
+    client.send(&b"x".repeat(2 << 20)).await.unwrap();
+    let mut sent = 0;
+    while client.send(b"x").await.is_ok() {
+        sent += 1;
+        assert!(sent < 3000, "still read after {sent} bytes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(server.messages(&ada).await.is_empty());
 }
 
 /// What was sent past a DATA that is refused would be taken for commands.

@@ -124,6 +124,21 @@ async fn who_may_not_send_cannot_sign_in_and_stops_in_the_middle() {
 }
 
 #[tokio::test]
+async fn what_is_sent_before_it_is_asked_again_waits_in_the_queue() {
+    let server = Submitting::new().await;
+    let world = &server.world;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let mut client = server.signed_in(&ada).await;
+    user::suspend(&world.ctx, ada.id, None, &[Capability::Send]).await.unwrap();
+    let reply = client.submit(&ada.address, TO_BOB, &from(&ada.address)).await.unwrap();
+    assert_eq!(codes(&reply), "250 2.0.0");
+    assert_eq!(server.messages(&bob).await.len(), 0);
+    user::resume(&world.ctx, ada.id, None, &[]).await.unwrap();
+    world.test_db.clock().advance(chrono::TimeDelta::minutes(10));
+    assert_eq!(server.messages(&bob).await.len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_from_a_mailbox_that_is_too_full() {
     let server = Submitting::new().await;
     let world = &server.world;
