@@ -15,7 +15,7 @@ pub use round::{EVERY, Found, Rounds};
 pub struct Drift {
     /// Mailboxes whose used or recoverable bytes are off.
     pub mailboxes: u64,
-    /// Tenants and resellers whose pool of bytes, or count of seats, domains or tenants, is off.
+    /// Tenants and resellers whose pool of bytes, or count of seats, domains, shared mailboxes or tenants, is off.
     pub levels: u64,
     /// Folders whose number of live messages, or of those unseen, or whose bytes are off, or whose next UID or modification
     /// sequence is below what was given out.

@@ -17,7 +17,7 @@ pub enum Counted {
     Domains,
     /// Tenants of resellers.
     Tenants,
-    /// Mailboxes of a tenant that are nobody's own, archives not among them.
+    /// Mailboxes of tenants that are nobody's own, archives not among them.
     SharedMailboxes,
 }
 
@@ -48,13 +48,19 @@ impl Counted {
 pub(crate) struct Delta {
     pub(crate) seats: i32,
     pub(crate) domains: i32,
+    pub(crate) shared_mailboxes: i32,
     /// Counts at resellers alone.
     pub(crate) tenants: i32,
 }
 
 impl Delta {
     fn negative(self) -> Self {
-        Self { seats: -self.seats, domains: -self.domains, tenants: -self.tenants }
+        Self {
+            seats: -self.seats,
+            domains: -self.domains,
+            shared_mailboxes: -self.shared_mailboxes,
+            tenants: -self.tenants,
+        }
     }
 
     /// The refusal of the first cap of a level that this would pass.
@@ -63,6 +69,12 @@ impl Delta {
             (Counted::Tenants, self.tenants, at.tenants_limit, at.tenants_used),
             (Counted::Domains, self.domains, at.domains_limit, at.domains_used),
             (Counted::Seats, self.seats, at.seats_limit, at.seats_used),
+            (
+                Counted::SharedMailboxes,
+                self.shared_mailboxes,
+                at.shared_mailboxes_limit,
+                at.shared_mailboxes_used,
+            ),
         ];
         counts.into_iter().find_map(|(counted, more, limit, used)| {
             let limit = limit?;

@@ -34,7 +34,7 @@ named! {
 }
 
 impl Kind {
-    /// Whether it is nobody's own and in use: what a tenant has a cap of.
+    /// Whether it is nobody's own and in use: what there are caps of.
     pub(crate) fn is_shared(self) -> bool {
         matches!(self, Self::Shared | Self::Room | Self::Equipment)
     }

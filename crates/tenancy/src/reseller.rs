@@ -48,6 +48,8 @@ pub struct Caps {
     pub domains: Option<i32>,
     /// Their users' seats.
     pub seats: Option<i32>,
+    /// Their mailboxes that are nobody's own, archives not counted.
+    pub shared_mailboxes: Option<i32>,
     /// Bytes of live messages in their mailboxes.
     pub storage_bytes: Option<i64>,
 }
@@ -61,6 +63,8 @@ pub struct Used {
     pub domains: i32,
     /// Their users' seats.
     pub seats: i32,
+    /// Their mailboxes that are nobody's own, archives not counted.
+    pub shared_mailboxes: i32,
     /// Bytes of live messages in their mailboxes; counted only where there is a cap.
     pub storage_bytes: Option<i64>,
 }
@@ -75,6 +79,8 @@ pub struct CapsChange {
     pub domains: Option<Option<i32>>,
     /// Their users' seats.
     pub seats: Option<Option<i32>>,
+    /// Their mailboxes that are nobody's own, archives not counted.
+    pub shared_mailboxes: Option<Option<i32>>,
     /// Bytes of live messages in their mailboxes.
     pub storage_bytes: Option<Option<i64>>,
 }
@@ -84,6 +90,7 @@ impl CapsChange {
         self.tenants.is_none()
             && self.domains.is_none()
             && self.seats.is_none()
+            && self.shared_mailboxes.is_none()
             && self.storage_bytes.is_none()
     }
 }
@@ -94,13 +101,18 @@ impl Caps {
             tenants: by.tenants.unwrap_or(self.tenants),
             domains: by.domains.unwrap_or(self.domains),
             seats: by.seats.unwrap_or(self.seats),
+            shared_mailboxes: by.shared_mailboxes.unwrap_or(self.shared_mailboxes),
             storage_bytes: by.storage_bytes.unwrap_or(self.storage_bytes),
         }
     }
 
     fn check(self, checks: &mut Checks) {
-        let counts =
-            [(self.tenants, "/caps/tenants"), (self.domains, "/caps/domains"), (self.seats, "/caps/seats")];
+        let counts = [
+            (self.tenants, "/caps/tenants"),
+            (self.domains, "/caps/domains"),
+            (self.seats, "/caps/seats"),
+            (self.shared_mailboxes, "/caps/shared_mailboxes"),
+        ];
         for (cap, pointer) in counts {
             checks.require(cap.is_none_or(|cap| cap >= 0), pointer, "must not be negative");
         }
@@ -325,7 +337,8 @@ pub async fn require_there(tx: &mut SystemTx, id: ResellerId) -> Result<(), Erro
 fn shown(reseller: &Reseller) -> serde_json::Value {
     let caps = reseller.caps;
     json!({"name": reseller.name, "parent_id": reseller.parent_id, "branding": branding::shown(&reseller.branding),
-        "caps": {"tenants": caps.tenants, "domains": caps.domains, "seats": caps.seats, "storage_bytes": caps.storage_bytes}})
+        "caps": {"tenants": caps.tenants, "domains": caps.domains, "seats": caps.seats,
+            "shared_mailboxes": caps.shared_mailboxes, "storage_bytes": caps.storage_bytes}})
 }
 
 /// How a reseller presents itself, with what it inherits.

@@ -61,7 +61,7 @@ pub struct Tenant {
     /// How many mailboxes that are nobody's own it may have, archives not counted; `None` is unlimited.
     pub shared_mailboxes_limit: Option<i32>,
     /// How many it has.
-    pub shared_mailboxes_used: i64,
+    pub shared_mailboxes_used: i32,
     /// What its mailboxes may hold together; `None` is unlimited.
     pub storage_limit_bytes: Option<i64>,
     /// Bytes of live messages in all its mailboxes.

@@ -54,7 +54,7 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
     params(TenantPath, DryRun),
     responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
         (status = 201, description = "The mailbox.", body = Mailbox),
-        (status = 409, description = "The tenant has as many mailboxes of this sort as it may (`shared_mailboxes_exhausted`), an address is in use (`address_taken`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
+        (status = 409, description = "The tenant or a reseller above it has as many mailboxes of this sort as it may (`shared_mailboxes_exhausted`), an address is in use (`address_taken`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn create(
     Bearer(caller): Bearer,
@@ -160,7 +160,7 @@ struct RestoreMailbox {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", tag = "Mailboxes", operation_id = "restore_mailbox",
     params(MailboxPath, DryRun),
     responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
-        (status = 409, description = "It is a user's own (`mailbox_is_personal`), the tenant has as many of its sort as it may (`shared_mailboxes_exhausted`), the address is in use (`address_taken`), it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
+        (status = 409, description = "It is a user's own (`mailbox_is_personal`), the tenant or a reseller above it has as many of its sort as it may (`shared_mailboxes_exhausted`), the address is in use (`address_taken`), it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn restore(

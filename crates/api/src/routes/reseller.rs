@@ -38,6 +38,10 @@ struct Caps {
     #[serde(default)]
     #[schema(minimum = 0, example = 100)]
     seats: Option<i32>,
+    /// Their mailboxes that are nobody's own, which are shared ones, rooms and equipment, and no archives; null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 50)]
+    shared_mailboxes: Option<i32>,
     /// Bytes of live messages in their mailboxes; null is unlimited.
     #[serde(default)]
     #[schema(minimum = 0, example = 1_099_511_627_776_i64)]
@@ -46,7 +50,13 @@ struct Caps {
 
 impl From<Caps> for reseller::Caps {
     fn from(of: Caps) -> Self {
-        Self { tenants: of.tenants, domains: of.domains, seats: of.seats, storage_bytes: of.storage_bytes }
+        Self {
+            tenants: of.tenants,
+            domains: of.domains,
+            seats: of.seats,
+            shared_mailboxes: of.shared_mailboxes,
+            storage_bytes: of.storage_bytes,
+        }
     }
 }
 
@@ -63,6 +73,9 @@ struct Used {
     /// Their users' seats.
     #[schema(example = 42)]
     seats: i32,
+    /// Their mailboxes that are nobody's own.
+    #[schema(example = 7)]
+    shared_mailboxes: i32,
     /// Bytes of live messages in their mailboxes; counted, and so not null, only where there is a cap.
     #[schema(required, example = 1_048_576)]
     storage_bytes: Option<i64>,
@@ -99,12 +112,14 @@ impl From<reseller::Reseller> for Reseller {
                 tenants: of.caps.tenants,
                 domains: of.caps.domains,
                 seats: of.caps.seats,
+                shared_mailboxes: of.caps.shared_mailboxes,
                 storage_bytes: of.caps.storage_bytes,
             },
             used: Used {
                 tenants: of.used.tenants,
                 domains: of.used.domains,
                 seats: of.used.seats,
+                shared_mailboxes: of.used.shared_mailboxes,
                 storage_bytes: of.used.storage_bytes,
             },
             branding: of.branding.into(),
@@ -180,6 +195,10 @@ struct CapsPatch {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0, example = 100)]
     seats: Option<Option<i32>>,
+    /// Their mailboxes that are nobody's own.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 50)]
+    shared_mailboxes: Option<Option<i32>>,
     /// Bytes of live messages in their mailboxes.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>, minimum = 0, example = 1_099_511_627_776_i64)]
@@ -188,7 +207,13 @@ struct CapsPatch {
 
 impl From<CapsPatch> for reseller::CapsChange {
     fn from(of: CapsPatch) -> Self {
-        Self { tenants: of.tenants, domains: of.domains, seats: of.seats, storage_bytes: of.storage_bytes }
+        Self {
+            tenants: of.tenants,
+            domains: of.domains,
+            seats: of.seats,
+            shared_mailboxes: of.shared_mailboxes,
+            storage_bytes: of.storage_bytes,
+        }
     }
 }
 

@@ -52,7 +52,7 @@ struct SharedMailboxCount {
     limit: Option<i32>,
     /// Those that there are.
     #[schema(example = 2)]
-    used: i64,
+    used: i32,
 }
 
 /// What the tenant's mailboxes hold together.

@@ -150,3 +150,47 @@ async fn of_those_that_are_nobody_s_own_there_are_no_more_than_the_tenant_may_ha
     let negative = negative.expect_problem(422, "invalid_request");
     assert_eq!(negative["errors"][0]["pointer"], "/shared_mailboxes/limit");
 }
+
+#[tokio::test]
+async fn of_those_that_are_nobody_s_own_there_are_no_more_than_a_reseller_s_tenants_may_have_together() {
+    let app = App::new().await;
+    let (north, key) = app.reseller("North").await;
+    let reseller = format!("/v1/resellers/{north}");
+    let cap = |cap: serde_json::Value| json!({"caps": {"shared_mailboxes": cap}});
+    app.patch(&key, &reseller, cap(json!(9))).await.expect_problem(403, "forbidden");
+    let capped = app.patch(&app.operator, &reseller, cap(json!(1))).await.expect(200);
+    assert_eq!(
+        (&capped["caps"]["shared_mailboxes"], &capped["used"]["shared_mailboxes"]),
+        (&json!(1), &json!(0))
+    );
+    let new =
+        |domain: &str| json!({"kind": "room", "display_name": "Attic", "address": format!("attic@{domain}")});
+    let one = app.tenant(&key, "one.example", json!({})).await;
+    let attic = app.post(&key, &format!("{one}/mailboxes"), new("one.example")).await.expect(201);
+    let two = app.tenant(&key, "two.example", json!({"shared_mailboxes": {"limit": 5}})).await;
+    let mailboxes = format!("{two}/mailboxes");
+    for path in [mailboxes.clone(), format!("{mailboxes}?dry_run=true")] {
+        let full = app.post(&key, &path, new("two.example")).await;
+        let full = full.expect_problem(409, "shared_mailboxes_exhausted");
+        assert_eq!(full["detail"], "all 1 shared mailboxes of the reseller are taken");
+    }
+    // What one tenant gives up, another has, and a cap that is lowered takes nothing away.
+    app.delete(&key, &format!("{one}/mailboxes/{}", text(&attic["id"]))).await.expect(204);
+    app.post(&key, &mailboxes, new("two.example")).await.expect(201);
+    let lowered = app.patch(&app.operator, &reseller, cap(json!(0))).await.expect(200);
+    assert_eq!(
+        (&lowered["caps"]["shared_mailboxes"], &lowered["used"]["shared_mailboxes"]),
+        (&json!(0), &json!(1))
+    );
+    let restore = format!("{one}/mailboxes/{}/restore", text(&attic["id"]));
+    app.post(&key, &restore, json!({})).await.expect_problem(409, "shared_mailboxes_exhausted");
+    let renamed = app.patch(&app.operator, &reseller, json!({"name": "Nord"})).await.expect(200);
+    assert_eq!(renamed["caps"]["shared_mailboxes"], 0, "what is absent stays");
+    app.patch(&app.operator, &reseller, cap(json!(null))).await.expect(200);
+    app.post(&key, &restore, json!({})).await.expect(200);
+    let used = app.get(&key, &reseller).await.expect(200)["used"]["shared_mailboxes"].clone();
+    assert_eq!(used, 2);
+    let negative = app.patch(&app.operator, &reseller, cap(json!(-1))).await;
+    let negative = negative.expect_problem(422, "invalid_request");
+    assert_eq!(negative["errors"][0]["pointer"], "/caps/shared_mailboxes");
+}

@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use crate::support::{App, text};
 
 fn caps(seats: serde_json::Value) -> serde_json::Value {
-    json!({"tenants": null, "domains": null, "seats": seats, "storage_bytes": null})
+    json!({"tenants": null, "domains": null, "seats": seats, "shared_mailboxes": null, "storage_bytes": null})
 }
 
 #[tokio::test]

@@ -223,13 +223,19 @@ async fn goes_to_another_reseller_with_everything_it_has() {
     let transfer = format!("{tenant}/transfer");
     // A reseller sees no other, so only somebody above both can do it.
     app.post(&north_key, &transfer, json!({"reseller_id": south})).await.expect_problem(404, "not_found");
-    let capped = json!({"caps": {"seats": 0, "tenants": 1}});
-    app.patch(&app.operator, &format!("/v1/resellers/{south}"), capped).await.expect(200);
+    let info = json!({"kind": "shared", "display_name": "Info", "address": "info@one.example"});
+    app.post(&north_key, &format!("{tenant}/mailboxes"), info).await.expect(201);
     let to_south = || app.post(&app.operator, &transfer, json!({"reseller_id": south}));
-    to_south().await.expect_problem(409, "seats_exhausted");
-    app.patch(&app.operator, &format!("/v1/resellers/{south}"), json!({"caps": {"seats": 1}}))
-        .await
-        .expect(200);
+    for (caps, code) in [
+        (json!({"seats": 0, "tenants": 1}), "seats_exhausted"),
+        (json!({"seats": 1, "shared_mailboxes": 0}), "shared_mailboxes_exhausted"),
+    ] {
+        let capped = json!({ "caps": caps });
+        app.patch(&app.operator, &format!("/v1/resellers/{south}"), capped).await.expect(200);
+        to_south().await.expect_problem(409, code);
+    }
+    let wide = json!({"caps": {"shared_mailboxes": 1}});
+    app.patch(&app.operator, &format!("/v1/resellers/{south}"), wide).await.expect(200);
     assert_eq!(to_south().await.expect(200)["reseller_id"], json!(south));
     to_south().await.expect_problem(409, "same_reseller");
 
@@ -245,9 +251,12 @@ async fn goes_to_another_reseller_with_everything_it_has() {
             app.get(&app.operator, &format!("/v1/resellers/{reseller}")).await.expect(200)["used"].clone()
         }
     };
-    let nothing = json!({"tenants": 0, "domains": 0, "seats": 0, "storage_bytes": null});
-    assert_eq!(used(north).await, nothing);
-    assert_eq!(used(south).await, json!({"tenants": 1, "domains": 1, "seats": 1, "storage_bytes": null}));
+    let counts = |tenants: u8, domains: u8, seats: u8, shared_mailboxes: u8| {
+        json!({"tenants": tenants, "domains": domains, "seats": seats, "shared_mailboxes": shared_mailboxes,
+            "storage_bytes": null})
+    };
+    assert_eq!(used(north).await, counts(0, 0, 0, 0));
+    assert_eq!(used(south).await, counts(1, 1, 1, 1));
 }
 
 #[tokio::test]

@@ -53,6 +53,16 @@ async fn each_kind_of_counter_that_is_off_shows() {
             Drift { levels: 2, ..Drift::default() },
         ),
         (
+            "update tenants set shared_mailboxes_used = shared_mailboxes_used + 1",
+            "update tenants set shared_mailboxes_used = shared_mailboxes_used - 1",
+            Drift { levels: 2, ..Drift::default() },
+        ),
+        (
+            "update resellers set shared_mailboxes_used = shared_mailboxes_used + 1",
+            "update resellers set shared_mailboxes_used = shared_mailboxes_used - 1",
+            Drift { levels: 1, ..Drift::default() },
+        ),
+        (
             "update blobs set message_count = message_count + 1",
             "update blobs set message_count = message_count - 1",
             Drift { bodies: 1, ..Drift::default() },

@@ -7,7 +7,7 @@ use db::SystemTx;
 use kernel::{MailboxId, TenantId};
 
 use super::Kind;
-use crate::caps::{self, Counted, Delta};
+use crate::caps::{self, Delta};
 use crate::{Ctx, Error, OfTenants, TenantTx};
 
 /// A mailbox made (+1) or deleted (−1) that is nobody's own. Appended, never changed: what billing rates.
@@ -47,8 +47,8 @@ pub async fn changes_of(
     store::changes(tx.conn(), &until).await
 }
 
-/// A mailbox has been made, or become nobody's own, or been restored, unless the tenant has as many as it may. Locks the tenant, then the
-/// resellers by id.
+/// A mailbox has been made, or become nobody's own, or been restored, unless the tenant or a reseller above it has as many as it may. Locks
+/// the tenant, then the resellers by id.
 pub(crate) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, kind: Kind) -> Result<(), Error> {
     append(tx, ctx, id, kind, 1).await
 }
@@ -59,20 +59,8 @@ pub(crate) async fn take_away(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, kind:
 }
 
 async fn append(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, kind: Kind, delta: i32) -> Result<(), Error> {
-    // One after the other: the last entry is the last, and what was known at a billing stays the first so many.
-    caps::count(tx, Delta::default()).await?;
-    if delta > 0 && kind.is_shared() {
-        require_room(tx).await?;
-    }
+    // Whatever kind it is, one after the other: the last entry is the last, and what was known at a billing stays the first so many.
+    let shared_mailboxes = if kind.is_shared() { delta } else { 0 };
+    caps::count(tx, Delta { shared_mailboxes, ..Delta::default() }).await?;
     Ok(store::append(tx, ctx.now(), kind, delta, id).await?)
-}
-
-/// Refuses what was made where it is one too many. The tenant's row is locked, so whoever made one before is counted.
-async fn require_room(tx: &mut TenantTx) -> Result<(), Error> {
-    let Some((limit, used)) = store::shared(tx).await? else { return Ok(()) };
-    let before = i32::try_from(used - 1).unwrap_or(i32::MAX);
-    if before < limit {
-        return Ok(());
-    }
-    Err(Error::Exhausted { counted: Counted::SharedMailboxes, level: "tenant", limit, left: 0 })
 }

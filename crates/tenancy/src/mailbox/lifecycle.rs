@@ -38,8 +38,8 @@ pub struct MailboxChange {
 /// Creates a mailbox. It takes no seat.
 ///
 /// # Errors
-/// [`Error::Exhausted`] when the tenant has as many as it may; [`Error::Conflict`] `address_taken`, `pool_overallocated`;
-/// [`Error::Invalid`].
+/// [`Error::Exhausted`] when the tenant or a reseller above it has as many as it may; [`Error::Conflict`] `address_taken`,
+/// `pool_overallocated`; [`Error::Invalid`].
 pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;
@@ -133,8 +133,8 @@ async fn delete_in(
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none that is deleted; [`Error::Conflict`] `restore_expired` after 30 days,
-/// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant has as many as it may;
-/// [`Error::OverQuota`] when a pool has no room for its mail.
+/// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant or a reseller above it has as many as
+/// it may; [`Error::OverQuota`] when a pool has no room for its mail.
 pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;

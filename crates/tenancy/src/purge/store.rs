@@ -245,7 +245,8 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
 
 pub(super) async fn set_purged(tx: &mut SystemTx, id: TenantId, now: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!(
-        "update tenants set purged_at = $2, version = version + 1, seats_used = 0, domains_used = 0, used_bytes = 0, branding = '{}', destroying = null
+        "update tenants set purged_at = $2, version = version + 1, seats_used = 0, domains_used = 0, shared_mailboxes_used = 0, used_bytes = 0, branding = '{}',
+           destroying = null
          where id = $1",
         id.uuid(),
         now

@@ -166,7 +166,7 @@ pub(crate) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, 
 pub struct Off {
     /// Whose.
     pub id: Uuid,
-    /// Its column: `seats_used`, `domains_used`, `tenants_used`, or `used_bytes` where there is a limit.
+    /// Its column: `seats_used`, `domains_used`, `shared_mailboxes_used`, `tenants_used`, or `used_bytes` where there is a limit.
     pub counter: String,
     /// What it says.
     pub says: i64,
@@ -206,8 +206,8 @@ fn last_of_full(ids: &[Uuid], limit: i64) -> Option<Uuid> {
     ids.last().copied().filter(|_| is_full)
 }
 
-/// How many tenants and resellers have a counter that is not the sum of what it counts: seats, domains, tenants and, where
-/// there is a limit, bytes. Each level is compared within one statement, so writers at work do not show.
+/// How many tenants and resellers have a counter that is not the sum of what it counts: seats, domains, shared mailboxes, tenants and,
+/// where there is a limit, bytes. Each level is compared within one statement, so writers at work do not show.
 ///
 /// # Errors
 /// [`db::Error`] when the database fails.

@@ -20,6 +20,8 @@ struct Row {
     domains_used: i32,
     seats_limit: Option<i32>,
     seats_used: i32,
+    shared_mailboxes_limit: Option<i32>,
+    shared_mailboxes_used: i32,
     storage_limit_bytes: Option<i64>,
     used_bytes: i64,
     branding: serde_json::Value,
@@ -38,12 +40,14 @@ impl From<Row> for Reseller {
                 tenants: row.tenants_limit,
                 domains: row.domains_limit,
                 seats: row.seats_limit,
+                shared_mailboxes: row.shared_mailboxes_limit,
                 storage_bytes: row.storage_limit_bytes,
             },
             used: Used {
                 tenants: row.tenants_used,
                 domains: row.domains_used,
                 seats: row.seats_used,
+                shared_mailboxes: row.shared_mailboxes_used,
                 storage_bytes: row.storage_limit_bytes.map(|_| row.used_bytes),
             },
             branding: branding::read(&row.branding),
@@ -56,8 +60,9 @@ impl From<Row> for Reseller {
 pub(super) async fn insert(tx: &mut SystemTx, reseller: &Reseller, path: &[ResellerId]) -> Result<(), Error> {
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
-        "insert into resellers (id, parent_id, path, name, status, seats_limit, created_at, tenants_limit, domains_limit, storage_limit_bytes, branding)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "insert into resellers (id, parent_id, path, name, status, seats_limit, created_at, tenants_limit, domains_limit, storage_limit_bytes, branding,
+           shared_mailboxes_limit)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         reseller.id.uuid(),
         reseller.parent_id.map(ResellerId::uuid),
         &path,
@@ -69,6 +74,7 @@ pub(super) async fn insert(tx: &mut SystemTx, reseller: &Reseller, path: &[Resel
         reseller.caps.domains,
         reseller.caps.storage_bytes,
         branding::shown(&reseller.branding),
+        reseller.caps.shared_mailboxes,
     )
     .execute(tx.conn())
     .await?;
@@ -79,7 +85,7 @@ pub(super) async fn find(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<
     let row = sqlx::query_as!(
         Row,
         "select id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
-           storage_limit_bytes, used_bytes, branding, created_at, version from resellers where id = $1",
+           shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, used_bytes, branding, created_at, version from resellers where id = $1",
         ctx.reseller_id().uuid()
     )
     .fetch_optional(tx.conn())
@@ -96,7 +102,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
-           storage_limit_bytes, used_bytes, branding, created_at, version from resellers
+           shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, used_bytes, branding, created_at, version from resellers
          where ($1::uuid is null or $1 = any (path)) and id > $2 and (status = 'deleted') = $4 order by id limit $3",
         root.map(ResellerId::uuid),
         page.after(),
@@ -135,10 +141,10 @@ pub(super) async fn update(
     let row = sqlx::query_as!(
         Row,
         "update resellers set version = version + 1, name = $2, tenants_limit = $3, domains_limit = $4, seats_limit = $5,
-           storage_limit_bytes = $6, used_bytes = coalesce($7, used_bytes), branding = $8
+           storage_limit_bytes = $6, used_bytes = coalesce($7, used_bytes), branding = $8, shared_mailboxes_limit = $9
          where id = $1
          returning id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
-           storage_limit_bytes, used_bytes, branding, created_at, version",
+           shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, used_bytes, branding, created_at, version",
         ctx.reseller_id().uuid(),
         new.name,
         new.caps.tenants,
@@ -147,6 +153,7 @@ pub(super) async fn update(
         new.caps.storage_bytes,
         new.used_bytes,
         branding::shown(&new.branding),
+        new.caps.shared_mailboxes,
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -6,7 +6,7 @@ use kernel::{ResellerId, TenantId};
 use serde_json::json;
 
 use super::{Tenant, store, system};
-use crate::caps::{self, Delta};
+use crate::caps;
 use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
@@ -35,8 +35,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
             "mail of the tenant is on hold; it can be deleted when all holds are released",
         ));
     }
-    let delta = Delta { tenants: 1, domains: leaving.domains, seats: leaving.seats };
-    caps::shift(&mut tx, &leaving.path, &[], delta).await?;
+    caps::shift(&mut tx, &leaving.path, &[], leaving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
@@ -67,8 +66,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
         return Err(Error::conflict("restore_expired", "a deleted tenant can be restored for 30 days"));
     }
     let moving = returning.moving;
-    let delta = Delta { tenants: 1, domains: moving.domains, seats: moving.seats };
-    caps::shift(&mut tx, &[], &moving.path, delta).await?;
+    caps::shift(&mut tx, &[], &moving.path, moving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     if !quota::shift(&mut tx, &[], &moving.path, bytes).await? {
         return Err(Error::OverQuota);

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Filter, Place, Status, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
+use crate::caps::Delta;
 use crate::delegate::Right;
 use crate::policy::{Capability, capabilities};
 use crate::{Calendar, Error, TenantTx};
@@ -27,7 +28,7 @@ struct Row {
     domains_limit: Option<i32>,
     domains_used: i32,
     shared_mailboxes_limit: Option<i32>,
-    shared_mailboxes_used: i64,
+    shared_mailboxes_used: i32,
     storage_limit_bytes: Option<i64>,
     used_bytes: i64,
     allow_overallocation: bool,
@@ -109,9 +110,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
-             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
-              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
+             domains_limit, domains_used, shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -172,9 +171,7 @@ pub(super) async fn list(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
-             domains_limit, domains_used, shared_mailboxes_limit, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
-             (select count(*) from mailboxes s where s.tenant_id = tenants.id and s.status = 'active'
-              and s.kind in ('shared', 'room', 'equipment')) as "shared_mailboxes_used!",
+             domains_limit, domains_used, shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -276,15 +273,20 @@ pub(super) async fn set_reseller(
 /// Where a tenant is and what it counts for, keeping others from changing it until the transaction ends.
 pub(super) async fn lock_for_transfer(tx: &mut SystemTx, id: TenantId) -> Result<Option<Moving>, db::Error> {
     let row = sqlx::query!(
-        "select reseller_path, seats_used, domains_used, version, test_clock from tenants where id = $1 and status <> 'deleted' for update",
+        "select reseller_path, seats_used, domains_used, shared_mailboxes_used, version, test_clock
+         from tenants where id = $1 and status <> 'deleted' for update",
         id.uuid()
     )
     .fetch_optional(tx.conn())
     .await?;
     Ok(row.map(|row| Moving {
         path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-        seats: row.seats_used,
-        domains: row.domains_used,
+        counts: Delta {
+            tenants: 1,
+            seats: row.seats_used,
+            domains: row.domains_used,
+            shared_mailboxes: row.shared_mailboxes_used,
+        },
         version: row.version,
         test_clock: row.test_clock,
     }))
@@ -293,8 +295,8 @@ pub(super) async fn lock_for_transfer(tx: &mut SystemTx, id: TenantId) -> Result
 /// A tenant on its way to another reseller.
 pub(super) struct Moving {
     pub(super) path: Vec<ResellerId>,
-    pub(super) seats: i32,
-    pub(super) domains: i32,
+    /// What the resellers above count of it.
+    pub(super) counts: Delta,
     pub(super) version: i64,
     pub(super) test_clock: Option<DateTime<Utc>>,
 }
@@ -302,7 +304,7 @@ pub(super) struct Moving {
 /// As [`lock_for_transfer`], of a tenant that is deleted.
 pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Option<Returning>, db::Error> {
     let row = sqlx::query!(
-        r#"select reseller_path, seats_used, domains_used, version, test_clock, deleted_at,
+        r#"select reseller_path, seats_used, domains_used, shared_mailboxes_used, version, test_clock, deleted_at,
              destroying is not null or purged_at is not null as "is_going!"
            from tenants where id = $1 and status = 'deleted' for update"#,
         id.uuid()
@@ -312,8 +314,12 @@ pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Opti
     Ok(row.map(|row| Returning {
         moving: Moving {
             path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-            seats: row.seats_used,
-            domains: row.domains_used,
+            counts: Delta {
+                tenants: 1,
+                seats: row.seats_used,
+                domains: row.domains_used,
+                shared_mailboxes: row.shared_mailboxes_used,
+            },
             version: row.version,
             test_clock: row.test_clock,
         },

@@ -5,7 +5,7 @@ use kernel::ResellerId;
 use serde_json::{Value, json};
 
 use super::{Tenant, store};
-use crate::caps::{self, Delta};
+use crate::caps;
 use crate::effect::{self, Level};
 use crate::{Action, Ctx, Error, Scope, TenantTx, event, placement, quota, require_version, reseller};
 
@@ -71,9 +71,8 @@ impl Leaving<'_> {
         }
         let left: Vec<_> = moving.path.iter().filter(|id| !to.path().contains(id)).copied().collect();
         let entered: Vec<_> = to.path().iter().filter(|id| !moving.path.contains(id)).copied().collect();
-        let delta = Delta { tenants: 1, domains: moving.domains, seats: moving.seats };
         // First, since it locks every level that is left or entered.
-        caps::shift(&mut tx, &left, &entered, delta).await?;
+        caps::shift(&mut tx, &left, &entered, moving.counts).await?;
         reseller::require_there(&mut tx, to.reseller_id()).await?;
         let bytes = quota::count_moving(&mut tx, id).await?;
         if !quota::shift(&mut tx, &left, &entered, bytes).await? {

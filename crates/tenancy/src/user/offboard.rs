@@ -52,8 +52,8 @@ pub struct Leaving {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
-/// own; [`Error::Exhausted`] when the tenant has as many shared mailboxes as it may; [`Error::Forbidden`] when the user's role is
-/// beyond the caller's; as of [`hold::place`].
+/// own; [`Error::Exhausted`] when the tenant or a reseller above it has as many shared mailboxes as it may; [`Error::Forbidden`] when
+/// the user's role is beyond the caller's; as of [`hold::place`].
 pub async fn offboard(
     ctx: &Ctx,
     id: UserId,

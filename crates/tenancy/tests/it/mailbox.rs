@@ -232,7 +232,7 @@ fn is_full<T>(outcome: &Result<T, Error>) -> bool {
     )
 }
 
-async fn counted(world: &World) -> i64 {
+async fn counted(world: &World) -> i32 {
     tenant::get(&world.ctx).await.unwrap().shared_mailboxes_used
 }
 

@@ -87,6 +87,52 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     assert_eq!(seen, 0, "the login role sees rows without having taken a role");
 }
 
+/// Two resellers, one below the other, each with a tenant, the upper one's deleted, and mailboxes of all kinds in them.
+const SHARED: &str = "
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, parent_id, path, name, tenants_used, created_at) values
+      ('01900000-0000-7000-8000-000000000001', null, '{01900000-0000-7000-8000-000000000001}', 'Hosting', 1, now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001,01900000-0000-7000-8000-000000000002}', 'Below', 1, now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, deleted_at, created_at) values
+      ('01900000-0000-7000-8000-000000000003', '01900000-0000-7000-8000-000000000002',
+       '{01900000-0000-7000-8000-000000000001,01900000-0000-7000-8000-000000000002}', 'Acme', 'DE', 'EUR', 'UTC', 'active', null, now()),
+      ('01900000-0000-7000-8000-000000000004', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Gone', 'DE', 'EUR', 'UTC', 'deleted', now(), now());
+    insert into mailboxes (tenant_id, id, created_at, kind, status, display_name)
+      select ('01900000-0000-7000-8000-00000000000' || tenant)::uuid, ('01900000-0000-7000-8000-00000000001' || number)::uuid, now(), kind,
+        status, kind
+      from (values (3, 1, 'shared', 'active'), (3, 2, 'room', 'active'), (3, 3, 'equipment', 'active'), (3, 4, 'archive', 'active'),
+        (3, 5, 'shared', 'deleted'), (4, 6, 'shared', 'active'), (4, 7, 'room', 'active')) as made (tenant, number, kind, status);
+    commit";
+
+#[tokio::test]
+async fn shared_mailboxes_that_were_there_are_counted_at_every_level() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version < 82);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(SHARED).execute(&mut conn).await.unwrap();
+    let db = test_db.db();
+    db.migrate().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let counted: Vec<String> = sqlx::query_scalar(
+        "select right(id::text, 1) || ' ' || shared_mailboxes_used from resellers
+         union select right(id::text, 1) || ' ' || shared_mailboxes_used from tenants order by 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    // What the deleted tenant has counts above it once it is restored.
+    assert_eq!(counted, ["1 3", "2 3", "3 3", "4 2"]);
+    assert_eq!(quota::drift(&db).await.unwrap(), 0);
+}
+
 /// Of those who use both tables, some do in the one order and some in the other.
 #[tokio::test]
 async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants_the_other() {

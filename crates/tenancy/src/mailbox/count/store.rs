@@ -57,18 +57,3 @@ pub(super) async fn append(
     .await?;
     Ok(())
 }
-
-/// How many mailboxes that are nobody's own the tenant may have, and how many it has; `None` if it may have any number.
-pub(super) async fn shared(tx: &mut TenantTx) -> Result<Option<(i32, i64)>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
-        r#"select t.shared_mailboxes_limit as "limit!", (
-             select count(*) from mailboxes m
-             where m.tenant_id = t.id and m.status = 'active' and m.kind in ('shared', 'room', 'equipment')) as "used!"
-           from tenants t where t.id = $1 and t.shared_mailboxes_limit is not null"#,
-        tenant_id
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(row.map(|row| (row.limit, row.used)))
-}

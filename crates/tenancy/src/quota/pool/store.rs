@@ -170,6 +170,8 @@ pub(super) async fn tenants_off(tx: &mut SystemTx, ids: &[Uuid]) -> Result<Vec<O
            cross join lateral (values
              ('seats_used', t.seats_used::bigint, (select count(*) from users u where u.tenant_id = t.id and u.status <> 'deleted')),
              ('domains_used', t.domains_used::bigint, (select count(*) from domains d where d.tenant_id = t.id)),
+             ('shared_mailboxes_used', t.shared_mailboxes_used::bigint, (select count(*) from mailboxes s where s.tenant_id = t.id
+                and s.status = 'active' and s.kind in ('shared', 'room', 'equipment'))),
              ('used_bytes', t.used_bytes, case when t.storage_limit_bytes is null then t.used_bytes else
                (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = t.id and m.status = 'active') end)
            ) as counter (name, says, counts)
@@ -196,12 +198,14 @@ pub(super) async fn resellers_off(tx: &mut SystemTx, ids: &[Uuid]) -> Result<Vec
         Off,
         r#"select r.id as "id!", counter.name as "counter!", counter.says as "says!", counter.counts as "counts!" from resellers r
            cross join lateral (
-             select count(*) as tenants, coalesce(sum(t.domains_used), 0)::bigint as domains, coalesce(sum(t.seats_used), 0)::bigint as seats
+             select count(*) as tenants, coalesce(sum(t.domains_used), 0)::bigint as domains, coalesce(sum(t.seats_used), 0)::bigint as seats,
+               coalesce(sum(t.shared_mailboxes_used), 0)::bigint as shared_mailboxes
              from tenants t where r.id = any (t.reseller_path) and t.status <> 'deleted') as below
            cross join lateral (values
              ('tenants_used', r.tenants_used::bigint, below.tenants),
              ('domains_used', r.domains_used::bigint, below.domains),
              ('seats_used', r.seats_used::bigint, below.seats),
+             ('shared_mailboxes_used', r.shared_mailboxes_used::bigint, below.shared_mailboxes),
              ('used_bytes', r.used_bytes, case when r.storage_limit_bytes is null then r.used_bytes else
                (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m join tenants t on t.id = m.tenant_id
                 where r.id = any (t.reseller_path) and t.status <> 'deleted' and m.status = 'active') end)

@@ -111,13 +111,15 @@ insert into events (id, reseller_id, tenant_id, kind, subject, data, principal, 
 "#;
 
 /// `caps::count`, `seats::store::append` and `mailbox::store::is_overallocated`.
-const TAKE_SEATS: &str = "update tenants set seats_used = seats_used + :seats, domains_used = domains_used + 0
+const TAKE_SEATS: &str = "update tenants set seats_used = seats_used + :seats, domains_used = domains_used + 0, shared_mailboxes_used = shared_mailboxes_used + 0
   where id = :tenant_id and (:seats <= 0 or seats_limit is null or seats_used + :seats <= seats_limit)
     and (0 <= 0 or domains_limit is null or domains_used + 0 <= domains_limit)
+    and (0 <= 0 or shared_mailboxes_limit is null or shared_mailboxes_used + 0 <= shared_mailboxes_limit)
   returning reseller_path;
-select tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used
+select tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used, shared_mailboxes_limit, shared_mailboxes_used
   from resellers where id = any (:reseller_path) order by id for no key update;
-update resellers set seats_used = seats_used + :seats, domains_used = domains_used + 0, tenants_used = tenants_used + 0
+update resellers set seats_used = seats_used + :seats, domains_used = domains_used + 0, shared_mailboxes_used = shared_mailboxes_used + 0,
+    tenants_used = tenants_used + 0
   where id = any (:reseller_path);
 insert into seat_changes (tenant_id, at, delta, user_id)
   select :tenant_id::uuid,
