@@ -1,6 +1,7 @@
 use kernel::{MailboxId, PageRequest};
-use tenancy::address::{self, Alias, Target};
+use tenancy::address::{self, Alias, MAX_ALIASES, Target};
 use tenancy::domain::{self, DomainChange};
+use tenancy::group::{self, GroupChange, NewGroup};
 use tenancy::mailbox::{self, Kind, NewMailbox};
 use tenancy::policy::Capability;
 use tenancy::user::{self, UserChange};
@@ -53,6 +54,37 @@ async fn an_alias_keeps_its_id_whatever_else_changes() {
     let twice = vec!["x@acme.example".into(), "x@acme.example".into()];
     let change = UserChange { aliases: Some(twice), ..UserChange::default() };
     assert_eq!(user::update(&world.ctx, ada.id, None, change).await.unwrap_err().code(), "address_taken");
+}
+
+#[tokio::test]
+async fn no_way_leads_past_the_limit_of_aliases() {
+    let world = World::new().await;
+    let full: Vec<String> = (0..MAX_ALIASES).map(|n| format!("a{n}@acme.example")).collect();
+    let mut new = world::new_user("ada@acme.example", None);
+    new.aliases = full.clone();
+    let ada = user::create(&world.ctx, new).await.unwrap();
+    let one_more = address::create(&world.ctx, "more@acme.example", Target::Mailbox(ada.mailbox_id)).await;
+    assert_eq!(one_more.unwrap_err().code(), "too_many_aliases");
+    let before = user::get(&world.ctx, ada.id).await.unwrap();
+    let renamed = UserChange { address: Some("lovelace@acme.example".into()), ..UserChange::default() };
+    let refused = user::update(&world.ctx, ada.id, None, renamed.clone()).await;
+    assert_eq!(refused.unwrap_err().code(), "too_many_aliases", "the old address would be the 101st");
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap(), before);
+    // The old address is given up, or becomes an alias in place of the one that becomes the primary one.
+    let given_up = UserChange { aliases: Some(full.clone()), ..renamed };
+    let ada = user::update(&world.ctx, ada.id, None, given_up).await.unwrap();
+    assert_eq!((ada.address.as_str(), ada.aliases.len()), ("lovelace@acme.example", MAX_ALIASES));
+    let exchanged = UserChange { address: Some("a0@acme.example".into()), ..UserChange::default() };
+    let ada = user::update(&world.ctx, ada.id, None, exchanged).await.unwrap();
+    assert_eq!((ada.address.as_str(), ada.aliases.len()), ("a0@acme.example", MAX_ALIASES));
+
+    let aliases = (0..MAX_ALIASES).map(|n| format!("g{n}@acme.example")).collect();
+    let address = Some("all@acme.example".to_owned());
+    let new = NewGroup { display_name: "All".into(), address, aliases, ..NewGroup::default() };
+    let all = group::create(&world.ctx, new).await.unwrap();
+    let change = GroupChange { address: Some("everyone@acme.example".into()), ..GroupChange::default() };
+    let refused = group::update(&world.ctx, all.id, None, change).await;
+    assert_eq!(refused.unwrap_err().code(), "too_many_aliases");
 }
 
 #[tokio::test]
