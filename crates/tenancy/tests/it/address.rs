@@ -4,7 +4,7 @@ use tenancy::domain::{self, DomainChange};
 use tenancy::group::{self, GroupChange, NewGroup};
 use tenancy::mailbox::{self, Kind, NewMailbox};
 use tenancy::policy::Capability;
-use tenancy::user::{self, UserChange};
+use tenancy::user::{self, User, UserChange};
 use tenancy::{Error, Role};
 use testkit::{World, world};
 
@@ -98,6 +98,25 @@ async fn aliases_are_of_the_tenant_s_own_mailboxes_and_domains() {
     assert!(matches!(address::create(&world.ctx, "no address", ours).await, Err(Error::Invalid(_))));
     let taken = address::create(&world.ctx, "ADA@acme.example", ours).await;
     assert_eq!(taken.unwrap_err().code(), "address_taken");
+}
+
+/// RFC 6532 §3.1: a letter and its mark are the same in one character as in two.
+#[tokio::test]
+async fn an_address_is_the_same_composed_and_decomposed() {
+    let world = World::new().await;
+    let (composed, decomposed) = ("j\u{fc}rgen@acme.example", "ju\u{308}rgen@acme.example");
+    let juergen = world::user(&world.ctx, decomposed, None).await;
+    assert_eq!(juergen.address, composed);
+    let again = user::create(&world.ctx, world::new_user(composed, None)).await;
+    assert_eq!(again.unwrap_err().code(), "address_taken");
+    for spelling in [composed, decomposed] {
+        assert_eq!(lands(&world, spelling).await, [juergen.mailbox_id]);
+        let filter = user::Filter { address: Some(spelling.into()), ..Default::default() };
+        let found = user::list(&world.ctx, &filter, PageRequest::new(None, None)).await.unwrap();
+        assert_eq!(found.items.len(), 1);
+    }
+    let login = world.login(&User { address: decomposed.into(), ..juergen.clone() }).await;
+    assert_eq!(login.user_id, juergen.id);
 }
 
 #[tokio::test]
