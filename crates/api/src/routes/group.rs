@@ -130,7 +130,7 @@ async fn create(
     };
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        Ok((StatusCode::CREATED, Answer(Group::from(group::create(&ctx, new).await?))))
+        Ok((StatusCode::CREATED, tagged(group::create(&ctx, new).await?)))
     };
     query.carry_out(caller, create).await
 }

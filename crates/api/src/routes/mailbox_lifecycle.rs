@@ -71,7 +71,7 @@ async fn create(
     };
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        Ok((StatusCode::CREATED, Answer(Mailbox::from(mailbox::create(&ctx, new).await?))))
+        Ok((StatusCode::CREATED, tagged(mailbox::create(&ctx, new).await?)))
     };
     query.carry_out(caller, create).await
 }

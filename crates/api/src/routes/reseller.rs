@@ -204,7 +204,7 @@ async fn create(
     Json(body): Json<NewReseller>,
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
-        Ok((StatusCode::CREATED, Answer(Reseller::from(reseller::create(&caller, body.into()).await?))))
+        Ok((StatusCode::CREATED, tagged(reseller::create(&caller, body.into()).await?)))
     };
     query.carry_out_unpriced(caller, create).await
 }

@@ -193,8 +193,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        let user = user::create(&ctx, body.into()).await?;
-        Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
+        Ok((StatusCode::CREATED, tagged(at.tenant_id, user::create(&ctx, body.into()).await?)))
     };
     query.carry_out(caller, create).await
 }
