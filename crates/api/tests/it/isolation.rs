@@ -321,7 +321,7 @@ async fn to_another_reseller_our_objects_do_not_exist() {
 
 #[tokio::test]
 async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let other = world.app.tenant(&world.admin, "two.example", json!({})).await;
     let key = world
         .app
@@ -335,7 +335,11 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
             .iter()
             .any(|part| path.contains(part));
         match answer.status.as_u16() {
-            404 => {}
+            404 => {
+                let never = world.send_to_nothing(&method, &path, &operation, &stranger).await;
+                let [ours, never] = [&answer, &never].map(|one| refused(one, &path, 404, "not_found"));
+                assert_eq!(ours, never, "{method} {path}");
+            }
             // A tenant's key has none of the reseller's actions.
             403 => assert!(!in_scope, "{path}: {answer:?}"),
             // The reseller is the stranger's as well, and what the stranger makes is its own.
