@@ -139,7 +139,7 @@ pub struct GroupRef {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mailbox {
-    /// The limit in bytes, not negative once read; `None` for the plan's own.
+    /// The limit in bytes, not negative once read; `None`: unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<i64>,
     /// Further addresses.

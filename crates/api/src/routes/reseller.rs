@@ -79,8 +79,8 @@ struct Reseller {
     /// As people call it.
     #[schema(example = "North Hosting")]
     name: String,
-    /// `active`, `suspended` or `deleted`.
-    #[schema(value_type = schema::Status)]
+    /// `active` or `deleted`.
+    #[schema(value_type = schema::ResellerStatus)]
     status: String,
     caps: Caps,
     used: Used,

@@ -171,11 +171,7 @@ pub static MAILBOX: Schema = Schema {
     name: "Mailbox",
     description: "What Pillarbox keeps about a user's mailbox",
     attributes: &[
-        Attribute::new(
-            "quotaBytes",
-            Kind::Integer,
-            "The mailbox's limit in bytes; absent for the plan's own",
-        ),
+        Attribute::new("quotaBytes", Kind::Integer, "The mailbox's limit in bytes; absent: unlimited"),
         Attribute::address("aliases", "Further addresses that deliver to the mailbox").many(),
         Attribute::string("role", "The user's role in the tenant"),
     ],
