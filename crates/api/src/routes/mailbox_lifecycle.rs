@@ -1,6 +1,5 @@
 //! Mailboxes that are nobody's own: made, changed, deleted and restored.
 
-use axum::Json as Answer;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Deserializer};
