@@ -187,6 +187,7 @@ closed! {
     EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];
     DeliveryStatus: "How far a delivery is.", ["delivered", "pending", "failed"];
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
+    ResellerStatus: "Whether it can be used.", ["active", "deleted"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
     ListedTenantStatus: "How tenants stand that are listed.", tenancy::tenant::Status::ALL.iter().map(|one| one.as_str());
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];

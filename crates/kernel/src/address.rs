@@ -1,10 +1,13 @@
-//! Mail addresses as we keep them: the domain in its ASCII form (UTS 46), everything in lower case.
+//! Mail addresses as we keep them: the domain in its ASCII form (UTS 46), the local part composed (NFC, RFC 6532 §3.1),
+//! everything in lower case.
 //!
 //! RFC 5321 §2.4 lets a host treat local parts as case-sensitive and advises against it; like every hosted
 //! mail service, we do not.
 
 use std::fmt;
 use std::str::FromStr;
+
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::wire::text_on_the_wire;
 
@@ -63,7 +66,7 @@ pub struct EmailAddress {
 }
 
 impl EmailAddress {
-    /// The local part, lower case, unquoted.
+    /// The local part, composed, lower case, unquoted.
     pub fn local(&self) -> &str {
         &self.local
     }
@@ -81,11 +84,11 @@ impl FromStr for EmailAddress {
         if local.is_empty() || domain.is_empty() {
             return Err(AddressError::Shape);
         }
-        if !is_dot_string(local) {
+        // Some letters are longer in lower case or composed, and a sign composes to one that would need quotes: what counts is what is kept.
+        let local: String = local.to_lowercase().nfc().collect();
+        if !is_dot_string(&local) {
             return Err(AddressError::LocalPart);
         }
-        // Some letters are longer in lower case: what counts is what is kept.
-        let local = local.to_lowercase();
         if local.len() > 64 {
             return Err(AddressError::TooLong);
         }
@@ -151,6 +154,11 @@ mod tests {
     fn one_spelling_for_each_address() {
         assert_eq!(address("Ada.Lovelace+x@Example.ORG").as_deref(), Ok("ada.lovelace+x@example.org"));
         assert_eq!(address("jürgen@müller.example").as_deref(), Ok("jürgen@xn--mller-kva.example"));
+        // RFC 6532 §3.1: the same characters, decomposed, in either order.
+        for spelling in ["ju\u{308}rgen@mu\u{308}ller.example", "JU\u{308}RGEN@müller.example"] {
+            assert_eq!(address(spelling).as_deref(), Ok("jürgen@xn--mller-kva.example"));
+        }
+        assert_eq!(address("a\u{30a}\u{323}@example.org"), address("A\u{323}\u{30a}@example.org"));
     }
 
     #[test]
@@ -177,10 +185,13 @@ mod tests {
         assert_eq!(address("a\r\n@example.org"), Err(AddressError::LocalPart));
         assert_eq!(address("a\u{a0}b@example.org"), Err(AddressError::LocalPart));
         assert_eq!(address("a\u{2028}b@example.org"), Err(AddressError::LocalPart));
+        assert_eq!(address("a\u{37e}b@example.org"), Err(AddressError::LocalPart), "which is a semicolon");
         assert_eq!(address("a@localhost"), Err(AddressError::Domain));
         assert_eq!(address("a@exa_mple.org"), Err(AddressError::Domain));
         assert_eq!(address("a@10.0.0.1"), Err(AddressError::Domain));
         assert_eq!(address(&format!("{}@example.org", "a".repeat(65))), Err(AddressError::TooLong));
         assert_eq!(address(&format!("{}@example.org", "İ".repeat(32))), Err(AddressError::TooLong));
+        // 33 octets, and 66 when composed.
+        assert_eq!(address(&format!("{}@example.org", "\u{958}".repeat(11))), Err(AddressError::TooLong));
     }
 }

@@ -1,5 +1,7 @@
-//! JSON as clients send it, into JSON as the schemas say: canonical names, checked types, the known quirks undone.
+//! JSON as clients send it, into JSON as the schemas say: canonical names, checked types, addresses in their one spelling,
+//! the known quirks undone.
 
+use kernel::EmailAddress;
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -48,6 +50,7 @@ pub(crate) fn element(attribute: &Attribute, label: &str, given: Value) -> Resul
             Some(inner) if !inner.is_object() && !inner.is_array() => element(attribute, label, inner),
             _ => wrong("a simple value"),
         },
+        (Kind::String, Value::String(text)) if attribute.is_address => Ok(Value::String(address(&text))),
         (Kind::String | Kind::DateTime | Kind::Reference, text @ Value::String(_)) => Ok(text),
         (Kind::String | Kind::DateTime | Kind::Reference, _) => wrong("a string"),
         (Kind::Boolean, given) => match boolean(&given) {
@@ -57,6 +60,11 @@ pub(crate) fn element(attribute: &Attribute, label: &str, given: Value) -> Resul
         (Kind::Integer, Value::Number(number)) if number.as_i64().is_some() => Ok(Value::Number(number)),
         (Kind::Integer, _) => wrong("a whole number"),
     }
+}
+
+/// The one spelling of an address; what is none stays as it is.
+pub(crate) fn address(text: &str) -> String {
+    text.parse::<EmailAddress>().map_or_else(|_| text.to_owned(), |address| address.to_string())
 }
 
 fn boolean(given: &Value) -> Option<bool> {

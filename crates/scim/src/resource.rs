@@ -21,7 +21,7 @@ pub struct User {
     /// The client's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// The sign-in address; never empty once read.
+    /// The sign-in address, in its one spelling; never empty once read.
     pub user_name: String,
     /// The name shown to others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ impl fmt::Debug for Password {
 /// An address of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Email {
-    /// The address, as the client wrote it.
+    /// The address, in its one spelling.
     pub value: String,
     /// What it is for, as `work`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct GroupRef {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mailbox {
-    /// The limit in bytes, not negative once read; `None` for the plan's own.
+    /// The limit in bytes, not negative once read; `None`: unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<i64>,
     /// Further addresses.

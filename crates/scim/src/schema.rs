@@ -94,6 +94,8 @@ pub struct Attribute {
     pub required: bool,
     /// Whether its text is compared to the letter.
     pub case_exact: bool,
+    /// Whether its text is a mail address, which is read in its one spelling.
+    pub is_address: bool,
     /// Who may write it.
     pub mutability: Mutability,
     /// When it is shown.

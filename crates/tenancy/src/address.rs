@@ -48,9 +48,7 @@ pub async fn create(ctx: &Ctx, address: &str, target: Target) -> Result<Alias, E
     let address: EmailAddress = address.parse().map_err(|cause| Error::address("/address", cause))?;
     let mut tx = ctx.begin().await?;
     require_target(&mut tx, ctx, target).await?;
-    if store::count_aliases(&mut tx, target).await? >= MAX_ALIASES {
-        return Err(Error::conflict("too_many_aliases", "a mailbox or group may have at most 100 aliases"));
-    }
+    require_room(store::count_aliases(&mut tx, target).await? + 1)?;
     let id = add(&mut tx, ctx, target, &address, false, "/address").await?;
     let alias = Alias { id, address: address.to_string(), target };
     event::record(&mut tx, ctx, event::Kind::AliasCreated, id, shown(&alias)).await?;
@@ -159,8 +157,20 @@ pub(crate) async fn add_all(
     Ok(())
 }
 
+/// # Errors
+/// [`Error::Conflict`] `too_many_aliases`.
+fn require_room(aliases: usize) -> Result<(), Error> {
+    if aliases > MAX_ALIASES {
+        return Err(Error::conflict("too_many_aliases", "a mailbox or group may have at most 100 aliases"));
+    }
+    Ok(())
+}
+
 /// Gives a mailbox or group the addresses that are wanted. An old primary address stays as an alias, unless `aliases` says
 /// otherwise; addresses that stay keep their ids.
+///
+/// # Errors
+/// As [`add`]; [`Error::Conflict`] `too_many_aliases` when the old primary address would be one too many.
 pub(crate) async fn change(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -174,6 +184,7 @@ pub(crate) async fn change(
         Some(aliases) => aliases,
         None => had.iter().map(|one| one.address.clone()).collect(),
     };
+    require_room(aliases.iter().filter(|alias| primary.as_ref() != Some(*alias)).count())?;
     for one in &had {
         let is_primary = primary.as_ref() == Some(&one.address);
         if !is_primary && !aliases.contains(&one.address) {

@@ -146,13 +146,31 @@ impl Ctx {
     }
 
     /// The mailboxes that the caller sees, if it is a person without a role above that: their own and those they may read.
-    pub(crate) fn only_mailboxes(&self) -> Option<Vec<MailboxId>> {
+    fn only_mailboxes(&self) -> Option<Vec<MailboxId>> {
         match self.caller.principal() {
-            Principal::User(_, own) if self.sees_own_alone() => {
-                Some(self.place.delegated.keys().copied().chain([own]).collect())
-            }
+            Principal::User(_, own) if self.sees_own_alone() => Some(self.own_and_delegated(own)),
             _ => None,
         }
+    }
+
+    /// Which mailboxes a list is to have; `None`: all. A person whose role sees none has what one without a role has.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for other callers whose role or key does not allow it.
+    pub(crate) fn listed_mailboxes(&self) -> Result<Option<Vec<MailboxId>>, Error> {
+        match self.caller.principal() {
+            Principal::User(_, own) if !policy::allows(self.caller.role(), Action::MailboxRead) => {
+                Ok(Some(self.own_and_delegated(own)))
+            }
+            _ => {
+                self.require(Action::MailboxRead)?;
+                Ok(self.only_mailboxes())
+            }
+        }
+    }
+
+    fn own_and_delegated(&self, own: MailboxId) -> Vec<MailboxId> {
+        self.place.delegated.keys().copied().chain([own]).collect()
     }
 
     /// The mailbox that is the caller's own, if it is a person without a role above that.

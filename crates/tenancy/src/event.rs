@@ -121,7 +121,7 @@ named! {
         AliasCreated = "alias.created",
         /// An alias was deleted.
         AliasDeleted = "alias.deleted",
-        /// A group was created.
+        /// A group was created; `group.member_added` tells of each member that it was given.
         GroupCreated = "group.created",
         /// A group's fields were changed.
         GroupUpdated = "group.updated",

@@ -72,11 +72,8 @@ pub async fn create(ctx: &Ctx, new: NewGroup) -> Result<Group, Error> {
     let members = new.members.clone();
     let mut tx = ctx.begin().await?;
     let group = insert(&mut tx, ctx, new, addresses).await?;
-    for (at, &member) in members.iter().enumerate() {
-        // A new group is a member of none, so nothing here can close a loop.
-        if !member::insert(&mut tx, group.id, member).await? {
-            return Err(Error::invalid(&format!("/members/{at}"), "the tenant has no such mailbox or group"));
-        }
+    if let Some(at) = member::fill(&mut tx, ctx, group.id, &members).await? {
+        return Err(Error::invalid(&format!("/members/{at}"), "the tenant has no such mailbox or group"));
     }
     let group = store::find(&mut tx, group.id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;

@@ -25,7 +25,7 @@ pub struct Reseller {
     pub parent_id: Option<ResellerId>,
     /// Its name.
     pub name: String,
-    /// `active`, `suspended` or `deleted`.
+    /// `active` or `deleted`.
     pub status: String,
     /// What all its tenants together may have.
     pub caps: Caps,

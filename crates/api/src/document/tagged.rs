@@ -12,8 +12,14 @@ const ALSO: &[&str] = &[
     "activate_dkim_key",
     "copy_message",
     "create_dkim_key",
+    "create_domain",
     "create_folder",
+    "create_group",
+    "create_mailbox",
     "create_message",
+    "create_reseller",
+    "create_tenant",
+    "create_user",
     "create_webhook_endpoint",
     "get_dkim_key",
     "get_domain",
@@ -68,9 +74,12 @@ pub(super) fn declare(operation: &mut Operation) {
         _ if id.starts_with("scim_") => ("The version of the resource, as `If-Match` takes it.", "W/\"1\""),
         _ => ("The version of the resource, as `If-Match` takes it; not with `dry_run`.", "\"1\""),
     };
+    // Where something is created, any other success is a dry run's.
+    let creates = operation.responses.responses.contains_key("201");
     for (status, response) in &mut operation.responses.responses {
+        let shows = if creates { status == "201" } else { status.starts_with('2') || status == "304" };
         if let RefOr::T(own) = response
-            && (status.starts_with('2') || status.as_str() == "304")
+            && shows
         {
             let tag = ObjectBuilder::new().schema_type(Type::String).examples([example]);
             let header = HeaderBuilder::new().description(Some(about)).schema(Some(tag.build())).build();

@@ -106,7 +106,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        Ok((StatusCode::CREATED, Answer(Domain::from(domain::create(&ctx, &body.name).await?))))
+        Ok((StatusCode::CREATED, tagged(domain::create(&ctx, &body.name).await?)))
     };
     query.carry_out(caller, create).await
 }

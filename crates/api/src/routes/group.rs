@@ -130,7 +130,7 @@ async fn create(
     };
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        Ok((StatusCode::CREATED, Answer(Group::from(group::create(&ctx, new).await?))))
+        Ok((StatusCode::CREATED, tagged(group::create(&ctx, new).await?)))
     };
     query.carry_out(caller, create).await
 }
@@ -199,7 +199,7 @@ struct GroupPatch {
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/groups/{group_id}", tag = "Groups", operation_id = "update_group",
     params(GroupPath, DryRun),
     responses((status = 200, description = "The group as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Group>),
-        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
+        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, or the old address would be the 101st alias (`too_many_aliases`).")),
     extensions(("x-required-action" = json!("groups:write"))))]
 async fn update(
     Bearer(caller): Bearer,

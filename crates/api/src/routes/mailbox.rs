@@ -203,7 +203,7 @@ struct MailboxFilter {
 
 /// List a tenant's mailboxes
 ///
-/// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read. What legal holds
+/// Without the deleted, unless they are asked for. A person whose role does not see them all sees their own and those that they may read. What legal holds
 /// keep in one, and where its effective limit comes from, is not told here but by `GET` of that one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
     params(TenantPath, PageQuery, MailboxFilter),

@@ -92,8 +92,8 @@ struct Reseller {
     /// As people call it.
     #[schema(example = "North Hosting")]
     name: String,
-    /// `active`, `suspended` or `deleted`.
-    #[schema(value_type = schema::Status)]
+    /// `active` or `deleted`.
+    #[schema(value_type = schema::ResellerStatus)]
     status: String,
     caps: Caps,
     used: Used,
@@ -229,7 +229,7 @@ async fn create(
     Json(body): Json<NewReseller>,
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
-        Ok((StatusCode::CREATED, Answer(Reseller::from(reseller::create(&caller, body.into()).await?))))
+        Ok((StatusCode::CREATED, tagged(reseller::create(&caller, body.into()).await?)))
     };
     query.carry_out_unpriced(caller, create).await
 }

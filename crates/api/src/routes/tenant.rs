@@ -398,7 +398,7 @@ async fn create(
     Json(body): Json<NewTenant>,
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
-        Ok((StatusCode::CREATED, Answer(Tenant::from(tenant::create(&caller, body.into()).await?))))
+        Ok((StatusCode::CREATED, tagged(tenant::create(&caller, body.into()).await?)))
     };
     query.carry_out_unpriced(caller, create).await
 }

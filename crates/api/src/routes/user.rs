@@ -193,8 +193,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let create = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        let user = user::create(&ctx, body.into()).await?;
-        Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
+        Ok((StatusCode::CREATED, tagged(at.tenant_id, user::create(&ctx, body.into()).await?)))
     };
     query.carry_out(caller, create).await
 }
@@ -309,7 +308,7 @@ impl From<UserPatch> for user::UserChange {
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "update_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
-        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
+        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, or the old address would be the 101st alias (`too_many_aliases`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn update(
     Bearer(caller): Bearer,

@@ -77,7 +77,7 @@ struct Restore {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/restore", tag = "Users", operation_id = "restore_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "The user, restored; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
-        (status = 409, description = "All seats are taken (`seats_exhausted`), the address (`address_taken`) or `external_id` (`external_id_taken`) is in use, it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
+        (status = 409, description = "All seats are taken (`seats_exhausted`), the address (`address_taken`) or `external_id` (`external_id_taken`) is in use, it is too late (`restore_expired`), its old address would be the 101st alias beside the one that is given (`too_many_aliases`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn restore(

@@ -129,7 +129,7 @@ pub(super) fn patched(
 
 fn changed(before: &User, after: &User) -> Result<Change, Error> {
     let (had, has) = (before.mailbox.clone().unwrap_or_default(), after.mailbox.clone().unwrap_or_default());
-    let renamed = !same(&before.user_name, &after.user_name);
+    let renamed = before.user_name != after.user_name;
     let named = Some(display_name(after)).filter(|name| !name.is_empty());
     let display_name = named.unwrap_or_else(|| after.user_name.clone());
     let role = has.role.as_deref().filter(|role| had.role.as_deref() != Some(role)).map(role).transpose()?;
@@ -165,8 +165,8 @@ fn differing<T: PartialEq>(before: T, after: T) -> Option<T> {
 /// The further addresses, if they change. They are shown in two places, and each may be changed: what was taken out of
 /// either goes, what was put into either comes. A former primary address stays, so that mail to it arrives.
 fn aliases(before: &User, after: &User, had: &[String], has: &[String]) -> Option<Vec<String>> {
-    let is_in = |list: &[String], address: &str| list.iter().any(|other| same(other, address));
-    let is_mailed = |user: &User, address: &str| user.emails.iter().any(|email| same(&email.value, address));
+    let is_in = |list: &[String], address: &str| list.iter().any(|other| other == address);
+    let is_mailed = |user: &User, address: &str| user.emails.iter().any(|email| email.value == address);
     let is_taken_out =
         |address: &str| (is_mailed(before, address) && !is_mailed(after, address)) || !is_in(has, address);
     let mut next: Vec<String> = Vec::new();
@@ -180,19 +180,16 @@ fn aliases(before: &User, after: &User, had: &[String], has: &[String]) -> Optio
 
 /// The mailbox's addresses among a user's: one at home is elsewhere.
 fn addresses(user: &User) -> impl Iterator<Item = &str> {
-    let is_home = |email: &&Email| email.kind.as_deref().is_some_and(|kind| same(kind, "home"));
+    let is_home =
+        |email: &&Email| email.kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("home"));
     user.emails.iter().filter(move |email| !is_home(email)).map(|email| email.value.as_str())
 }
 
 /// Adds an address to the further ones, unless it is the primary one or among them.
 fn add(aliases: &mut Vec<String>, address: &str, primary: &str) {
-    if !same(address, primary) && !aliases.iter().any(|other| same(other, address)) {
+    if address != primary && !aliases.iter().any(|other| other == address) {
         aliases.push(address.to_owned());
     }
-}
-
-fn same(a: &str, b: &str) -> bool {
-    a.to_lowercase() == b.to_lowercase()
 }
 
 /// The name for others; empty if there is none to be made.

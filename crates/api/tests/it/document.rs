@@ -151,6 +151,34 @@ fn what_asks_for_a_version_is_about_something_that_shows_one() {
     assert!(asking > 50, "{asking}");
 }
 
+/// The operations that create what is shown with an `ETag`, and those that show it.
+pub(crate) fn created_and_shown() -> Vec<[(String, String, Value); 2]> {
+    let operations = operations();
+    let shows = |(method, path, get): &(String, String, Value), among: &str| {
+        let below = path.strip_prefix(among).and_then(|rest| rest.strip_prefix("/{"));
+        let is_one = below.and_then(|rest| rest.strip_suffix('}')).is_some_and(|name| !name.contains('/'));
+        method == "GET" && is_one && get["responses"]["200"]["headers"]["ETag"].is_object()
+    };
+    let creating = operations.iter().filter(|(.., operation)| operation["responses"]["201"].is_object());
+    creating
+        .filter_map(|one| {
+            let shown = operations.iter().find(|other| shows(other, &one.1))?;
+            Some([one.clone(), shown.clone()])
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_shown_with_a_version_is_created_with_one() {
+    let pairs = created_and_shown();
+    for [(.., created), _] in &pairs {
+        let responses = created["responses"].as_object().unwrap();
+        let tagged = responses.iter().filter(|(_, response)| response["headers"]["ETag"].is_object());
+        assert_eq!(tagged.map(|(status, _)| status.as_str()).collect::<Vec<_>>(), ["201"], "{}", id(created));
+    }
+    assert!(pairs.len() >= 12, "{pairs:?}");
+}
+
 #[test]
 fn a_body_may_be_left_out_of_a_post_that_needs_no_member_and_ends_nothing() {
     let operations = operations();

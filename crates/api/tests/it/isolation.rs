@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenancy::{Action, Role, policy};
 
-use crate::document::{id, is_public, is_scim, operations};
+use crate::document::{created_and_shown, id, is_public, is_scim, operations};
 use crate::support::{self, Answer, text};
 use world::World;
 
@@ -321,7 +321,7 @@ async fn to_another_reseller_our_objects_do_not_exist() {
 
 #[tokio::test]
 async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let other = world.app.tenant(&world.admin, "two.example", json!({})).await;
     let key = world
         .app
@@ -335,7 +335,11 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
             .iter()
             .any(|part| path.contains(part));
         match answer.status.as_u16() {
-            404 => {}
+            404 => {
+                let never = world.send_to_nothing(&method, &path, &operation, &stranger).await;
+                let [ours, never] = [&answer, &never].map(|one| refused(one, &path, 404, "not_found"));
+                assert_eq!(ours, never, "{method} {path}");
+            }
             // A tenant's key has none of the reseller's actions.
             403 => assert!(!in_scope, "{path}: {answer:?}"),
             // The reseller is the stranger's as well, and what the stranger makes is its own.
@@ -403,6 +407,22 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
         assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
         let declared = &operation["responses"][answer.status.as_str()]["headers"]["ETag"];
         assert_eq!(answer.header("etag").is_some(), declared.is_object(), "{method} {path}: {answer:?}");
+    }
+}
+
+/// So that what one has created can be changed with `If-Match` at once.
+#[tokio::test]
+async fn what_is_created_has_the_version_that_it_is_shown_with() {
+    let world = World::new().await;
+    for [(method, path, operation), _] in created_and_shown() {
+        let created = world.send(&method, &path, &operation, Some(&world.admin)).await;
+        let id = text(&created.expect(201)["id"]);
+        let among =
+            world.ids.iter().fold(path.clone(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id));
+        let shown = world.app.get(&world.admin, &format!("{among}/{id}")).await;
+        shown.expect(200);
+        assert!(created.header("etag").is_some(), "{path}");
+        assert_eq!(created.header("etag"), shown.header("etag"), "{path}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{CompareOp, Filter, Literal};
 use crate::path::{elements, scope};
 use crate::schema::{self, Attribute, Kind};
-use crate::{AttrPath, date_time};
+use crate::{AttrPath, canonical, date_time};
 
 /// Whether a resource satisfies a filter.
 pub(super) fn resource(filter: &Filter, object: &Map<String, Value>) -> bool {
@@ -130,9 +130,14 @@ fn order(value: &Value, literal: &Literal, definition: Option<&Attribute>) -> Op
     }
 }
 
-/// Text as it is compared. RFC 7643 §2.2: an attribute is not case-exact unless it says so.
+/// Text as it is compared. RFC 7643 §2.2: an attribute is not case-exact unless it says so. A domain in its Unicode form is
+/// the same as in its ASCII form.
 fn folded(text: &str, definition: Option<&Attribute>) -> String {
-    if definition.is_some_and(|d| d.case_exact) { text.to_owned() } else { text.to_lowercase() }
+    match definition {
+        Some(definition) if definition.case_exact => text.to_owned(),
+        Some(definition) if definition.is_address => canonical::address(text).to_lowercase(),
+        _ => text.to_lowercase(),
+    }
 }
 
 fn is_present(value: &Value) -> bool {

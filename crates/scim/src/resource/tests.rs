@@ -24,10 +24,28 @@ fn entras_user_is_read() {
     assert_eq!(user.external_id.as_deref(), Some("0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef"));
     assert_eq!(user.active, Some(true));
     let [email] = user.emails.as_slice() else { panic!("{:?}", user.emails) };
-    assert_eq!(email.value, "Test_User_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com");
+    assert_eq!(email.value, "test_user_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com");
     assert_eq!((email.kind.as_deref(), email.primary), (Some("work"), true));
     assert_eq!(user.name.unwrap().family_name.as_deref(), Some("familyName"));
     assert!(user.roles.is_empty() && user.mailbox.is_none());
+}
+
+/// UTS 46: a domain is the same in its Unicode and in its ASCII form.
+#[test]
+fn addresses_have_one_spelling() {
+    let of = |user_name: &str, email: &str, alias: &str| {
+        let resource = json!({"userName": user_name, "displayName": email,
+            "emails": [{"value": email, "display": email}], (MAILBOX_URN): {"aliases": [alias]}});
+        User::read(&resource).unwrap()
+    };
+    let user = of("Anna@B\u{fc}cher.example", "Anna@B\u{fc}cher.example", "a@b\u{fc}cher.example");
+    assert_eq!(user.user_name, "anna@xn--bcher-kva.example");
+    assert_eq!(user.emails[0].value, user.user_name);
+    assert_eq!(user.mailbox.unwrap().aliases, ["a@xn--bcher-kva.example"]);
+    // What is not an address, and what is for people, is left to those who say so.
+    assert_eq!(user.display_name.as_deref(), Some("Anna@B\u{fc}cher.example"));
+    assert_eq!(user.emails[0].display, user.display_name);
+    assert_eq!(of("Anna", "Anna@", "@").user_name, "Anna");
 }
 
 /// The body of Okta's POST /Users, from Okta's SCIM 2.0 reference.

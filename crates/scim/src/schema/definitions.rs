@@ -11,6 +11,7 @@ impl Attribute {
             description,
             required: false,
             case_exact: false,
+            is_address: false,
             mutability: Mutability::ReadWrite,
             returned: Returned::Default,
             uniqueness: Uniqueness::None,
@@ -22,6 +23,10 @@ impl Attribute {
 
     const fn string(name: &'static str, description: &'static str) -> Self {
         Self::new(name, Kind::String, description)
+    }
+
+    const fn address(name: &'static str, description: &'static str) -> Self {
+        Self { is_address: true, ..Self::string(name, description) }
     }
 
     const fn boolean(name: &'static str, description: &'static str) -> Self {
@@ -101,7 +106,7 @@ const NAME: &[Attribute] = &[
 ];
 
 const EMAIL: &[Attribute] = &[
-    Attribute::string("value", "The address"),
+    Attribute::address("value", "The address"),
     Attribute::string("display", "The address, for display"),
     Attribute::string("type", "What it is for").usual(&["work", "home", "other"]),
     Attribute::boolean("primary", "Whether it is the preferred address; at most one is"),
@@ -127,7 +132,7 @@ pub static USER: Schema = Schema {
     name: "User",
     description: "A person with a mailbox",
     attributes: &[
-        Attribute::string("userName", "The sign-in address, unique in the tenant").required().unique(),
+        Attribute::address("userName", "The sign-in address, unique in the tenant").required().unique(),
         Attribute::complex("name", "The person's name", NAME),
         Attribute::string("displayName", "The name shown to others"),
         Attribute::boolean("active", "Whether the user may sign in"),
@@ -166,12 +171,8 @@ pub static MAILBOX: Schema = Schema {
     name: "Mailbox",
     description: "What Pillarbox keeps about a user's mailbox",
     attributes: &[
-        Attribute::new(
-            "quotaBytes",
-            Kind::Integer,
-            "The mailbox's limit in bytes; absent for the plan's own",
-        ),
-        Attribute::string("aliases", "Further addresses that deliver to the mailbox").many(),
+        Attribute::new("quotaBytes", Kind::Integer, "The mailbox's limit in bytes; absent: unlimited"),
+        Attribute::address("aliases", "Further addresses that deliver to the mailbox").many(),
         Attribute::string("role", "The user's role in the tenant"),
     ],
 };

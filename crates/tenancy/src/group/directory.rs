@@ -50,14 +50,10 @@ pub async fn create(ctx: &Ctx, new: NewGroup, entries: &BTreeSet<Entry>) -> Resu
     let mut tx = ctx.begin().await?;
     let group = super::insert(&mut tx, ctx, new, group).await?;
     let mailboxes = store::mailboxes(&mut tx, entries).await?;
-    for entry in entries {
-        let added = match member_of(entry, &mailboxes) {
-            Some(member) => member::insert(&mut tx, group.id, member).await?,
-            None => false,
-        };
-        if !added {
-            return Err(unknown());
-        }
+    let members = entries.iter().map(|entry| member_of(entry, &mailboxes).ok_or_else(unknown));
+    let members = members.collect::<Result<Vec<Member>, Error>>()?;
+    if member::fill(&mut tx, ctx, group.id, &members).await?.is_some() {
+        return Err(unknown());
     }
     let roster = find(&mut tx, group.id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;

@@ -1,10 +1,13 @@
 //! Members of groups. A group may be a member of another, but not, through however many, of itself.
 
+use std::collections::BTreeSet;
+
 use kernel::{GroupId, MailboxId, Page, PageRequest};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{require, store};
+use crate::event::Happened;
 use crate::{Action, Ctx, Error, TenantTx, event, quota, tenant};
 
 /// How many members a group may have, those of its member groups not counted.
@@ -108,6 +111,38 @@ pub async fn remove_member(ctx: &Ctx, id: GroupId, member: Member) -> Result<(),
     Ok(())
 }
 
+/// Gives a new group its members, and tells of each once; where in the list the first is that the tenant does not have, if it does not have all.
+/// A new group is a member of none, so nothing here can close a loop.
+pub(super) async fn fill(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: GroupId,
+    members: &[Member],
+) -> Result<Option<usize>, Error> {
+    for (at, &member) in members.iter().enumerate() {
+        if !insert(tx, id, member).await? {
+            return Ok(Some(at));
+        }
+    }
+    if members.is_empty() {
+        return Ok(None);
+    }
+    let once: BTreeSet<Member> = members.iter().copied().collect();
+    let added = |member| Happened {
+        ctx,
+        kind: event::Kind::GroupMemberAdded,
+        subject: id.to_string(),
+        data: told(member),
+    };
+    event::record_all(tx, once.into_iter().map(added).collect()).await?;
+    Ok(None)
+}
+
+/// What the trail says of one that comes or goes.
+fn told(member: Member) -> serde_json::Value {
+    json!({"member_id": member.to_string()})
+}
+
 /// Adds a member to a locked group; whether it was none before.
 pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Member) -> Result<bool, Error> {
     if store::is_member(tx, id, member).await? {
@@ -127,8 +162,7 @@ pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Membe
         }
     }
     store::touch(tx, id).await?;
-    event::record(tx, ctx, event::Kind::GroupMemberAdded, id, json!({"member_id": member.to_string()}))
-        .await?;
+    event::record(tx, ctx, event::Kind::GroupMemberAdded, id, told(member)).await?;
     Ok(true)
 }
 
@@ -142,13 +176,12 @@ pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Me
         return Ok(false);
     }
     store::touch(tx, id).await?;
-    event::record(tx, ctx, event::Kind::GroupMemberRemoved, id, json!({"member_id": member.to_string()}))
-        .await?;
+    event::record(tx, ctx, event::Kind::GroupMemberRemoved, id, told(member)).await?;
     Ok(true)
 }
 
 /// Writes a member down; false when the tenant has no such mailbox or group.
-pub(super) async fn insert(tx: &mut TenantTx, id: GroupId, member: Member) -> Result<bool, Error> {
+async fn insert(tx: &mut TenantTx, id: GroupId, member: Member) -> Result<bool, Error> {
     let exists = match member {
         Member::Mailbox(id) => quota::exists(tx, id).await?,
         Member::Group(id) => store::exists(tx, id).await?,

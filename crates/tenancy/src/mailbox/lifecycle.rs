@@ -69,7 +69,7 @@ async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mail
 /// Changes a mailbox that is nobody's own.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] `mailbox_is_personal`, `address_taken`;
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] `mailbox_is_personal`, `address_taken`, `too_many_aliases`;
 /// [`Error::Invalid`].
 pub async fn update(
     ctx: &Ctx,
@@ -133,8 +133,8 @@ async fn delete_in(
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none that is deleted; [`Error::Conflict`] `restore_expired` after 30 days,
-/// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant or a reseller above it has as many as
-/// it may; [`Error::OverQuota`] when a pool has no room for its mail.
+/// `address_taken`, `too_many_aliases`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant or a reseller above
+/// it has as many as it may; [`Error::OverQuota`] when a pool has no room for its mail.
 pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;

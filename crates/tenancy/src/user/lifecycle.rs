@@ -127,7 +127,7 @@ pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after
-/// 30 days, `address_taken`, `external_id_taken`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool
+/// 30 days, `address_taken`, `external_id_taken`, `too_many_aliases`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool
 /// has no room for their mail; [`Error::Forbidden`] when the user's role is beyond the caller's.
 pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;

@@ -1,9 +1,10 @@
 use kernel::{MailboxId, PageRequest};
-use tenancy::address::{self, Alias, Target};
+use tenancy::address::{self, Alias, MAX_ALIASES, Target};
 use tenancy::domain::{self, DomainChange};
+use tenancy::group::{self, GroupChange, NewGroup};
 use tenancy::mailbox::{self, Kind, NewMailbox};
 use tenancy::policy::Capability;
-use tenancy::user::{self, UserChange};
+use tenancy::user::{self, User, UserChange};
 use tenancy::{Error, Role};
 use testkit::{World, world};
 
@@ -56,6 +57,37 @@ async fn an_alias_keeps_its_id_whatever_else_changes() {
 }
 
 #[tokio::test]
+async fn no_way_leads_past_the_limit_of_aliases() {
+    let world = World::new().await;
+    let full: Vec<String> = (0..MAX_ALIASES).map(|n| format!("a{n}@acme.example")).collect();
+    let mut new = world::new_user("ada@acme.example", None);
+    new.aliases = full.clone();
+    let ada = user::create(&world.ctx, new).await.unwrap();
+    let one_more = address::create(&world.ctx, "more@acme.example", Target::Mailbox(ada.mailbox_id)).await;
+    assert_eq!(one_more.unwrap_err().code(), "too_many_aliases");
+    let before = user::get(&world.ctx, ada.id).await.unwrap();
+    let renamed = UserChange { address: Some("lovelace@acme.example".into()), ..UserChange::default() };
+    let refused = user::update(&world.ctx, ada.id, None, renamed.clone()).await;
+    assert_eq!(refused.unwrap_err().code(), "too_many_aliases", "the old address would be the 101st");
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap(), before);
+    // The old address is given up, or becomes an alias in place of the one that becomes the primary one.
+    let given_up = UserChange { aliases: Some(full.clone()), ..renamed };
+    let ada = user::update(&world.ctx, ada.id, None, given_up).await.unwrap();
+    assert_eq!((ada.address.as_str(), ada.aliases.len()), ("lovelace@acme.example", MAX_ALIASES));
+    let exchanged = UserChange { address: Some("a0@acme.example".into()), ..UserChange::default() };
+    let ada = user::update(&world.ctx, ada.id, None, exchanged).await.unwrap();
+    assert_eq!((ada.address.as_str(), ada.aliases.len()), ("a0@acme.example", MAX_ALIASES));
+
+    let aliases = (0..MAX_ALIASES).map(|n| format!("g{n}@acme.example")).collect();
+    let address = Some("all@acme.example".to_owned());
+    let new = NewGroup { display_name: "All".into(), address, aliases, ..NewGroup::default() };
+    let all = group::create(&world.ctx, new).await.unwrap();
+    let change = GroupChange { address: Some("everyone@acme.example".into()), ..GroupChange::default() };
+    let refused = group::update(&world.ctx, all.id, None, change).await;
+    assert_eq!(refused.unwrap_err().code(), "too_many_aliases");
+}
+
+#[tokio::test]
 async fn aliases_are_of_the_tenant_s_own_mailboxes_and_domains() {
     let world = World::new().await;
     let ada = world.user("ada", None).await;
@@ -66,6 +98,25 @@ async fn aliases_are_of_the_tenant_s_own_mailboxes_and_domains() {
     assert!(matches!(address::create(&world.ctx, "no address", ours).await, Err(Error::Invalid(_))));
     let taken = address::create(&world.ctx, "ADA@acme.example", ours).await;
     assert_eq!(taken.unwrap_err().code(), "address_taken");
+}
+
+/// RFC 6532 §3.1: a letter and its mark are the same in one character as in two.
+#[tokio::test]
+async fn an_address_is_the_same_composed_and_decomposed() {
+    let world = World::new().await;
+    let (composed, decomposed) = ("j\u{fc}rgen@acme.example", "ju\u{308}rgen@acme.example");
+    let juergen = world::user(&world.ctx, decomposed, None).await;
+    assert_eq!(juergen.address, composed);
+    let again = user::create(&world.ctx, world::new_user(composed, None)).await;
+    assert_eq!(again.unwrap_err().code(), "address_taken");
+    for spelling in [composed, decomposed] {
+        assert_eq!(lands(&world, spelling).await, [juergen.mailbox_id]);
+        let filter = user::Filter { address: Some(spelling.into()), ..Default::default() };
+        let found = user::list(&world.ctx, &filter, PageRequest::new(None, None)).await.unwrap();
+        assert_eq!(found.items.len(), 1);
+    }
+    let login = world.login(&User { address: decomposed.into(), ..juergen.clone() }).await;
+    assert_eq!(login.user_id, juergen.id);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use futures::future::join_all;
 use kernel::{GroupId, PageRequest};
-use tenancy::group::{self, Group, GroupChange, Member, NewGroup};
+use tenancy::event::Kind;
+use tenancy::group::{self, Group, GroupChange, Member, NewGroup, directory};
 use tenancy::policy::Capability;
 use tenancy::{Error, user};
 use testkit::World;
@@ -43,6 +44,32 @@ async fn mail_to_a_group_goes_to_each_mailbox_below_it_once() {
     group::delete(&world.ctx, inner.id, None).await.unwrap();
     assert_eq!(lands(&world, "inner@acme.example").await, []);
     assert_eq!(members(&world, outer.id).await, [mailbox(&ada)]);
+}
+
+/// By whichever way it comes into a group, so that whoever follows the feed knows who is in it.
+#[tokio::test]
+async fn each_member_is_told_of_once() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let mailbox = |user: &user::User| Member::Mailbox(user.mailbox_id);
+    let a = make(&world, "a", &[mailbox(&ada), mailbox(&ada)]).await;
+    let new = NewGroup { display_name: "B".into(), ..NewGroup::default() };
+    let entries = [directory::Entry::User(bob.id), directory::Entry::Group(a.id)];
+    let b = directory::create(&world.ctx, new, &entries.into()).await.unwrap().group;
+    group::add_member(&world.ctx, a.id, mailbox(&bob)).await.unwrap();
+    let told = world.noted(Kind::GroupMemberAdded).await;
+    let mut told: Vec<(String, String)> = told
+        .into_iter()
+        .map(|one| (one.event.subject, one.event.data["member_id"].as_str().unwrap().to_owned()))
+        .collect();
+    told.sort();
+    let mut expected =
+        [(a.id, mailbox(&ada)), (a.id, mailbox(&bob)), (b.id, mailbox(&bob)), (b.id, Member::Group(a.id))]
+            .map(|(group, member)| (group.to_string(), member.to_string()));
+    expected.sort();
+    assert_eq!(told, expected);
+    let versions = [group::get(&world.ctx, a.id).await.unwrap().version, b.version];
+    assert_eq!(versions, [2, 1], "a group is made with its members");
 }
 
 #[tokio::test]

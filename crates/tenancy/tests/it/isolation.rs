@@ -137,20 +137,80 @@ async fn the_policies_and_grants_are_the_golden_ones() {
 #[tokio::test]
 async fn the_application_s_role_reads_nothing_without_a_tenant() {
     let world = World::new().await;
-    world.user("ada", None).await;
     let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
-    for table in tenant_tables(&pool).await {
-        let count = format!("select count(*) from {table}");
+    let tables = tenant_tables(&pool).await;
+    let somebody = TenantId::from_uuid(uuid::Uuid::from_u128(7));
+    fill(&pool, &tables, somebody).await;
+    for table in tables {
+        let count = format!("select count(*) from {table} where tenant_id = '{}'", somebody.uuid());
         let as_login: i64 =
             sqlx::query_scalar(sqlx::AssertSqlSafe(count.clone())).fetch_one(&pool).await.unwrap();
         assert_eq!(as_login, 0, "{table} as the login role");
-        #[expect(clippy::disallowed_methods, reason = "the test looks from below")]
-        let mut tx = pool.begin().await.unwrap();
-        sqlx::query("select set_config('role', 'pillarbox_tenant', true)").execute(&mut *tx).await.unwrap();
-        // A table that the role may not read at all is as good as empty.
-        if let Ok(seen) = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).fetch_one(&mut *tx).await {
-            assert_eq!(seen, 0, "{table} as the tenant role without a tenant");
+        for tenant in [String::new(), world.tenant.id.uuid().to_string()] {
+            #[expect(clippy::disallowed_methods, reason = "the test looks from below")]
+            let mut tx = pool.begin().await.unwrap();
+            let take =
+                "select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', $1, true)";
+            sqlx::query(take).bind(&tenant).execute(&mut *tx).await.unwrap();
+            let seen = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count.clone()));
+            match seen.fetch_one(&mut *tx).await {
+                Ok(seen) => assert_eq!(seen, 0, "{table} as the tenant role for {tenant:?}"),
+                // One that the role may not read at all: insufficient_privilege.
+                Err(error) => {
+                    let code = error.as_database_error().and_then(|error| error.code());
+                    assert_eq!(code.as_deref(), Some("42501"), "{table}: {error}");
+                }
+            }
         }
+    }
+}
+
+/// Puts a row of a tenant's into each table, with as little in it as it takes. What rows have to do with each other is not what this is about, so the
+/// rules for that are dropped.
+async fn fill(pool: &sqlx::PgPool, tables: &[String], tenant_id: TenantId) {
+    let run = async |sql: String| {
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(pool).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    };
+    let rules: Vec<String> = sqlx::query_scalar(
+        "select format('alter table %s drop constraint %I', conrelid::regclass, conname) from pg_constraint
+         where contype in ('f', 'c') and conrelid::regclass::text = any ($1)",
+    )
+    .bind(tables)
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    for rule in rules {
+        run(rule).await;
+    }
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select c.relname::text, format('insert into %I (%s) values (%s)', c.relname, string_agg(quote_ident(a.attname), ', '),
+           string_agg(format('%L::%s', case
+             when a.attname = 'tenant_id' then $2
+             when t.typname = 'uuid' then gen_random_uuid()::text
+             when t.typname in ('json', 'jsonb') then '{}'
+             when t.typname = 'bytea' then ''
+             else case t.typcategory when 'A' then '{}' when 'B' then 'false' when 'D' then '2026-01-01' when 'I' then '127.0.0.1'
+               when 'N' then '1' when 'R' then 'empty' else 'x' end
+           end, format_type(a.atttypid, a.atttypmod)), ', '))
+         from pg_class c join pg_attribute a on a.attrelid = c.oid join pg_type t on t.oid = a.atttypid
+         where c.relnamespace = 'public'::regnamespace and c.relname = any ($1) and a.attnum > 0 and not a.attisdropped
+           and a.attgenerated = '' and a.attidentity = '' and (a.attname = 'tenant_id' or (a.attnotnull and not a.atthasdef))
+         group by c.relname",
+    )
+    .bind(tables)
+    .bind(tenant_id.uuid().to_string())
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), tables.len());
+    for (table, insert) in rows {
+        run(format!("alter table {table} disable trigger user, no force row level security")).await;
+        run(insert).await;
+        let kept = format!("select count(*) from {table} where tenant_id = '{}'", tenant_id.uuid());
+        let kept: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(kept)).fetch_one(pool).await.unwrap();
+        assert_eq!(kept, 1, "{table} is empty anyway");
+        run(format!("alter table {table} force row level security")).await;
     }
 }
 

@@ -2,8 +2,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use kernel::PageRequest;
+use secrecy::ExposeSecret as _;
 use sqlx::{Connection as _, PgConnection};
 use tenancy::address::{self, Target};
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
 use tenancy::caps::Counted;
 use tenancy::delegate::{self, Right};
 use tenancy::mailbox::{self, Filter, Kind, MailboxChange, NewMailbox};
@@ -140,6 +143,35 @@ async fn a_delegate_with_full_access_does_what_an_owner_does_with_mail_and_nothi
     delegate::remove(&world.ctx, info.id, ada.id).await.unwrap();
     let ctx = world.login(&ada).await.ctx;
     assert!(matches!(ctx.require_mailbox(Action::MessageRead, info.id), Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn whatever_a_person_s_role_their_own_mailbox_is_listed() {
+    let world = World::new().await;
+    let (info, sales) = (
+        mailbox::create(&world.ctx, shared("info")).await.unwrap(),
+        mailbox::create(&world.ctx, shared("sales")).await.unwrap(),
+    );
+    let all = PageRequest::new(None, None);
+    for role in [Role::User, Role::TenantBilling, Role::Helpdesk, Role::TenantAdmin] {
+        let mut new = testkit::world::new_user(&format!("{role}@acme.example"), None);
+        new.role = role;
+        let person = user::create(&world.ctx, new).await.unwrap();
+        delegate::put(&world.ctx, info.id, person.id, &[Right::Read]).await.unwrap();
+        let ctx = world.login(&person).await.ctx;
+        let listed = mailbox::list(&ctx, Filter::default(), all).await.unwrap().items;
+        let has = |id| listed.iter().any(|one| one.id == id);
+        assert!(has(person.mailbox_id) && has(info.id), "{role}");
+        assert_eq!(has(sales.id), policy::allows(role, Action::MailboxRead) && role != Role::User, "{role}");
+        assert!(mailbox::get(&ctx, person.mailbox_id).await.is_ok(), "{role}");
+    }
+    // A key of the same role is nobody, and has none.
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantBilling)).await.unwrap();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    let key = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    let ctx = key.enter(world.tenant.id).await.unwrap();
+    assert!(matches!(mailbox::list(&ctx, Filter::default(), all).await, Err(Error::Forbidden(_))));
 }
 
 #[tokio::test]

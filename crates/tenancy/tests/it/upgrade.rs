@@ -172,6 +172,65 @@ async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants
     }
 }
 
+/// Addresses of the version before, whose local parts were kept as they were written.
+const SPELLINGS: &str = r"
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, path, name, created_at) values
+      ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into domains (tenant_id, id, name, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'acme.example', 'active', now());
+    insert into mailboxes (tenant_id, id, kind, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000011', 'shared', now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000012', 'shared', now());
+    insert into addresses (tenant_id, domain_id, id, local_part, mailbox_id, is_primary, released_at)
+      select '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003',
+        ('01900000-0000-7000-8000-00000000002' || id)::uuid, local_part,
+        ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, false, case when is_released then now() end
+      from (values
+        (1, 11, U&'ju\0308rgen', false),
+        (2, 11, U&'caf\00e9', false), (3, 12, U&'cafe\0301', false),
+        (4, 11, U&'nin\0303o', true), (5, 12, U&'ni\00f1o', false),
+        (6, 11, U&'a\030a\0323', false), (7, 11, U&'a\0323\030a', true),
+        (8, 11, 'ada', false)) as one (id, mailbox, local_part, is_released);
+    commit";
+
+#[tokio::test]
+async fn addresses_are_composed_and_no_two_become_one() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version < 76);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(SPELLINGS).execute(&mut conn).await.unwrap();
+    test_db.db().migrate().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let kept: Vec<String> = sqlx::query_scalar("select local_part from addresses order by id")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    let expected = [
+        "j\u{fc}rgen",
+        // Somebody has that one already.
+        "caf\u{e9}",
+        "cafe\u{301}",
+        // What was let go of is in nobody's way.
+        "ni\u{f1}o",
+        "ni\u{f1}o",
+        // One mailbox has no address twice.
+        "\u{1ea1}\u{30a}",
+        "a\u{323}\u{30a}",
+        "ada",
+    ];
+    assert_eq!(kept, expected);
+}
+
 /// As `docs/operating.md` says that an installation may have it.
 #[tokio::test]
 async fn whoever_may_make_no_roles_and_has_been_granted_them_migrates() {

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("pack", &["kernel"]),
     ("dns", &["kernel"]),
     ("webhook", &["kernel"]),
-    ("scim", &[]),
+    ("scim", &["kernel"]),
     ("outbound", &[]),
     ("stripe", &["kernel", "outbound"]),
     ("vies", &["outbound"]),

@@ -52,6 +52,38 @@ async fn inactive_is_without_sign_in_and_with_mail() {
     assert_eq!(directory.get(&path).await.expect(200), user);
 }
 
+/// UTS 46: a directory may keep either form, and its next run finds and changes nothing.
+#[tokio::test]
+async fn an_internationalised_domain_is_the_same_in_both_its_forms() {
+    let directory = Directory::new().await;
+    directory.app.domain(&directory.admin, &directory.tenant, "bücher.example").await;
+    let whole = json!({"userName": "Anna@Bücher.example",
+        "emails": [{"value": "Anna@Bücher.example", "type": "work", "primary": true},
+            {"value": "sales@bücher.example", "type": "other"}]});
+    let path = directory.user(whole.clone()).await;
+    let user = directory.get(&path).await.expect(200);
+    assert_eq!(user["userName"], "anna@xn--bcher-kva.example");
+    assert_eq!(user["displayName"], user["userName"]);
+    assert_eq!(user[MAILBOX_URN]["aliases"], json!(["sales@xn--bcher-kva.example"]));
+    for address in ["anna@bücher.example", "anna@xn--bcher-kva.example"] {
+        for filter in [
+            format!("userName eq \"{address}\""),
+            format!("emails[type eq \"work\"].value eq \"{address}\""),
+            format!("userName eq \"{address}\" or displayName eq \"nobody\""),
+        ] {
+            assert_eq!(directory.matching(&filter).await["Resources"], json!([user]), "{filter}");
+        }
+        let same = json!([{"op": "Replace", "path": "userName", "value": address},
+            {"op": "Replace", "path": "emails[type eq \"work\"].value", "value": address},
+            {"op": "Add", "path": "emails", "value": [{"value": "sales@bücher.example", "type": "other"}]},
+            {"op": "Add", "path": format!("{MAILBOX_URN}:aliases"), "value": ["sales@bücher.example"]}]);
+        assert_eq!(directory.patch(&path, same).await.expect(200), user, "{address}");
+    }
+    assert_eq!(directory.put(&path, whole).await.expect(200), user);
+    let gone = json!([{"op": "Remove", "path": "emails[value eq \"sales@bücher.example\"]"}]);
+    assert_eq!(directory.patch(&path, gone).await.expect(200)[MAILBOX_URN].get("aliases"), None);
+}
+
 #[tokio::test]
 async fn a_version_is_a_tag_weak_or_strong() {
     let directory = Directory::new().await;

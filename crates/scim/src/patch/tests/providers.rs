@@ -13,7 +13,7 @@ fn entra_updates_addresses_and_names() {
         ]),
     )
     .unwrap();
-    assert_eq!(after["emails"][0]["value"], "updatedEmail@microsoft.com");
+    assert_eq!(after["emails"][0]["value"], "updatedemail@microsoft.com");
     assert_eq!(after["emails"][0]["primary"], true);
     assert_eq!(after["name"]["familyName"], "updatedFamilyName");
 }

@@ -31,7 +31,7 @@ fn adding_without_a_path() {
         after["emails"],
         json!([
             {"value": "bjensen@example.com", "type": "work", "primary": false},
-            {"value": "BABS@jensen.org", "type": "home", "primary": true},
+            {"value": "babs@jensen.org", "type": "home", "primary": true},
             {"value": "babs@home.example", "type": "home"},
         ])
     );
