@@ -8,7 +8,7 @@ use socket::stream::Buffered;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::codec::frame::{Announced, Event, Framer, TooLong};
+use crate::codec::frame::{Event, Framer, TooLong};
 use crate::limits::Limits;
 use crate::session::End;
 use crate::status::Status;
@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     write_timeout: Duration,
     min_bytes_per_second: u64,
     handshake_timeout: Duration,
-    /// By when the command that has begun is to be there.
+    /// By when the line or literal that has begun is to be there.
     deadline: Option<Instant>,
     /// By when somebody is to have signed in.
     login_deadline: Option<Instant>,
@@ -77,9 +77,8 @@ impl Connection {
     }
 
     /// Lets the literal come that was announced.
-    pub(crate) fn accept(&mut self, announced: &Announced) {
+    pub(crate) fn accept(&mut self) {
         self.framer.accept();
-        self.wait_for(announced.bytes);
     }
 
     /// Somebody has signed in: the connection may last.
@@ -87,22 +86,14 @@ impl Connection {
         self.login_deadline = None;
     }
 
-    /// Does not let it come. A client that does not wait to be asked sends it all the same, and has the time for it, as far as it may be a message.
-    pub(crate) fn refuse(&mut self, announced: &Announced) {
+    /// Does not let it come. A client that does not wait to be asked sends it all the same, and has the time for it.
+    pub(crate) fn refuse(&mut self) {
         self.framer.refuse();
-        if !announced.is_sync {
-            self.wait_for(announced.bytes.min(mailstore::MAX_MESSAGE_BYTES));
-        }
-    }
-
-    /// So many bytes are to be there in their time.
-    fn wait_for(&mut self, bytes: u64) {
-        self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
     }
 
     /// How long so many bytes take the slowest client.
     fn at_least(&self, bytes: u64) -> Duration {
-        Duration::from_secs(bytes / self.min_bytes_per_second)
+        Duration::from_millis(bytes.saturating_mul(1_000) / self.min_bytes_per_second)
     }
 
     /// How long a client may take to accept so many bytes.
@@ -111,7 +102,7 @@ impl Connection {
     }
 
     /// What comes next of a command; what was answered before goes out first, unless the client has pipelined already. The wait for a command
-    /// is bounded by `patience`; one that has begun is to be there in its time. Cancel-safe.
+    /// is bounded by `patience`; each line and literal of one that has begun is to be there in its time. Cancel-safe.
     pub(crate) async fn event(&mut self, patience: Duration) -> Result<Event, End> {
         loop {
             if let Some(event) = self.framer.next() {
@@ -144,6 +135,11 @@ impl Connection {
             return Err(End::Idle);
         }
         let has_begun = !self.framer.is_empty();
+        if let Some(bytes) = self.framer.part() {
+            // What is passed over may be announced as longer than any message.
+            let bytes = bytes.min(mailstore::MAX_MESSAGE_BYTES);
+            self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
+        }
         let wanted = if has_begun { READ_BYTES } else { FIRST_BYTES };
         let input = self.framer.input();
         if input.is_empty() && input.capacity() > wanted {
@@ -157,7 +153,6 @@ impl Connection {
         let until = match has_begun {
             true => *self.deadline.get_or_insert_with(|| Instant::now() + self.read_timeout),
             false => {
-                // That of a command that was passed over is not the next one's.
                 self.deadline = None;
                 Instant::now() + patience
             }

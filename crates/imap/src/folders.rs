@@ -83,7 +83,7 @@ impl Folders {
 
     /// Whether a name is none of one's own mailbox, but leads to those of others.
     fn leaves(&self, name: &MailboxName) -> bool {
-        let is_others = name.0.starts_with(OTHERS) || name.0 == OTHERS.trim_end_matches(SEPARATOR);
+        let is_others = name.name.starts_with(OTHERS) || name.name == OTHERS.trim_end_matches(SEPARATOR);
         is_others && self.find(name).is_none()
     }
 
@@ -92,14 +92,14 @@ impl Folders {
         match self.is_own() {
             true => !self.leaves(name),
             false => {
-                self.is_writable && name.0.strip_prefix(&self.prefix).is_some_and(|rest| !rest.is_empty())
+                self.is_writable && name.name.strip_prefix(&self.prefix).is_some_and(|rest| !rest.is_empty())
             }
         }
     }
 
     /// Those of the other's mailbox that a name is in, if it is one that its user may read.
     async fn of_others(login: &MailLogin, name: &MailboxName) -> Result<Option<Self>, mailstore::Error> {
-        let Some(rest) = name.0.strip_prefix(OTHERS) else { return Ok(None) };
+        let Some(rest) = name.name.strip_prefix(OTHERS) else { return Ok(None) };
         let others = mailbox::of_others(&login.ctx).await?;
         let is_it = |other: &&Mailbox| below(rest, &in_one_form(other.primary_address.as_str())).is_some();
         match others.iter().find(is_it) {
@@ -199,7 +199,7 @@ impl Folders {
 
     /// What the mail store calls a folder.
     pub(crate) fn path_of(&self, name: &MailboxName) -> String {
-        let name = name.0.strip_prefix(&self.prefix).unwrap_or(&name.0);
+        let name = name.name.strip_prefix(&self.prefix).unwrap_or(&name.name);
         match below(name, INBOX) {
             Some(rest) => format!("{}{rest}", self.inbox),
             None => name.to_owned(),

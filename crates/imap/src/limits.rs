@@ -13,8 +13,8 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// How long a session waits for a command, and in IDLE for its end. RFC 9051 §5.4 asks for at least 30 minutes.
     pub command_timeout: Duration,
-    /// How long a command that has begun may take to arrive; a literal, also one that is refused and comes all the same, has
-    /// in addition what it takes at `min_bytes_per_second`.
+    /// How long each line of a command that has begun may take to arrive; each literal, also one that is refused and comes all the
+    /// same, has in addition what it takes at `min_bytes_per_second`.
     pub read_timeout: Duration,
     /// How long a client may take to accept the next 32 KiB or less of a response. Messages that are in memory together may take so long and in
     /// addition what they take at `min_bytes_per_second`.

@@ -7,7 +7,7 @@ use bytes::{Buf as _, BytesMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// How much comes out of one step, whatever went in: what little inflates to much takes no more memory than what does not.
-const STEP_BYTES: usize = 4 << 10;
+pub(crate) const STEP_BYTES: usize = 4 << 10;
 /// The window of what goes out: a quarter of the memory of the largest, for little less compression.
 const WINDOW_BITS: u8 = 13;
 
@@ -18,6 +18,8 @@ pub(crate) struct Deflated {
     arrived: BytesMut,
     /// Whether there may be more inside than has come out.
     is_pent_up: bool,
+    /// Whether the client has ended its stream, and all of it has come out.
+    is_over: bool,
     deflate: Compress,
     /// What is to go out.
     packed: BytesMut,
@@ -36,6 +38,7 @@ impl Deflated {
             inflate: Decompress::new(false),
             arrived,
             is_pent_up: false,
+            is_over: false,
             deflate: Compress::new_with_window_bits(Compression::fast(), false, WINDOW_BITS),
             packed: BytesMut::new(),
         }
@@ -51,6 +54,9 @@ impl Deflated {
     /// # Errors
     /// When it is not DEFLATE.
     pub(crate) fn inflate(&mut self, input: &mut BytesMut) -> io::Result<Option<usize>> {
+        if self.is_over {
+            return Ok(None);
+        }
         while !self.arrived.is_empty() || self.is_pent_up {
             let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
             let mut step = [0; STEP_BYTES];
@@ -59,11 +65,12 @@ impl Deflated {
             let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
             self.arrived.advance(read.min(self.arrived.len()));
             self.is_pent_up = came == STEP_BYTES;
+            self.is_over = status == Status::StreamEnd;
             if came > 0 {
                 input.extend_from_slice(step.get(..came).unwrap_or_default());
                 return Ok(Some(came));
             }
-            if status == Status::StreamEnd {
+            if self.is_over {
                 return Ok(None);
             }
             if read == 0 {
@@ -154,10 +161,21 @@ mod tests {
 
         #[test]
         fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..5_000)) {
-            let mut to = Deflated::new(BytesMut::from(bytes.as_slice()));
-            let mut all = BytesMut::new();
-            while let Ok(Some(1..)) = to.inflate(&mut all) {}
+            crate::fuzz::deflated(&bytes);
         }
+    }
+
+    #[test]
+    fn a_stream_that_its_client_ends_is_over() {
+        let (mut last, mut packed) = (Compress::new(Compression::fast(), false), Vec::with_capacity(100));
+        last.compress_vec(b"a LOGOUT\r\n", &mut packed, FlushCompress::Finish).unwrap();
+        let (mut to, mut all) = (Deflated::new(BytesMut::from(packed.as_slice())), BytesMut::new());
+        // Nothing has to arrive for it, and nothing that does is looked at.
+        assert_eq!(to.inflate(&mut all).unwrap(), Some(10));
+        assert_eq!(to.inflate(&mut all).unwrap(), None);
+        to.arrived().extend_from_slice(&packed);
+        assert_eq!(to.inflate(&mut all).unwrap(), None);
+        assert_eq!(all.as_ref(), b"a LOGOUT\r\n");
     }
 
     #[test]

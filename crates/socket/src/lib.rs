@@ -4,9 +4,14 @@
 mod admission;
 mod deflated;
 pub mod end;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod listen;
 pub mod login;
 pub mod room;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 pub mod stream;
 
 use std::net::IpAddr;

@@ -215,9 +215,21 @@ impl Command {
     }
 }
 
-/// A folder's name as people write it: out of modified UTF-7 (RFC 3501 §5.1.3) or UTF-8, `INBOX` in upper case however it came.
+/// A folder's name as people write it: out of modified UTF-7 (RFC 3501 §5.1.3) or UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailboxName(pub String);
+pub struct MailboxName {
+    /// In the form that names are kept in, and `INBOX` in upper case however it came.
+    pub name: String,
+    /// As it was given, where that is another form (RFC 9051 §5.1).
+    pub given: Option<String>,
+}
+
+/// Of a name in the form that names are kept in.
+impl From<String> for MailboxName {
+    fn from(name: String) -> Self {
+        Self { name, given: None }
+    }
+}
 
 /// A flag as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

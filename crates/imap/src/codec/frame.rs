@@ -116,6 +116,8 @@ pub struct Framer {
     text_bytes: usize,
     literal_bytes: usize,
     state: State,
+    /// How long the line or literal is that has begun, until [`Framer::part`] tells it.
+    part: Option<u64>,
     /// Whether [`Framer::line`] is dropping a line that is too long.
     is_line_too_long: bool,
 }
@@ -180,6 +182,7 @@ impl Framer {
     pub fn accept(&mut self) {
         if let State::Announced(Announcement { bytes: left, is_binary, .. }) = self.state {
             self.state = State::Literal { bytes: Vec::new(), left, is_binary };
+            self.part = Some(left);
         }
     }
 
@@ -191,6 +194,7 @@ impl Framer {
             self.begin();
             if !is_sync {
                 self.state = State::Skip { left, event: None };
+                self.part = Some(left);
             }
         }
     }
@@ -222,6 +226,12 @@ impl Framer {
             && matches!(self.state, State::Text)
             && self.command.texts.is_empty()
             && !self.is_line_too_long
+    }
+
+    /// How many bytes the literal has, taken or passed over, that has begun since this was asked last; 0 if it is a line that has begun
+    /// after a literal or a command that was passed over. `None` while what is to come is still the same.
+    pub fn part(&mut self) -> Option<u64> {
+        self.part.take()
     }
 
     /// Reads a line of a command.
@@ -288,6 +298,7 @@ impl Framer {
         let literal = Literal { bytes: std::mem::take(bytes).into(), is_binary: *is_binary };
         self.command.literals.push(literal);
         self.state = State::Text;
+        self.part = Some(0);
         Step::Again
     }
 
@@ -310,6 +321,7 @@ impl Framer {
             if *left > 0 {
                 return Step::Wait;
             }
+            self.part = Some(0);
         }
         let Some(end) = self.find_end() else {
             self.buffer.advance(self.buffer.len().saturating_sub(TAIL_BYTES));
@@ -318,10 +330,14 @@ impl Framer {
         };
         let announcement = Announcement::read(&self.take_line(end)).filter(|announced| !announced.is_sync);
         match (announcement, &mut self.state) {
-            (Some(announcement), State::Skip { left, .. }) => *left = announcement.bytes,
+            (Some(announcement), State::Skip { left, .. }) => {
+                *left = announcement.bytes;
+                self.part = Some(announcement.bytes);
+            }
             (None, State::Skip { event, .. }) => {
                 let event = event.take();
                 self.state = State::Text;
+                self.part = Some(0);
                 return event.map_or(Step::Again, Step::Event);
             }
             _ => {}

@@ -21,10 +21,11 @@ pub(crate) async fn run(
     let own = session.login()?.mailbox_id;
     let is_others = session.selected()?.mailbox_id != own;
     let (mut login, folders) = Folders::to_change(session, to).await?;
-    // What leaves another's mailbox, or is kept of it, does so by a right that is there at this very moment.
+    // What leaves another's mailbox, or is kept of it, does so by a right that is there at this very moment. Where it goes into another's, that was
+    // asked for just now.
     if is_move {
         login = session.login_to_change().await?;
-    } else if is_others {
+    } else if is_others && folders.is_own() {
         login = session.present_login().await?;
     }
     let selected = session.selected()?;

@@ -3,6 +3,7 @@
 use mailstore::folder::{self, NewFolder, Role, SEPARATOR};
 use tenancy::MailLogin;
 
+use super::list;
 use crate::codec::command::MailboxName;
 use crate::folders::{Folders, special_use};
 use crate::session::{Answer, Session, Trouble};
@@ -12,12 +13,15 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, uses: &[Strin
     session.login()?;
     let role = role(uses)?;
     // A separator at the end says that others are to lie below it (RFC 9051 §6.3.4): here they may below any.
-    let name = MailboxName(name.0.trim_end_matches(SEPARATOR).to_owned());
-    let (login, folders) = Folders::to_change(session, &name).await?;
+    let kept = MailboxName::from(name.name.trim_end_matches(SEPARATOR).to_owned());
+    let (login, folders) = Folders::to_change(session, &kept).await?;
     if role.is_some() && !folders.is_own() {
         return Err(Status::no("the folders of others have no special use here").with("USEATTR").into());
     }
-    let id = make(session, &login, &folders, &folders.path_of(&name), role).await?;
+    let id = make(session, &login, &folders, &folders.path_of(&kept), role).await?;
+    let mut attributes = vec![list::NO_CHILDREN, list::SUBSCRIBED];
+    attributes.extend(role.and_then(special_use));
+    list::instead(session, &attributes, &kept.name, name.given.as_deref());
     Ok(Status::ok("made").with(format!("MAILBOXID ({id})")))
 }
 

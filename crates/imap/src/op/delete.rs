@@ -2,6 +2,7 @@
 
 use mailstore::folder;
 
+use super::list;
 use crate::codec::command::MailboxName;
 use crate::folders::Folders;
 use crate::session::{Answer, Session};
@@ -16,5 +17,6 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName) -> Answer {
         session.selected = None;
         session.connection.untagged("OK [CLOSED] the folder that was open is gone");
     }
+    list::instead(session, &[list::NON_EXISTENT], &name.name, name.given.as_deref());
     Ok(Status::ok("deleted"))
 }

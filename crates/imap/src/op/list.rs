@@ -1,10 +1,11 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
+use bytes::BytesMut;
 use mailstore::folder::{self, Folder, SEPARATOR};
 use tenancy::MailLogin;
 
 use super::status;
-use crate::codec::command::{List, ListSelect};
+use crate::codec::command::{List, ListSelect, MailboxName};
 use crate::codec::write;
 use crate::folders::{Folders, Left, OTHERS, Pattern, below, special_use};
 use crate::session::{Answer, Session, Trouble};
@@ -14,7 +15,9 @@ use crate::status::Status;
 const MAX_PATTERNS: usize = 16;
 /// Of a name without a folder. The first says the second to who knows RFC 5258 §3; to clients of RFC 3501, and so all of LSUB, only the second says
 /// that nothing can be opened.
-const NON_EXISTENT: &str = "\\NonExistent \\Noselect";
+pub(super) const NON_EXISTENT: &str = "\\NonExistent \\Noselect";
+pub(super) const SUBSCRIBED: &str = "\\Subscribed";
+pub(super) const NO_CHILDREN: &str = "\\HasNoChildren";
 
 pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     let login = session.login()?;
@@ -45,7 +48,7 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     for name in left.names.iter().filter(|name| is_of_one(name)) {
         let has_below = list.select.recursive_match && left.has_below(name);
         let below = has_below.then(|| child_info(list.select));
-        line(session, "LIST", &["\\Subscribed", NON_EXISTENT], name, below);
+        line(session, "LIST", &[SUBSCRIBED, NON_EXISTENT], name, below);
         session.connection.spill().await?;
     }
     for name in left.above.iter().filter(|name| list.select.recursive_match && is_of_one(name)) {
@@ -126,11 +129,11 @@ fn top(session: &mut Session, list: &List, name: &str, has_meant_below: bool) {
 }
 
 /// By which options a folder below is meant (RFC 5258 §6, RFC 6154 §2).
-fn child_info(select: ListSelect) -> &'static str {
+fn child_info(select: ListSelect) -> &'static [u8] {
     match (select.subscribed, select.special_use) {
-        (true, true) => "(\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))",
-        (true, false) => "(\"CHILDINFO\" (\"SUBSCRIBED\"))",
-        (false, _) => "(\"CHILDINFO\" (\"SPECIAL-USE\"))",
+        (true, true) => b"(\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))",
+        (true, false) => b"(\"CHILDINFO\" (\"SUBSCRIBED\"))",
+        (false, _) => b"(\"CHILDINFO\" (\"SPECIAL-USE\"))",
     }
 }
 
@@ -144,7 +147,7 @@ fn is_selected(folder: &Folder, select: ListSelect) -> bool {
 fn attributes(folders: &Folders, folder: &Folder, list: &List) -> Vec<&'static str> {
     let mut attributes = Vec::new();
     if folder.is_subscribed && (list.select.subscribed || list.give.subscribed) {
-        attributes.push("\\Subscribed");
+        attributes.push(SUBSCRIBED);
     }
     attributes.push(children(folders, folder));
     attributes.extend(folder.role.and_then(special_use));
@@ -152,7 +155,7 @@ fn attributes(folders: &Folders, folder: &Folder, list: &List) -> Vec<&'static s
 }
 
 fn children(folders: &Folders, folder: &Folder) -> &'static str {
-    if folders.has_children(folder.id) { "\\HasChildren" } else { "\\HasNoChildren" }
+    if folders.has_children(folder.id) { "\\HasChildren" } else { NO_CHILDREN }
 }
 
 /// LSUB: those that are subscribed to, also where they are no more. `%` also tells of what is not, where one below it is.
@@ -196,19 +199,43 @@ pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) 
     Ok(Status::ok("that is all"))
 }
 
-/// Tells of the folder that was opened, as IMAP4rev2 has it (RFC 9051 §6.3.2).
-pub(super) fn selected(session: &mut Session, folders: &Folders, folder: &Folder) {
+/// Tells of the folder that was opened by a name, as IMAP4rev2 has it (RFC 9051 §6.3.2).
+pub(super) fn selected(session: &mut Session, folders: &Folders, folder: &Folder, name: &MailboxName) {
     let children = children(folders, folder);
-    line(session, "LIST", &[children], &folders.name_of(folder), None);
+    let given = name.given.as_deref().map(old_name);
+    line(session, "LIST", &[children], &folders.name_of(folder), given.as_deref());
 }
 
-fn line(session: &mut Session, what: &str, attributes: &[&str], name: &str, extended: Option<&str>) {
+/// What is said of a folder that was renamed. Its subscription has gone with it, without the client's doing (RFC 9051 §6.3.6).
+pub(super) fn renamed(folders: &Folders, folder: &Folder) -> Vec<&'static str> {
+    let subscribed = folder.is_subscribed.then_some(SUBSCRIBED);
+    let use_of = folder.role.and_then(special_use);
+    [Some(children(folders, folder)), subscribed, use_of].into_iter().flatten().collect()
+}
+
+/// Tells a client of IMAP4rev2 what there is instead of a name that it gave, if that is another (RFC 9051 §6.3.9.7).
+pub(super) fn instead(session: &mut Session, attributes: &[&str], name: &str, given: Option<&str>) {
+    if let (true, Some(given)) = (session.enabled.rev2, given) {
+        line(session, "LIST", attributes, name, Some(&old_name(given)));
+    }
+}
+
+fn old_name(name: &str) -> BytesMut {
+    let mut item = BytesMut::from("(\"OLDNAME\" (");
+    // Clients of IMAP4rev2 alone are told of it.
+    write::mailbox(&mut item, name, true);
+    item.extend_from_slice(b"))");
+    item
+}
+
+fn line(session: &mut Session, what: &str, attributes: &[&str], name: &str, extended: Option<&[u8]>) {
     let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(format!("* {what} ({}) \"/\" ", attributes.join(" ")).as_bytes());
     write::mailbox(out, name, is_utf8);
     if let Some(extended) = extended {
-        out.extend_from_slice(format!(" {extended}").as_bytes());
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(extended);
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -11,7 +11,7 @@ use crate::status::Status;
 
 pub(crate) async fn get(session: &mut Session, root: &str) -> Answer {
     let login = session.login()?;
-    let folders = Folders::of(&login, &MailboxName(root.to_owned())).await?;
+    let folders = Folders::of(&login, &MailboxName::from(root.to_owned())).await?;
     let resources = match root == root_of(&folders) {
         true => resources(&login, &folders).await?,
         false => None,

@@ -4,7 +4,7 @@ use mailstore::folder::{self, Changed, SEPARATOR};
 use mailstore::message::Target;
 use mailstore::view;
 
-use super::create;
+use super::{create, list};
 use crate::codec::command::MailboxName;
 use crate::folders::{Folders, below};
 use crate::session::{Answer, Session};
@@ -18,7 +18,8 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
         return Err(Status::no("a folder stays in its mailbox").with("CANNOT").into());
     }
     let (mailbox_id, old) = (folders.mailbox_id, folders.get(from)?);
-    let path = folders.path_of(&MailboxName(to.0.trim_end_matches(SEPARATOR).to_owned()));
+    let kept = MailboxName::from(to.name.trim_end_matches(SEPARATOR).to_owned());
+    let path = folders.path_of(&kept);
     // Before anything is made on the way.
     for name in path.split(SEPARATOR) {
         folder::named(name)?;
@@ -26,9 +27,12 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
     if folders.is_inbox(old) {
         let id = create::make(session, &login, &folders, &path, None).await?;
         let all = [1..=u64::from(u32::MAX)];
-        let to = Target { mailbox_id, folder: Some(id) };
-        view::relocate(&session.store(), &login.ctx, mailbox_id, old.id, &all, to).await?;
+        let target = Target { mailbox_id, folder: Some(id) };
+        view::relocate(&session.store(), &login.ctx, mailbox_id, old.id, &all, target).await?;
         session.note_change();
+        // The Inbox has no other name now (RFC 9051 §6.3.6).
+        let attributes = [list::NO_CHILDREN, list::SUBSCRIBED];
+        list::instead(session, &attributes, &kept.name, to.given.as_deref());
         return Ok(Status::ok("moved"));
     }
     if below(&path, &old.path).is_some_and(|rest| !rest.is_empty()) {
@@ -44,5 +48,7 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
     };
     let changed = Changed { name: Some(name.to_owned()), parent_id: Some(parent_id), is_subscribed: None };
     folder::update(&session.store(), &login.ctx, mailbox_id, old.id, changed).await?;
+    let was = from.given.as_deref().or_else(|| to.given.as_ref().map(|_| from.name.as_str()));
+    list::instead(session, &list::renamed(&folders, old), &kept.name, was);
     Ok(Status::ok("renamed"))
 }

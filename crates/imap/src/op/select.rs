@@ -53,7 +53,7 @@ pub(crate) async fn run(
     out.untagged(&format!("OK [HIGHESTMODSEQ {}] changes so far", view.folder.highest_modseq.max(1)));
     out.untagged(&format!("OK [MAILBOXID ({})] the folder's id", view.folder.id));
     if is_rev2 {
-        list::selected(session, &folders, folder);
+        list::selected(session, &folders, folder, name);
     }
     session.selected = Some(selected);
     let known = parameters.qresync.as_ref();

@@ -56,7 +56,10 @@ pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
     // Who takes it slowly does not keep the room from others.
     drop(room);
     let space = if threads.is_empty() { "" } else { " " };
-    // Also of what is searched for by modification sequence none is told (RFC 7162 §3.1.9).
+    // Who searches by modification sequence hears of them from then on, as after SEARCH (RFC 7162 §3.1), but of none here (§3.1.9).
+    if search::asks_for_modseq(&command.key) {
+        session.enable_condstore();
+    }
     session.connection.queue(format!("* THREAD{space}{threads}\r\n").as_bytes()).await?;
     Ok(Status::ok("that is all"))
 }

@@ -36,14 +36,14 @@ impl Session {
             let (tag, status) = match event {
                 Event::Literal(announced) => match Box::pin(self.may_come(&announced, &mut held)).await {
                     Ok(()) => {
-                        self.connection.accept(&announced);
+                        self.connection.accept();
                         if announced.is_sync {
                             self.connection.go_on("go on");
                         }
                         continue;
                     }
                     Err(status) => {
-                        self.connection.refuse(&announced);
+                        self.connection.refuse();
                         (announced.tag, status)
                     }
                 },

@@ -279,6 +279,13 @@ async fn what_is_sorted_by_modification_sequence_tells_the_highest_of_what_it_te
     let told = ok(&mut client, "THREAD ORDEREDSUBJECT UTF-8 MODSEQ 1").await;
     assert!(told[0].starts_with("THREAD (") && told[0].ends_with(')'), "{told:?}");
     assert!(!told[0].contains("MODSEQ"), "{told:?}");
+
+    let mut threading = server.inbox(&ada).await;
+    let told = ok(&mut threading, "THREAD ORDEREDSUBJECT UTF-8 MODSEQ 1").await;
+    assert!(told[0].starts_with("OK [HIGHESTMODSEQ ") && told[1].starts_with("THREAD ("), "{told:?}");
+    ok(&mut other, "STORE 2 -FLAGS.SILENT (\\Seen)").await;
+    let told = ok(&mut threading, "NOOP").await;
+    assert!(told[0].starts_with("2 FETCH (UID 3 FLAGS () MODSEQ ("), "{told:?}");
 }
 
 #[tokio::test]

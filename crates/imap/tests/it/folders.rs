@@ -216,6 +216,38 @@ async fn a_name_is_one_however_its_letters_are_composed() {
     ok(&mut client, "STATUS \"&APY-/below\" (MESSAGES)").await;
 }
 
+/// RFC 9051 §6.3.9.7. Clients of IMAP4rev1 know nothing of it.
+#[tokio::test]
+async fn who_gives_a_name_in_another_form_is_told_how_it_is_kept() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let mut client = server.login(&ada).await;
+    assert!(ok(&mut client, "CREATE \"a&AwE-\"").await.is_empty());
+    ok(&mut client, "ENABLE IMAP4rev2").await;
+    let (given, kept) = ("Entwu\u{308}rfe", "Entwürfe");
+    let old = format!("(\"OLDNAME\" (\"{given}\"))");
+    let is_new = |name: &str| format!("LIST (\\HasNoChildren \\Subscribed) \"/\" \"{name}\" {old}");
+    assert_eq!(ok(&mut client, &format!("CREATE \"{given}\"")).await, [is_new(kept)]);
+    let told = ok(&mut client, &format!("SELECT \"{given}\"")).await;
+    assert!(told.contains(&format!("LIST (\\HasNoChildren) \"/\" \"{kept}\" {old}")), "{told:?}");
+    let told = ok(&mut client, &format!("SELECT \"{kept}\"")).await;
+    assert!(told.contains(&format!("LIST (\\HasNoChildren) \"/\" \"{kept}\"")), "{told:?}");
+    ok(&mut client, "CLOSE").await;
+    assert_eq!(ok(&mut client, &format!("RENAME \"{given}\" Plans")).await, [is_new("Plans")]);
+    // By a name that is as it is kept, there is nothing to tell.
+    assert!(ok(&mut client, "RENAME Plans Ideas").await.is_empty());
+    assert_eq!(
+        ok(&mut client, &format!("RENAME Ideas \"{given}\"")).await,
+        [format!("LIST (\\HasNoChildren \\Subscribed) \"/\" \"{kept}\" (\"OLDNAME\" (\"Ideas\"))")]
+    );
+    assert_eq!(
+        ok(&mut client, &format!("DELETE \"{given}\"")).await,
+        [format!("LIST (\\NonExistent \\Noselect) \"/\" \"{kept}\" {old}")]
+    );
+    // The Inbox stays, and what was in it is in a new folder.
+    assert_eq!(ok(&mut client, &format!("RENAME INBOX \"{given}\"")).await, [is_new(kept)]);
+}
+
 #[tokio::test]
 async fn a_name_that_is_none_is_refused_with_its_rule() {
     let server = Server::start().await;

@@ -55,28 +55,44 @@ async fn who_drips_and_who_never_reads_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_was_refused_and_comes_all_the_same_has_its_time_to_pass() {
+async fn each_literal_that_was_refused_and_comes_all_the_same_has_its_time_to_pass() {
+    let read_timeout = Duration::from_millis(500);
+    let limits = imap::Limits { read_timeout, min_bytes_per_second: 50 << 10, ..quick() };
+    let server = Server::with(limits).await;
+    let ada = server.user_with("ada", &[]).await;
+    let mut client = server.login(&ada).await;
+    let (first, second) = (vec![b'x'; 70 << 10], vec![b'x'; 1 << 20]);
+    let began = std::time::Instant::now();
+    let tag = client.begin(&format!("LOGOUT {{{}+}}", first.len())).await.unwrap();
+    client.send(&first).await.unwrap();
+    client.send(format!(" {{{}+}}\r\n", second.len()).as_bytes()).await.unwrap();
+    for piece in second.chunks(35 << 10) {
+        // Slower than the time for a line and for the first, and faster than the slowest client.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send(piece).await.unwrap();
+    }
+    client.send(b"\r\n").await.unwrap();
+    assert!(began.elapsed() > Duration::from_millis(1_400) + 2 * read_timeout);
+    let answer = client.answer(&tag).await.unwrap();
+    assert!(answer.status.starts_with("NO [TOOBIG]"), "{answer:?}");
+    ok(&mut client, "NOOP").await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_literal_that_was_refused_ends_with_it() {
     let read_timeout = Duration::from_millis(200);
     let limits = imap::Limits { read_timeout, min_bytes_per_second: 1 << 10, ..quick() };
     let server = Server::with(limits).await;
     let ada = server.user_with("ada", &[]).await;
-    let mut client = server.login(&ada).await;
-    let bytes: usize = 100 << 10;
-    let tag = client.begin(&format!("LOGOUT {{{bytes}+}}")).await.unwrap();
-    let began = std::time::Instant::now();
-    let mut left = bytes;
-    while left > 0 {
-        // Slower than the time for a line, and faster than the slowest client.
-        let piece = left.min(5 << 10);
-        client.send(&vec![b'x'; piece]).await.unwrap();
-        left -= piece;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    // Neither the rest of its command nor the next one has the 100 seconds that it might have taken.
+    for next in ["", "\r\nb NOO"] {
+        let mut client = server.login(&ada).await;
+        let bytes = vec![b'x'; 100 << 10];
+        client.begin(&format!("LOGOUT {{{}+}}", bytes.len())).await.unwrap();
+        client.send(&[bytes.as_slice(), next.as_bytes()].concat()).await.unwrap();
+        let rest = client.rest().await.unwrap();
+        assert!(rest.ends_with("* BYE no command came in time\r\n"), "{rest}");
     }
-    assert!(began.elapsed() > 2 * read_timeout);
-    client.send(b"\r\n").await.unwrap();
-    let answer = client.answer(&tag).await.unwrap();
-    assert!(answer.status.starts_with("NO [TOOBIG]"), "{answer:?}");
-    ok(&mut client, "NOOP").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Mail programs that people use, against a running server, there and back and a second time: `make e2e` runs these where the programs are
 //! installed (`make clients` installs them on Debian).
 
+mod again;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +28,7 @@ pub(crate) struct Scene {
     pub(crate) home: tempfile::TempDir,
     pub(crate) messages: usize,
     user_id: kernel::UserId,
+    mailbox_id: kernel::MailboxId,
     world: World,
     data: tempfile::TempDir,
 }
@@ -60,6 +63,7 @@ impl Scene {
             home,
             messages: taken + MADE,
             user_id: ada.id,
+            mailbox_id: ada.mailbox_id,
             world,
             data,
         }
@@ -186,55 +190,6 @@ async fn clients_mbsync_keeps_both_sides_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "clients: takes isync's mbsync and mpop"]
-async fn clients_fetch_nothing_anew_after_a_recovery() {
-    let mut scene = Scene::new().await;
-    let (inbox, mail) = (scene.home.path().join("INBOX"), scene.home.path().join("mail"));
-    for part in ["", "cur", "new", "tmp"] {
-        std::fs::create_dir(mail.join(part)).unwrap();
-    }
-    let sync = |scene: &Scene| {
-        let (home, address) = (scene.home.path(), &scene.address);
-        let (at, password) = (scene.server.listening(), world::PASSWORD);
-        let by_imap = scene.write(
-            "mbsyncrc",
-            &format!(
-                "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {address}\nPass \"{password}\"\nSSLType None\nAuthMechs LOGIN\n\n\
-                 IMAPStore far\nAccount a\n\nMaildirStore near\nInbox {}\n\n\
-                 Channel c\nFar :far:INBOX\nNear :near:INBOX\nCreate Near\nSyncState *\n",
-                at.imap.port(),
-                inbox.display()
-            ),
-        );
-        run("mbsync", &["-c", by_imap.to_str().unwrap(), "-a"], home);
-        let by_pop3 = scene.write(
-            "mpoprc",
-            &format!(
-                "account a\nhost 127.0.0.1\nport {}\nuser {address}\npassword {password}\ntls off\nauth plain\nkeep on\n\
-                 uidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
-                at.pop3.port(),
-                home = home.display()
-            ),
-        );
-        std::fs::set_permissions(&by_pop3, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        run("mpop", &["-q", "-C", by_pop3.to_str().unwrap(), "-a"], home);
-        (maildir(&inbox), maildir(&mail))
-    };
-    sync(&scene);
-    let mut imap = scene.imap().await;
-    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
-    imap.command("STORE 2:4 +FLAGS (\\Seen \\Flagged)").await.unwrap().ok().unwrap();
-    let before = sync(&scene);
-    assert_eq!((before.0.len(), before.1.len()), (scene.messages - 1, scene.messages));
-    scene = scene.recovered().await;
-    assert_eq!(sync(&scene), before);
-    // And goes on from there.
-    scene.imap().await.append("INBOX", b"Subject: new\r\n\r\nnew\r\n").await.unwrap().ok().unwrap();
-    let after = sync(&scene);
-    assert_eq!((after.0.len(), after.1.len()), (before.0.len() + 1, before.1.len() + 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 #[ignore = "clients: takes isync's mbsync and Cyrus' SCRAM"]
 async fn clients_mbsync_proves_an_app_password_and_compresses() {
     let scene = Scene::new().await;
@@ -304,19 +259,17 @@ async fn clients_neomutt_comes_back_and_knows_what_it_knew() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "clients: takes mpop"]
-async fn clients_mpop_fetches_each_once() {
-    let scene = Scene::new().await;
+/// Has mpop fetch what is new: all that it has fetched.
+fn mpop(scene: &Scene) -> BTreeSet<PathBuf> {
     let home = scene.home.path();
-    let mail = home.join("mail");
-    for part in ["", "cur", "new", "tmp"] {
-        std::fs::create_dir(mail.join(part)).unwrap();
+    let mail = home.join("mpop");
+    for part in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(mail.join(part)).unwrap();
     }
     let rc = scene.write(
         "mpoprc",
         &format!(
-            "account a\nhost 127.0.0.1\nport {}\nuser {}\npassword {}\ntls off\nauth plain\nkeep on\nuidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
+            "account a\nhost 127.0.0.1\nport {}\nuser {}\npassword {}\ntls off\nauth plain\nkeep on\nuidls_file {home}/uidls\ndelivery maildir {home}/mpop\n",
             scene.server.listening().pop3.port(),
             scene.address,
             world::PASSWORD,
@@ -324,41 +277,72 @@ async fn clients_mpop_fetches_each_once() {
         ),
     );
     std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let fetch = || run("mpop", &["-q", "-C", rc.to_str().unwrap(), "-a"], home);
-    fetch();
-    let first = maildir(&mail);
-    assert_eq!(first.len(), scene.messages);
-    fetch();
-    assert_eq!(maildir(&mail), first, "the second time nothing is fetched");
+    run("mpop", &["-q", "-C", rc.to_str().unwrap(), "-a"], home);
+    maildir(&mail)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "clients: takes offlineimap3"]
-async fn clients_offlineimap_keeps_both_sides_the_same() {
+#[ignore = "clients: takes mpop"]
+async fn clients_mpop_fetches_each_once() {
     let scene = Scene::new().await;
+    let first = mpop(&scene);
+    assert_eq!(first.len(), scene.messages);
+    assert_eq!(mpop(&scene), first, "the second time nothing is fetched");
+}
+
+/// Has offlineimap make both sides the same: its Inbox.
+fn offlineimap(scene: &Scene) -> BTreeSet<PathBuf> {
     let home = scene.home.path().display();
     let rc = scene.write(
         "offlineimaprc",
         &format!(
             "[general]\naccounts = a\nmetadata = {home}/meta\nui = quiet\n[Account a]\nlocalrepository = l\nremoterepository = r\n\
-             [Repository l]\ntype = Maildir\nlocalfolders = {home}/mail\n[Repository r]\ntype = IMAP\nremotehost = 127.0.0.1\n\
+             [Repository l]\ntype = Maildir\nlocalfolders = {home}/offlineimap\n[Repository r]\ntype = IMAP\nremotehost = 127.0.0.1\n\
              remoteport = {}\nremoteuser = {}\nremotepass = {}\nssl = no\nstarttls = no\n",
             scene.port(),
             scene.address,
             world::PASSWORD
         ),
     );
-    let sync = || run("offlineimap", &["-c", rc.to_str().unwrap(), "-o"], scene.home.path());
-    sync();
-    let inbox = scene.home.path().join("mail/INBOX");
-    let first = maildir(&inbox);
+    run("offlineimap", &["-c", rc.to_str().unwrap(), "-o"], scene.home.path());
+    maildir(&scene.home.path().join("offlineimap/INBOX"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes offlineimap3"]
+async fn clients_offlineimap_keeps_both_sides_the_same() {
+    let scene = Scene::new().await;
+    let first = offlineimap(&scene);
     assert_eq!(first.len(), scene.messages);
-    sync();
-    assert_eq!(maildir(&inbox), first, "the second time nothing is fetched");
+    assert_eq!(offlineimap(&scene), first, "the second time nothing is fetched");
+
+    // Here: one is written, one is marked, one is deleted.
+    let inbox = scene.home.path().join("offlineimap/INBOX");
     std::fs::write(inbox.join("new/1.here"), "Subject: from here\n\nwritten here\n").unwrap();
-    std::fs::remove_file(first.iter().next().unwrap()).unwrap();
-    sync();
-    assert_eq!(scene.count("INBOX").await, scene.messages, "one more and one less");
+    let holding = |text: &str| first.iter().find(|path| read(path).contains(text)).unwrap();
+    let name = holding("Number 3.").file_name().unwrap().to_str().unwrap();
+    let (unmarked, _) = name.split_once(":2,").unwrap();
+    std::fs::rename(holding("Number 3."), inbox.join(format!("cur/{unmarked}:2,FS"))).unwrap();
+    std::fs::remove_file(holding("Number 4.")).unwrap();
+    let second = offlineimap(&scene);
+    assert_eq!((second.len(), scene.count("INBOX").await), (scene.messages, scene.messages));
+    let mut imap = scene.imap().await;
+    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
+    for (wanted, count) in [
+        ("SUBJECT \"from here\"", 1),
+        ("FLAGGED SEEN HEADER MESSAGE-ID \"<3@example.org>\"", 1),
+        ("FLAGGED", 1),
+        ("HEADER MESSAGE-ID \"<4@example.org>\"", 0),
+    ] {
+        let found = imap.command(&format!("SEARCH {wanted}")).await.unwrap().ok().unwrap();
+        assert_eq!(found[0].split_whitespace().count(), 1 + count, "{wanted}: {found:?}");
+    }
+
+    let status = "STATUS INBOX (MESSAGES UIDNEXT HIGHESTMODSEQ)";
+    let before = scene.imap().await.command(status).await.unwrap().ok().unwrap();
+    assert_eq!(offlineimap(&scene), second, "the third time nothing is to be done here");
+    let after = scene.imap().await.command(status).await.unwrap().ok().unwrap();
+    assert_eq!(after, before, "nor there");
 }
 
 const IMAPLIB: &str = r#"

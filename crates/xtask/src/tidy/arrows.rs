@@ -84,6 +84,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "sasl",
             "scim",
             "smtp",
+            "socket",
             "stripe",
             "submission",
             "vies",

@@ -177,6 +177,36 @@ fn a_refused_literal_is_not_kept() {
 }
 
 #[test]
+fn each_literal_is_a_part_and_so_is_what_follows_it() {
+    let mut framer = Framer::default();
+    framer.input().extend_from_slice(b"a X {5+}\r\n");
+    assert!(matches!(framer.next(), Some(Event::Literal(_))));
+    assert_eq!(framer.part(), None);
+    framer.refuse();
+    assert_eq!(framer.part(), Some(5));
+    for (bytes, part) in [
+        ("12", None),
+        ("345", Some(0)),
+        (" x {7+}", None),
+        ("\r\n", Some(7)),
+        ("1234567 ", Some(0)),
+        ("\r\nb", Some(0)),
+        (" X {3}", None),
+    ] {
+        framer.input().extend_from_slice(bytes.as_bytes());
+        assert!(framer.next().is_none());
+        assert_eq!(framer.part(), part, "{bytes:?}");
+    }
+    framer.input().extend_from_slice(b"\r\n");
+    assert!(matches!(framer.next(), Some(Event::Literal(_))));
+    framer.accept();
+    assert_eq!(framer.part(), Some(3));
+    framer.input().extend_from_slice(b"123 ");
+    assert!(framer.next().is_none());
+    assert_eq!(framer.part(), Some(0));
+}
+
+#[test]
 fn a_literal_is_collected_without_what_was_announced_being_reserved() {
     let mut framer = Framer::default();
     framer.input().extend_from_slice(b"a APPEND x {1000000000000}\r\n");

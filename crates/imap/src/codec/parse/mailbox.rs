@@ -27,7 +27,11 @@ impl Cursor {
     pub(super) fn mailbox_argument(&mut self) -> Result<MailboxName> {
         self.space(MAILBOX)?;
         let bytes = self.astring(MAILBOX)?;
-        self.decode(bytes, MAILBOX).map(|name| MailboxName(normalised(&name)))
+        let given = self.decode(bytes, MAILBOX)?;
+        let name = normalised(&given);
+        // In whatever case, INBOX is the same form of it.
+        let is_other = in_one_form(&given) != given;
+        Ok(MailboxName { name, given: is_other.then_some(given) })
     }
 
     /// Text of a name, or of a pattern for names. What is not in modified UTF-7 is taken as it stands, as it comes from clients and

@@ -7,7 +7,7 @@ mod sorting;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::codec::command::{List, ListGive, ListSelect, MailboxName, SearchKey, StatusItem};
+use crate::codec::command::{List, ListGive, ListSelect, SearchKey, StatusItem};
 use crate::codec::frame::{Event, Framer};
 
 /// Reads one command with its literals as a client sends it, but for the last CRLF.
@@ -51,7 +51,7 @@ fn list(line: &str) -> List {
 
 fn deleted(line: &[u8], is_utf8: bool) -> String {
     match read_bytes(line, is_utf8).unwrap().command {
-        Command::Delete(MailboxName(name)) => name,
+        Command::Delete(mailbox) => mailbox.name,
         other => panic!("{other:?}"),
     }
 }
@@ -235,6 +235,12 @@ fn names_of_folders() {
     }
     assert_eq!(deleted("a DELETE \"Entwürfe\"".as_bytes(), true), "Entwürfe");
     assert_eq!(deleted(b"a DELETE Entw&APw-rfe", true), "Entw&APw-rfe");
+    let given = |name: &str| match read(&format!("DELETE {name}")) {
+        Command::Delete(mailbox) => (mailbox.name, mailbox.given),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(given("Inbox"), ("INBOX".into(), None));
+    assert_eq!(given("inbox/u&Awg-"), ("INBOX/ü".into(), Some("inbox/u\u{308}".into())));
     assert!(read_bytes(b"a DELETE \"\xff\"", true).is_err());
     assert!(read_bytes(b"a DELETE \"\xff\"", false).is_err());
     assert_eq!(told("DELETE &AAA-"), "DELETE: expected a mailbox name");
@@ -246,11 +252,11 @@ fn names_of_folders() {
 #[test]
 fn commands_of_folders() {
     let Command::Rename { from, to } = read("RENAME  old \"new name\"") else { panic!("no rename") };
-    assert_eq!((from.0.as_str(), to.0.as_str()), ("old", "new name"));
+    assert_eq!((from.name.as_str(), to.name.as_str()), ("old", "new name"));
     assert!(matches!(read("SUBSCRIBE x"), Command::Subscribe { is_subscribed: true, .. }));
     assert!(matches!(read("UNSUBSCRIBE x"), Command::Subscribe { is_subscribed: false, .. }));
     let create = |line| match read(line) {
-        Command::Create { mailbox, uses } => (mailbox.0, uses),
+        Command::Create { mailbox, uses } => (mailbox.name, uses),
         other => panic!("{other:?}"),
     };
     assert_eq!(create("CREATE Sent/"), ("Sent/".into(), vec![]));
@@ -260,10 +266,10 @@ fn commands_of_folders() {
     assert_eq!(told("CREATE x (FOO 1)"), "CREATE: expected USE");
     assert_eq!(told("CREATE x (USE (Sent))"), "CREATE: expected a use such as \\Sent");
     assert!(matches!(read("GETQUOTA \"\""), Command::GetQuota(root) if root.is_empty()));
-    assert!(matches!(read("GETQUOTAROOT inbox"), Command::GetQuotaRoot(name) if name.0 == "INBOX"));
+    assert!(matches!(read("GETQUOTAROOT inbox"), Command::GetQuotaRoot(mailbox) if mailbox.name == "INBOX"));
     assert!(matches!(
         read("UID COPY 1,3:* Trash"),
-        Command::Copy { by_uid: true, is_move: false, mailbox, .. } if mailbox.0 == "Trash"
+        Command::Copy { by_uid: true, is_move: false, mailbox, .. } if mailbox.name == "Trash"
     ));
     assert!(matches!(read("UID MOVE $ Trash"), Command::Copy { by_uid: true, is_move: true, .. }));
     assert!(matches!(read("MOVE 1 Trash"), Command::Copy { by_uid: false, is_move: true, .. }));
@@ -328,7 +334,7 @@ fn status() {
     ) else {
         panic!("no status")
     };
-    assert_eq!(mailbox.0, "INBOX");
+    assert_eq!(mailbox.name, "INBOX");
     assert_eq!(
         items,
         [

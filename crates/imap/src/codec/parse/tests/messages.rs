@@ -54,7 +54,7 @@ fn system(name: &str) -> FlagName {
 #[test]
 fn selecting() {
     assert!(
-        matches!(read("SELECT inbox"), Command::Select { is_read_only: false, mailbox, .. } if mailbox.0 == "INBOX")
+        matches!(read("SELECT inbox"), Command::Select { is_read_only: false, mailbox, .. } if mailbox.name == "INBOX")
     );
     assert!(matches!(read("EXAMINE x"), Command::Select { is_read_only: true, .. }));
     assert_eq!(selected("SELECT x"), SelectParameters::default());
@@ -376,7 +376,7 @@ fn appending_several() {
     let line = "APPEND {5+}\r\nInbox (\\Seen $A) \"1-Jan-2026 10:00:00 +0100\" {3}\r\none (\\Draft) ~{4}\r\n\0two \
                 \"2-Jan-2026 10:00:00 +0000\" UTF8 (~{5+}\r\nthr\r\n) () {4+}\r\nfour  {0}\r\n";
     let Command::Append { mailbox, messages } = read(line) else { panic!("no append") };
-    assert_eq!(mailbox.0, "INBOX");
+    assert_eq!(mailbox.name, "INBOX");
     let read: Vec<_> = messages
         .iter()
         .map(|Append { flags, date, form, bytes }| {

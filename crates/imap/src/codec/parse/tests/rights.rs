@@ -1,16 +1,16 @@
 //! SETACL and what goes with it.
 
 use super::{read, read_bytes, told};
-use crate::codec::command::{Command, MailboxName};
+use crate::codec::command::Command;
 
 #[test]
 fn rights_are_set() {
     for line in ["lrswipkxtea", "+lr", "-w", "\"+lr\"", "{3+}\r\n-cd", "\"\"", "+", "lq0", "rlrl"] {
         let read = read(&format!("SETACL inbox ada@example.org {line}"));
-        assert!(matches!(&read, Command::SetAcl(MailboxName(name)) if name == "INBOX"), "{line}");
+        assert!(matches!(&read, Command::SetAcl(mailbox) if mailbox.name == "INBOX"), "{line}");
     }
     let read = read("setacl  \"Entw&APw-rfe\" \"-Ängström\"  -xk ");
-    assert!(matches!(read, Command::SetAcl(MailboxName(name)) if name == "Entwürfe"));
+    assert!(matches!(read, Command::SetAcl(mailbox) if mailbox.name == "Entwürfe"));
 }
 
 #[test]
@@ -39,13 +39,13 @@ fn rights_that_are_none() {
 #[test]
 fn rights_are_asked_for() {
     let of = |line| match read(line) {
-        Command::DeleteAcl(MailboxName(name)) | Command::ListRights(MailboxName(name)) => name,
+        Command::DeleteAcl(mailbox) | Command::ListRights(mailbox) => mailbox.name,
         other => panic!("{other:?}"),
     };
     assert_eq!(of("DELETEACL inbox anyone"), "INBOX");
     assert_eq!(of("listrights \"a b\" {3}\r\nada"), "a b");
-    assert!(matches!(read("GETACL inbox"), Command::GetAcl(name) if name.0 == "INBOX"));
-    assert!(matches!(read("MYRIGHTS inbox"), Command::MyRights(name) if name.0 == "INBOX"));
+    assert!(matches!(read("GETACL inbox"), Command::GetAcl(mailbox) if mailbox.name == "INBOX"));
+    assert!(matches!(read("MYRIGHTS inbox"), Command::MyRights(mailbox) if mailbox.name == "INBOX"));
     for (line, name) in [
         ("SETACL x ada l", "SETACL"),
         ("DELETEACL x ada", "DELETEACL"),
