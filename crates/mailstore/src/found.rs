@@ -45,7 +45,7 @@ pub struct Found {
 
 /// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on, beyond all that can have
 /// been given out in the seconds that were lost at most, and every message counts as changed: what else was done after that moment nobody knows, nor
-/// which clients were told of it.
+/// which clients were told of it. Packs in which only destroyed tenants had something, whose rows nobody reads any more, begin to drain.
 ///
 /// # Errors
 /// When the database or the bucket do not answer.
@@ -59,6 +59,7 @@ pub async fn take_in(
     let lost_seconds = i64::from(lost_seconds.get());
     let lost_at = read_at + TimeDelta::seconds(lost_seconds);
     store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, lost_at).await?;
+    store::drain_deserted(&mut tx, store.db.env().now()).await?;
     tx.commit().await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {

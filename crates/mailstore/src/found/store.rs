@@ -47,6 +47,18 @@ pub(super) async fn raise(tx: &mut SystemTx, gap: i64, lost_at: DateTime<Utc>) -
     Ok(())
 }
 
+/// Has live packs drain that no tenant has anything in. A commit makes a pack live together with the shares in it, so none but such as were destroyed had.
+pub(super) async fn drain_deserted(tx: &mut SystemTx, now: DateTime<Utc>) -> Result<(), Error> {
+    sqlx::query!(
+        "update packs set state = 'draining', drained_at = $1, dead_since = coalesce(dead_since, $1)
+         where state = 'live' and not exists (select from pack_shares where pack_shares.pack_id = packs.id)",
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Forgets that a pack was reserved, whose object is to stay.
 pub(super) async fn disown(tx: &mut SystemTx, pack: PackId) -> Result<(), Error> {
     sqlx::query!("delete from packs where id = $1 and state = 'reserved'", pack.uuid())

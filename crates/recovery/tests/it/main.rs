@@ -3,6 +3,7 @@
 
 mod corpus;
 mod damaged;
+mod destroyed;
 mod recover;
 mod restore;
 mod ship;
