@@ -4,6 +4,9 @@
 //! What is taken in keeps its id, its UIDL and its date, and goes into a pack anew; it gets the next UID of its folder, which is beyond every
 //! number that was given out and lost.
 //!
+//! A message whose id is older than that of mail on its way can be is passed over: a pack that bodies were being moved into names such messages, and those
+//! that are in no row were destroyed before. What submission's queue delivers late may have an old id as well, and is in the queue still.
+//!
 //! Two imports at once may have written one UIDL of a mailbox into the footers of two packs: which of them got it was decided by a commit that is lost. It goes
 //! to the message that has it in a row, or else to that of the first pack, in the order of the bucket's listing; the other is named after its id.
 
@@ -28,6 +31,10 @@ const IN_A_SECOND: u32 = 100_000;
 
 /// How many folders of a mailbox can have been lost, each with a UID validity higher than all before: as many as one may have.
 const FOLDERS: i64 = folder::MAX_FOLDERS as i64;
+
+/// How long before its message is committed an id can have been made: it waits for its turn and for the upload, minutes at most. What is looked at in
+/// vain costs little, and what is not is lost.
+const ON_ITS_WAY: TimeDelta = TimeDelta::days(1);
 
 /// How many packs are looked up at a time.
 const BATCH: usize = 1_000;
@@ -71,7 +78,7 @@ pub async fn take_in(
             found.packs += 1;
             let key = BlobKey::Pack { owner, pack };
             let left = found.left.len();
-            if let Err(error) = take_pack(store, &key, &mut found).await {
+            if let Err(error) = take_pack(store, &key, read_at, &mut found).await {
                 store.ping().await?;
                 store.db.ping().await?;
                 found.left.push(format!("{key}: {}", kernel::error::chain(&error)));
@@ -90,7 +97,19 @@ pub async fn take_in(
     Ok(found)
 }
 
-async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Result<(), Error> {
+/// A pack that was fetched.
+struct Fetched<'a> {
+    key: &'a BlobKey,
+    bytes: Bytes,
+    tail: Tail,
+}
+
+async fn take_pack(
+    store: &MailStore,
+    key: &BlobKey,
+    read_at: DateTime<Utc>,
+    found: &mut Found,
+) -> Result<(), Error> {
     let bytes = store.blobs.get(key).await?;
     let Ending::Whole(tail) =
         Tail::parse(bytes.len() as u64, &bytes).map_err(|cause| Error::Unreadable(cause.into()))?
@@ -98,10 +117,11 @@ async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Resul
         return Ok(());
     };
     let operator = Caller::local_operator(store.db.clone(), store.db.env().new_id());
-    for (tenant, generation) in tail.sections() {
+    let pack = Fetched { key, bytes, tail };
+    for (tenant, generation) in pack.tail.sections() {
         let taken = async {
             let ctx = operator.enter_deleted_too(tenant).await?;
-            take_section(store, &ctx, &tail, generation, &bytes, key, found).await
+            take_section(store, &ctx, &pack, generation, read_at, found).await
         };
         if let Err(error) = taken.await {
             found.left.push(format!("{key}, {tenant}: {}", kernel::error::chain(&error)));
@@ -113,34 +133,35 @@ async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Resul
 async fn take_section(
     store: &MailStore,
     ctx: &Ctx,
-    tail: &Tail,
+    pack: &Fetched<'_>,
     generation: Generation,
-    bytes: &Bytes,
-    pack: &BlobKey,
+    read_at: DateTime<Utc>,
     found: &mut Found,
 ) -> Result<(), Error> {
     let key = store.keys.opening(ctx, generation).await?;
-    for Located { address, about } in tail.entries(&key)? {
+    for Located { address, about } in pack.tail.entries(&key)? {
         let ids: Vec<_> =
             about.deliveries().iter().map(|delivery| (delivery.message, delivery.mailbox)).collect();
         let mut tx = ctx.read().await?;
         let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);
-        let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));
+        let missing = about.deliveries().iter().filter(|delivery| {
+            let id = delivery.message;
+            !known.contains(&id) && body::may_be_from_after(id.uuid(), read_at - ON_ITS_WAY)
+        });
         let missing: Vec<_> = missing.cloned().collect();
         if missing.is_empty() {
             continue;
         }
         let range = address.range();
-        let body = pack::open(&key, &address, &bytes[range.start as usize..range.end as usize])?;
+        let body = pack::open(&key, &address, &pack.bytes[range.start as usize..range.end as usize])?;
         for (delivery, result) in put(store, ctx, &missing, body.into(), about.internal_date()).await? {
             match result {
                 Ok(_) => found.messages += 1,
                 Err(error) => {
+                    let (at, why) = (pack.key, kernel::error::chain(&error));
                     let Delivery { message, mailbox, .. } = delivery;
-                    found
-                        .left
-                        .push(format!("{pack}, {message} of {mailbox}: {}", kernel::error::chain(&error)));
+                    found.left.push(format!("{at}, {message} of {mailbox}: {why}"));
                 }
             }
         }

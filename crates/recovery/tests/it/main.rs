@@ -4,6 +4,7 @@
 mod corpus;
 mod damaged;
 mod destroyed;
+mod late;
 mod recover;
 mod restore;
 mod ship;
