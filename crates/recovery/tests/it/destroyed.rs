@@ -5,8 +5,8 @@ use std::time::Duration;
 use blob::{BlobKey, KeyPrefix};
 use bytes::Bytes;
 use chrono::TimeDelta;
-use kernel::MailboxId;
-use mailstore::ingest::{Incoming, Target, ingest};
+use kernel::{MailboxId, MessageId};
+use mailstore::ingest::{Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, Flags};
 use mailstore::purge::{self, Purged};
 use mailstore::{MailStore, check, sweep};
@@ -16,12 +16,12 @@ use tenancy::auth::Auth;
 use tenancy::{Ctx, tenant, user};
 use testkit::{TestDb, world};
 
-use crate::support::{Again, Bench};
+use crate::support::Bench;
 
-const MAIL: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
+pub(crate) const MAIL: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
 
 /// A second tenant, and a mailbox in it.
-async fn neighbour(bench: &Bench) -> (Ctx, MailboxId) {
+pub(crate) async fn neighbour(bench: &Bench) -> (Ctx, MailboxId) {
     let made = world::tenant(&bench.world.operator, &bench.world.reseller, "Neighbour").await;
     let ctx = bench.world.operator.enter(made.id).await.unwrap();
     world::domain(&ctx, "neighbour.example").await;
@@ -30,7 +30,7 @@ async fn neighbour(bench: &Bench) -> (Ctx, MailboxId) {
     (ctx, mailbox_id)
 }
 
-async fn deliver(bench: &Bench, ctx: &Ctx, mailbox_id: MailboxId) {
+pub(crate) async fn deliver(bench: &Bench, ctx: &Ctx, mailbox_id: MailboxId) -> MessageId {
     let target = Target { ctx: ctx.clone(), mailbox_id, folder: None.into(), room_bytes: None };
     let incoming = Incoming {
         bytes: Bytes::from_static(MAIL),
@@ -38,7 +38,10 @@ async fn deliver(bench: &Bench, ctx: &Ctx, mailbox_id: MailboxId) {
         flags: Flags::default(),
         import_key: None,
     };
-    ingest(&bench.store, vec![target], incoming).await.remove(0).unwrap();
+    match ingest(&bench.store, vec![target], incoming).await.remove(0).unwrap() {
+        Outcome::Stored(id) => id,
+        Outcome::AlreadyImported => panic!("it is no import"),
+    }
 }
 
 async fn packs(bench: &Bench) -> Vec<BlobKey> {
@@ -67,19 +70,48 @@ async fn destroy(store: &MailStore, test_db: &TestDb) -> Purged {
     purge::run(store, &db, &auth, TimeDelta::days(30), &due).await.unwrap()
 }
 
-/// Goes on with it in a database that was made anew, and with its journal.
-async fn destroy_again(again: &Again) -> Purged {
-    let journal = Journal::new(&again.test_db.db(), &again.store);
+/// The same, while the journal gets into the bucket.
+async fn destroy_shipping(store: &MailStore, test_db: &TestDb, journal: &Journal) -> Purged {
     let shipping = async {
         loop {
-            ship::ship(&journal).await.unwrap();
+            ship::ship(journal).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::select! {
-        purged = destroy(&again.store, &again.test_db) => purged,
+        purged = destroy(store, test_db) => purged,
         () = shipping => panic!("it goes on and on"),
     }
+}
+
+/// Deletes a tenant, as if so long ago that nobody can restore it any more.
+async fn deleted_long_ago(bench: &Bench, ctx: &Ctx) {
+    tenant::delete(ctx, None).await.unwrap();
+    let long_ago = "update tenants set deleted_at = deleted_at - interval '32 days' where status = 'deleted'";
+    run(&bench.world.test_db, long_ago).await;
+    bench.ship().await;
+}
+
+#[tokio::test]
+async fn a_tenant_is_left_to_a_later_round_where_the_journal_does_not_get_into_the_bucket() {
+    let bench = Bench::new().await;
+    let (gone, bob) = neighbour(&bench).await;
+    deliver(&bench, &gone, bob).await;
+    deleted_long_ago(&bench, &gone).await;
+    let objects = bench.objects(KeyPrefix::Tenant(gone.tenant_id())).await;
+    let db = bench.world.test_db.db();
+    let auth = Auth::new(db.clone()).await.unwrap();
+    let due = purge::due_tenants(&db).await.unwrap();
+    let (kept, patience) = (TimeDelta::days(30), Duration::from_millis(300));
+    for _ in 0..2 {
+        let purged = purge::run_within(&bench.store, &db, &auth, kept, &due, patience).await.unwrap();
+        assert_eq!(purged, Purged { mailboxes: 0, tenants: 0, failed: 1 });
+        assert_eq!(bench.objects(KeyPrefix::Tenant(gone.tenant_id())).await, objects);
+    }
+    assert_eq!(bench.copied().await.recovered.destroyed, [].into(), "it could be read yet");
+    let purged = destroy_shipping(&bench.store, &bench.world.test_db, &bench.journal).await;
+    assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(bench.objects(KeyPrefix::Tenant(gone.tenant_id())).await, []);
 }
 
 #[tokio::test]
@@ -95,13 +127,7 @@ async fn what_only_a_destroyed_tenant_had_in_shared_packs_goes_after_a_recovery(
         all.len() == 2 && all.iter().all(|key| matches!(key, BlobKey::Pack { owner: None, .. })),
         "{all:?}"
     );
-    tenant::delete(&gone, None).await.unwrap();
-    run(
-        &bench.world.test_db,
-        "update tenants set deleted_at = deleted_at - interval '32 days' where status = 'deleted'",
-    )
-    .await;
-    bench.ship().await;
+    deleted_long_ago(&bench, &gone).await;
     // The bucket learns that it goes, and no more.
     let shipping = async {
         while !is_begun(&bench.world.test_db).await {
@@ -115,8 +141,9 @@ async fn what_only_a_destroyed_tenant_had_in_shared_packs_goes_after_a_recovery(
     let again = bench.recovered().await;
     assert_eq!(again.recovered.destroyed, [gone.tenant_id()].into());
     assert_eq!((&again.recovered.broken, &again.recovered.found.left), (&vec![], &vec![]));
-    assert_eq!(destroy_again(&again).await, purged);
     let db = again.test_db.db();
+    let journal = Journal::new(&db, &again.store);
+    assert_eq!(destroy_shipping(&again.store, &again.test_db, &journal).await, purged);
     assert_eq!(sweep::run(&again.store, &db).await.packs, 0, "somebody may be reading there");
     run(
         &again.test_db,

@@ -15,6 +15,7 @@ use tenancy::{Ctx, mailbox};
 use testkit::TestDb;
 use uuid::Uuid;
 
+use crate::destroyed::{MAIL, deliver, neighbour};
 use crate::support::Bench;
 
 fn mail(number: usize) -> Vec<u8> {
@@ -28,17 +29,22 @@ fn id_of(at: DateTime<Utc>) -> MessageId {
     MessageId::from_uuid(Uuid::from_u128(millis << 80 | 7 << 76 | 2 << 62))
 }
 
-/// Puts a pack of the tenant's own, and no row.
-async fn put_pack(bench: &Bench, mailbox: MailboxId, messages: &[(MessageId, Vec<u8>)]) -> BlobKey {
-    let key = bench.store.keys().sealing(bench.ctx()).await.unwrap();
-    let mut writer = Writer::new(bench.ctx().env());
+/// Puts a pack of a tenant's own, and no row.
+async fn put_pack(
+    bench: &Bench,
+    ctx: &Ctx,
+    mailbox: MailboxId,
+    messages: &[(MessageId, Vec<u8>)],
+) -> BlobKey {
+    let key = bench.store.keys().sealing(ctx).await.unwrap();
+    let mut writer = Writer::new(ctx.env());
     for (message, bytes) in messages {
         let delivery = Delivery { message: *message, uidl: Uidl::of(*message), mailbox, folder: None };
-        let about = About::new([0; 32], bench.ctx().env().now(), vec![delivery]).unwrap();
+        let about = About::new([0; 32], ctx.env().now(), vec![delivery]).unwrap();
         writer.add(&key, &Compressed::new(bytes).unwrap(), about).unwrap();
     }
     let sealed = writer.seal();
-    let object = BlobKey::Pack { owner: Some(bench.ctx().tenant_id()), pack: sealed.id() };
+    let object = BlobKey::Pack { owner: Some(ctx.tenant_id()), pack: sealed.id() };
     bench.blobs.put(&object, sealed.bytes().clone()).await.unwrap();
     object
 }
@@ -105,7 +111,7 @@ async fn what_was_destroyed_stays_so_though_a_pack_that_came_to_nothing_names_it
     let now = bench.ctx().env().now();
     // As one that a compaction left, whose messages go back to any day; one that waited for an hour before it was taken in may be on its way.
     let (destroyed, late) = (id_of(now - TimeDelta::days(40)), id_of(now - TimeDelta::hours(1)));
-    let object = put_pack(&bench, ada, &[(destroyed, mail(1)), (late, mail(2))]).await;
+    let object = put_pack(&bench, bench.ctx(), ada, &[(destroyed, mail(1)), (late, mail(2))]).await;
 
     let again = bench.recovered().await;
     let found = &again.recovered.found;
@@ -113,5 +119,25 @@ async fn what_was_destroyed_stays_so_though_a_pack_that_came_to_nothing_names_it
     let is_there = async |id| message::get(&again.ctx, ada, id).await.is_ok();
     assert!(is_there(late).await && !is_there(destroyed).await);
     assert!(!bench.objects(KeyPrefix::All).await.contains(&object));
+    assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn what_was_being_moved_of_a_deleted_tenant_is_there_already() {
+    let bench = Bench::new().await;
+    let (deleted, bob) = neighbour(&bench).await;
+    let kept = deliver(&bench, &deleted, bob).await;
+    let object = put_pack(&bench, &deleted, bob, &[(kept, MAIL.to_vec())]).await;
+    tenant::delete(&deleted, None).await.unwrap();
+    bench.ship().await;
+
+    let again = bench.recovered().await;
+    let found = &again.recovered.found;
+    assert_eq!((found.packs, found.messages, &found.left), (1, 0, &vec![]));
+    assert!(!bench.objects(KeyPrefix::All).await.contains(&object));
+    let operator = testkit::world::operator(&again.test_db);
+    tenant::restore(&operator.enter_deleted_too(deleted.tenant_id()).await.unwrap()).await.unwrap();
+    let restored = operator.enter(deleted.tenant_id()).await.unwrap();
+    assert_eq!(message::raw(&again.store, &restored, bob, kept, None).await.unwrap().bytes, MAIL);
     assert_exact(&again.test_db).await;
 }
