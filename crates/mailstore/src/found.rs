@@ -12,6 +12,7 @@
 
 mod store;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use blob::BlobKey;
@@ -19,11 +20,11 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{PackId, TenantId};
-use pack::{Delivery, Ending, Generation, Located, Tail};
+use pack::{Delivery, Ending, Generation, Located, OpenError, Tail};
 use tenancy::{Caller, Ctx};
 
 use crate::message::Flags;
-use crate::{Error, MailStore, body, folder, ingest, message};
+use crate::{Error, MailStore, body, folder, ingest, key, message};
 
 /// How many UIDs or modification sequences a folder or mailbox is given in a second at most: some twenty times what a server takes in. Of the UIDs
 /// there are (RFC 9051 §2.3.1.1: 32 bits) a minute of them is one in seven hundred.
@@ -52,7 +53,7 @@ pub struct Found {
 
 /// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on, beyond all that can have
 /// been given out in the seconds that were lost at most, and every message counts as changed: what else was done after that moment nobody knows, nor
-/// which clients were told of it. Packs in which only destroyed tenants had something, whose rows nobody reads any more, begin to drain.
+/// which clients were told of it. Shared packs in which only destroyed tenants had something, whose rows nobody reads any more, begin to drain.
 ///
 /// # Errors
 /// When the database or the bucket do not answer.
@@ -66,8 +67,8 @@ pub async fn take_in(
     let lost_seconds = i64::from(lost_seconds.get());
     let lost_at = read_at + TimeDelta::seconds(lost_seconds);
     store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, lost_at).await?;
-    store::drain_deserted(&mut tx, store.db.env().now()).await?;
     tx.commit().await?;
+    let_go_of_deserted(store).await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {
         let mut tx = system(&store.db).await?;
@@ -95,6 +96,33 @@ pub async fn take_in(
         }
     }
     Ok(found)
+}
+
+/// Has shared packs drain that no row says who has something in, if they say so themselves, and none of those is there any more. Of others rows may have
+/// been lost: they stay.
+async fn let_go_of_deserted(store: &MailStore) -> Result<(), Error> {
+    let deserted = store::deserted(&mut system(&store.db).await?).await?;
+    for pack in deserted {
+        let Ok(tenants) = sharers(store, &BlobKey::Pack { owner: None, pack }).await else {
+            store.ping().await?;
+            continue;
+        };
+        if key::kept_of(&store.db, &tenants).await?.is_empty() {
+            let mut tx = system(&store.db).await?;
+            store::drain(&mut tx, pack, store.db.env().now()).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Who has something in a pack, by what it says.
+async fn sharers(store: &MailStore, key: &BlobKey) -> Result<BTreeSet<TenantId>, Error> {
+    let bytes = store.blobs.get(key).await?;
+    match Tail::parse(bytes.len() as u64, &bytes).map_err(|cause| Error::Unreadable(cause.into()))? {
+        Ending::Whole(tail) => Ok(tail.sections().map(|(tenant, _)| tenant).collect()),
+        Ending::From(_) => Err(Error::Unreadable(OpenError::Refused)),
+    }
 }
 
 /// A pack that was fetched.

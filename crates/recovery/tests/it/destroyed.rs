@@ -155,3 +155,22 @@ async fn what_only_a_destroyed_tenant_had_in_shared_packs_goes_after_a_recovery(
     assert_eq!(message::raw(&again.store, &again.ctx, ada, kept, None).await.unwrap().bytes, MAIL);
     assert_eq!(check::drift(&db).await.unwrap(), check::Drift::default());
 }
+
+/// What lies there may be in rows that somebody deleted by mistake, and who verifies is told.
+#[tokio::test]
+async fn a_pack_that_says_that_a_tenant_has_something_in_it_stays_also_without_rows() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    bench.deliver(ada, None, MAIL).await;
+    let all = packs(&bench).await;
+    run(&bench.world.test_db, "delete from messages; delete from blobs; delete from pack_shares").await;
+    bench.ship().await;
+    let again = bench.recovered().await;
+    run(
+        &again.test_db,
+        "update packs set drained_at = drained_at - interval '2 hours' where state = 'draining'",
+    )
+    .await;
+    assert_eq!(sweep::run(&again.store, &again.test_db.db()).await.packs, 0);
+    assert_eq!(packs(&bench).await, all);
+}
