@@ -67,7 +67,7 @@ release: install ## Build target/release/pillarbox
 	@ls -l target/release/pillarbox
 
 .PHONY: e2e
-e2e: install ## The S3 contract and the story against Garage, and mail programs against a server, where they are installed
+e2e: install ## The S3 contract and the story against Garage, full disks, and mail programs against a server, where they can be had
 	@if [ -x "$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" ]; then \
 		export PILLARBOX_GARAGE="$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" && \
 		$(XTASK) test --workspace --tests -- --ignored garage --nocapture; \
@@ -78,6 +78,11 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 		$(XTASK) test -p server --test it -- --ignored clients; \
 	else \
 		echo "e2e: left out, there are no mail programs; make clients installs them"; \
+	fi
+	@if [ "$$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then \
+		$(XTASK) test -p server --test it -- --ignored disk::; \
+	else \
+		echo "e2e: left out, this is not root or no file system can be mounted here (unshare --mount), which full disks need"; \
 	fi
 	@if [ "$$(id -u)" = 0 ] && command -v postfix >/dev/null; then \
 		$(XTASK) test -p server --test it -- --ignored postfix; \

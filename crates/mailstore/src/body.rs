@@ -121,11 +121,16 @@ pub(crate) const RESERVATION: TimeDelta = TimeDelta::hours(2);
 
 /// Whether a pack could still be committed after a moment, by the time that is in its id.
 pub(crate) fn may_be_used(pack: PackId, after: DateTime<Utc>) -> bool {
-    let made = pack.uuid().get_timestamp().and_then(|made| {
+    may_be_from_after(pack.uuid(), after - RESERVATION)
+}
+
+/// Whether an id may have been made after a moment, by the time that is in it.
+pub(crate) fn may_be_from_after(id: Uuid, moment: DateTime<Utc>) -> bool {
+    let made = id.get_timestamp().and_then(|made| {
         let (seconds, nanos) = made.to_unix();
         DateTime::<Utc>::from_timestamp(i64::try_from(seconds).ok()?, nanos)
     });
-    made.is_none_or(|made| made > after - RESERVATION)
+    made.is_none_or(|made| made > moment)
 }
 
 /// A pack that is in the blob store.

@@ -71,6 +71,14 @@ struct Due {
 /// # Errors
 /// When what is due cannot be looked up.
 pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Error> {
+    run_ordering(store, db, pace, ORDERED).await
+}
+
+/// As [`run`], with so many of a tenant's bodies put in order at a time.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_ordering(store: &MailStore, db: &Db, pace: Pace, ordered: i64) -> Result<Compacted, Error> {
     let now = db.env().now();
     // A lag of more years than there are dates is never.
     let arrived_before = now.checked_sub_signed(pace.lag).unwrap_or(DateTime::UNIX_EPOCH);
@@ -85,7 +93,7 @@ pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Er
         for id in tenants {
             // A deleted one too: what it has in a pack keeps what is dead there of others.
             let moved = match server.enter_deleted_too(id).await {
-                Ok(ctx) => tenant(store, db, &ctx, due, pace, &mut done).await,
+                Ok(ctx) => tenant(store, db, &ctx, due, pace, ordered, &mut done).await,
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = moved {
@@ -143,11 +151,12 @@ async fn tenant(
     ctx: &Ctx,
     due: Due,
     pace: Pace,
+    ordered: i64,
     done: &mut Compacted,
 ) -> Result<(), Error> {
     let mut after = Turn::FIRST;
     loop {
-        let (found, last) = store::order(&mut system(db).await?, ctx, due, after, ORDERED).await?;
+        let (found, last) = store::order(&mut system(db).await?, ctx, due, after, ordered).await?;
         let mut rest = &found[..];
         while !rest.is_empty() {
             let (some, others) = rest.split_at(fitting(rest));

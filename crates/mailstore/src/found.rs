@@ -4,11 +4,15 @@
 //! What is taken in keeps its id, its UIDL and its date, and goes into a pack anew; it gets the next UID of its folder, which is beyond every
 //! number that was given out and lost.
 //!
+//! A message whose id is older than that of mail on its way can be is passed over: a pack that bodies were being moved into names such messages, and those
+//! that are in no row were destroyed before. What submission's queue delivers late may have an old id as well, and is in the queue still.
+//!
 //! Two imports at once may have written one UIDL of a mailbox into the footers of two packs: which of them got it was decided by a commit that is lost. It goes
 //! to the message that has it in a row, or else to that of the first pack, in the order of the bucket's listing; the other is named after its id.
 
 mod store;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use blob::BlobKey;
@@ -16,11 +20,11 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{PackId, TenantId};
-use pack::{Delivery, Ending, Generation, Located, Tail};
+use pack::{Delivery, Ending, Generation, Located, OpenError, Tail};
 use tenancy::{Caller, Ctx};
 
 use crate::message::Flags;
-use crate::{Error, MailStore, body, folder, ingest, message};
+use crate::{Error, MailStore, body, folder, ingest, key, message};
 
 /// How many UIDs or modification sequences a folder or mailbox is given in a second at most: some twenty times what a server takes in. Of the UIDs
 /// there are (RFC 9051 §2.3.1.1: 32 bits) a minute of them is one in seven hundred.
@@ -28,6 +32,10 @@ const IN_A_SECOND: u32 = 100_000;
 
 /// How many folders of a mailbox can have been lost, each with a UID validity higher than all before: as many as one may have.
 const FOLDERS: i64 = folder::MAX_FOLDERS as i64;
+
+/// How long before its message is committed an id can have been made: it waits for its turn and for the upload, minutes at most. What is looked at in
+/// vain costs little, and what is not is lost.
+const ON_ITS_WAY: TimeDelta = TimeDelta::days(1);
 
 /// How many packs are looked up at a time.
 const BATCH: usize = 1_000;
@@ -45,7 +53,7 @@ pub struct Found {
 
 /// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on, beyond all that can have
 /// been given out in the seconds that were lost at most, and every message counts as changed: what else was done after that moment nobody knows, nor
-/// which clients were told of it.
+/// which clients were told of it. Shared packs in which only destroyed tenants had something, whose rows nobody reads any more, begin to drain.
 ///
 /// # Errors
 /// When the database or the bucket do not answer.
@@ -60,6 +68,7 @@ pub async fn take_in(
     let lost_at = read_at + TimeDelta::seconds(lost_seconds);
     store::raise(&mut tx, i64::from(IN_A_SECOND) * lost_seconds, lost_at).await?;
     tx.commit().await?;
+    let_go_of_deserted(store).await?;
     let mut found = Found::default();
     for packs in packs.chunks(BATCH) {
         let mut tx = system(&store.db).await?;
@@ -70,7 +79,7 @@ pub async fn take_in(
             found.packs += 1;
             let key = BlobKey::Pack { owner, pack };
             let left = found.left.len();
-            if let Err(error) = take_pack(store, &key, &mut found).await {
+            if let Err(error) = take_pack(store, &key, read_at, &mut found).await {
                 store.ping().await?;
                 store.db.ping().await?;
                 found.left.push(format!("{key}: {}", kernel::error::chain(&error)));
@@ -89,7 +98,46 @@ pub async fn take_in(
     Ok(found)
 }
 
-async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Result<(), Error> {
+/// Has shared packs drain that no row says who has something in, if they say so themselves, and none of those is there any more. Of others rows may have
+/// been lost: they stay.
+async fn let_go_of_deserted(store: &MailStore) -> Result<(), Error> {
+    let deserted = store::deserted(&mut system(&store.db).await?).await?;
+    for pack in deserted {
+        let Ok(tenants) = sharers(store, &BlobKey::Pack { owner: None, pack }).await else {
+            store.ping().await?;
+            continue;
+        };
+        if key::kept_of(&store.db, &tenants).await?.is_empty() {
+            let mut tx = system(&store.db).await?;
+            store::drain(&mut tx, pack, store.db.env().now()).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Who has something in a pack, by what it says.
+async fn sharers(store: &MailStore, key: &BlobKey) -> Result<BTreeSet<TenantId>, Error> {
+    let bytes = store.blobs.get(key).await?;
+    match Tail::parse(bytes.len() as u64, &bytes).map_err(|cause| Error::Unreadable(cause.into()))? {
+        Ending::Whole(tail) => Ok(tail.sections().map(|(tenant, _)| tenant).collect()),
+        Ending::From(_) => Err(Error::Unreadable(OpenError::Refused)),
+    }
+}
+
+/// A pack that was fetched.
+struct Fetched<'a> {
+    key: &'a BlobKey,
+    bytes: Bytes,
+    tail: Tail,
+}
+
+async fn take_pack(
+    store: &MailStore,
+    key: &BlobKey,
+    read_at: DateTime<Utc>,
+    found: &mut Found,
+) -> Result<(), Error> {
     let bytes = store.blobs.get(key).await?;
     let Ending::Whole(tail) =
         Tail::parse(bytes.len() as u64, &bytes).map_err(|cause| Error::Unreadable(cause.into()))?
@@ -97,10 +145,11 @@ async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Resul
         return Ok(());
     };
     let operator = Caller::local_operator(store.db.clone(), store.db.env().new_id());
-    for (tenant, generation) in tail.sections() {
+    let pack = Fetched { key, bytes, tail };
+    for (tenant, generation) in pack.tail.sections() {
         let taken = async {
             let ctx = operator.enter_deleted_too(tenant).await?;
-            take_section(store, &ctx, &tail, generation, &bytes, key, found).await
+            take_section(store, &ctx, &pack, generation, read_at, found).await
         };
         if let Err(error) = taken.await {
             found.left.push(format!("{key}, {tenant}: {}", kernel::error::chain(&error)));
@@ -112,34 +161,35 @@ async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Resul
 async fn take_section(
     store: &MailStore,
     ctx: &Ctx,
-    tail: &Tail,
+    pack: &Fetched<'_>,
     generation: Generation,
-    bytes: &Bytes,
-    pack: &BlobKey,
+    read_at: DateTime<Utc>,
     found: &mut Found,
 ) -> Result<(), Error> {
     let key = store.keys.opening(ctx, generation).await?;
-    for Located { address, about } in tail.entries(&key)? {
+    for Located { address, about } in pack.tail.entries(&key)? {
         let ids: Vec<_> =
             about.deliveries().iter().map(|delivery| (delivery.message, delivery.mailbox)).collect();
         let mut tx = ctx.read().await?;
         let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);
-        let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));
+        let missing = about.deliveries().iter().filter(|delivery| {
+            let id = delivery.message;
+            !known.contains(&id) && body::may_be_from_after(id.uuid(), read_at - ON_ITS_WAY)
+        });
         let missing: Vec<_> = missing.cloned().collect();
         if missing.is_empty() {
             continue;
         }
         let range = address.range();
-        let body = pack::open(&key, &address, &bytes[range.start as usize..range.end as usize])?;
+        let body = pack::open(&key, &address, &pack.bytes[range.start as usize..range.end as usize])?;
         for (delivery, result) in put(store, ctx, &missing, body.into(), about.internal_date()).await? {
             match result {
                 Ok(_) => found.messages += 1,
                 Err(error) => {
+                    let (at, why) = (pack.key, kernel::error::chain(&error));
                     let Delivery { message, mailbox, .. } = delivery;
-                    found
-                        .left
-                        .push(format!("{pack}, {message} of {mailbox}: {}", kernel::error::chain(&error)));
+                    found.left.push(format!("{at}, {message} of {mailbox}: {why}"));
                 }
             }
         }

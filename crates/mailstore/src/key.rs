@@ -2,8 +2,10 @@
 //!
 //! The row decides which key it is; the object follows, and only then does the key seal. So whatever has been sealed can be
 //! opened by whoever has the bucket and the key-encryption key. The installation has a key as well, as the tenant nil. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
+//!
+//! A key whose row was damaged does not seal any more; the next generation does, so that the tenant's mail goes on, and with it the journal, which is everybody's.
 
-mod store;
+pub(crate) mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
-use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
+use pack::{DataKey, Generation, KeyEncryption, KeyError, WrappedKey};
 use serde_json::json;
 use tenancy::{Ctx, Scope, event};
 use uuid::Uuid;
@@ -25,6 +27,9 @@ pub const INSTALLATION: TenantId = TenantId::from_uuid(Uuid::nil());
 
 /// How many keys are looked up at a time.
 const BATCH: i64 = 500;
+
+/// How many keys are looked at to see whether a key-encryption key opens them: one, unless some are damaged.
+const SAMPLES: i64 = 8;
 
 /// How many tenants' keys a process has in memory.
 const REMEMBERED: u64 = 100_000;
@@ -47,11 +52,28 @@ pub struct Keys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
     tenant_id: TenantId,
+    generation: Generation,
     id: WrappedKeyId,
+    /// The name of the key-encryption key, as text.
+    kek: String,
     wrapped: Vec<u8>,
     is_stored: bool,
     /// An object that is to be deleted: the same key under an older key-encryption key.
     former: Option<WrappedKeyId>,
+}
+
+impl Row {
+    /// Whether it is the row's fault that its key was not unwrapped.
+    fn is_damaged(&self, error: &Error) -> bool {
+        match error {
+            Error::Key(cause) => match &**cause {
+                // The name in the wrapping has changed.
+                KeyError::Unknown(kek) => kek.as_str() != self.kek,
+                cause => cause.is_damage(),
+            },
+            _ => false,
+        }
+    }
 }
 
 /// What a change of the key-encryption key came to.
@@ -63,15 +85,18 @@ pub struct Rewrapped {
     pub failed: u64,
 }
 
-/// For each key-encryption key that is in use, a key that is wrapped with it: whoever opens these opens all.
+/// For each key-encryption key that is in use, by its name, some keys that are wrapped with it: whoever opens one of each opens all that are not damaged. Those
+/// that are no wrapped keys any more are left out.
 ///
 /// # Errors
-/// [`Error::Key`] for what is no wrapped key, and as of any statement.
+/// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "the keys of all tenants are meant")]
-pub async fn one_of_each(db: &Db) -> Result<Vec<WrappedKey>, Error> {
-    let wrapped = store::one_of_each(&mut SystemTx::begin(db).await?).await?;
-    let decode = |bytes: Vec<u8>| WrappedKey::decode(&bytes);
-    Ok(wrapped.into_iter().map(decode).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
+pub async fn in_use(db: &Db) -> Result<BTreeMap<String, Vec<WrappedKey>>, Error> {
+    let mut in_use: BTreeMap<String, Vec<WrappedKey>> = BTreeMap::new();
+    for (kek, wrapped) in store::some_of_each(&mut SystemTx::begin(db).await?, SAMPLES).await? {
+        in_use.entry(kek).or_default().extend(WrappedKey::decode(&wrapped).ok());
+    }
+    Ok(in_use)
 }
 
 /// Those of some tenants who are not destroyed: without a key, what they have cannot be read.
@@ -99,10 +124,10 @@ impl Keys {
         }
     }
 
-    /// The key that seals a tenant's mail now, or a minute ago; made if the tenant has none. Callers at the same time wait for one of them.
+    /// The key that seals a tenant's mail now, or a minute ago; made if the tenant has none, or a damaged one. Callers at the same time wait for one of them.
     ///
     /// # Errors
-    /// [`Error::Key`] when it cannot be unwrapped, `Blob` when it cannot be stored.
+    /// [`Error::NotFound`] for a tenant that is being destroyed, [`Error::Key`] when its key-encryption key is not at hand, `Blob` when it cannot be stored.
     pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
         self.sealing_of(ctx.tenant_id()).await
     }
@@ -125,6 +150,7 @@ impl Keys {
     }
 
     async fn newest(&self, tenant: TenantId) -> Result<DataKey, Error> {
+        let mut damaged = None;
         loop {
             let row = match self.row(tenant, None).await? {
                 Some(row) => row,
@@ -133,12 +159,41 @@ impl Keys {
                     self.row(tenant, None).await?.ok_or(Error::NotFound)?
                 }
             };
-            let key = self.unwrap(&row).await?;
+            let key = match self.unwrap(&row).await {
+                Err(error) if row.is_damaged(&error) => match damaged.replace(row.id) {
+                    None => {
+                        self.follow(&row, &error).await?;
+                        continue;
+                    }
+                    // None could be added: it is being destroyed.
+                    Some(id) if id == row.id => return Err(Error::NotFound),
+                    Some(_) => return Err(error),
+                },
+                key => key?,
+            };
             // Where the row has changed under our hands, the next look sees to what.
             if row.is_stored || self.put(&row).await? {
                 return Ok(key);
             }
         }
+    }
+
+    /// Adds the generation after one that is damaged, for what is sealed from now on; unless another process has.
+    async fn follow(&self, damaged: &Row, cause: &Error) -> Result<(), Error> {
+        let Some(next) = damaged.generation.next() else { return Ok(()) };
+        let (tx, is_new) = self.add(damaged.tenant_id, next).await?;
+        tx.commit().await?;
+        if is_new {
+            metrics::counter!("pillarbox_tenant_keys_damaged_total").increment(1);
+            tracing::error!(
+                tenant.id = %damaged.tenant_id,
+                key.id = %damaged.id,
+                key.generation = damaged.generation.number(),
+                error.cause = %kernel::error::chain(cause),
+                "a tenant's key is damaged: what it sealed cannot be read, and the next generation seals from now on"
+            );
+        }
+        Ok(())
     }
 
     async fn row(&self, tenant: TenantId, generation: Option<Generation>) -> Result<Option<Row>, Error> {
@@ -189,23 +244,35 @@ impl Keys {
     }
 
     /// Writes down keys that have an object and no row, in a database that was made anew without the last it had. Those of tenants
-    /// that it does not have are left alone.
+    /// that it does not have are left alone, and so are damaged ones.
     ///
     /// # Errors
-    /// [`Error::Key`] for an object that is no wrapped key, `Blob` when objects cannot be read.
+    /// `Blob` when objects cannot be read, [`Error::Key`] when whoever has the key-encryption keys does not answer.
     pub async fn adopt(&self, objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>) -> Result<(), Error> {
         let ids: Vec<_> = objects.values().flatten().copied().collect();
         let known = store::known(&mut self.system().await?, &ids).await?;
         for (&tenant, keys) in objects {
             for &key in keys.iter().filter(|key| !known.contains(key)) {
                 let bytes = self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await?;
-                let wrapped = WrappedKey::decode(&bytes).map_err(pack::KeyError::from)?;
+                let wrapped = match self.checked(&bytes).await {
+                    Err(error) if error.is_damage() => continue,
+                    wrapped => wrapped?,
+                };
                 let (mut tx, now) = (self.system().await?, self.db.env().now());
                 store::insert(&mut tx, key, &wrapped, now).await?;
                 tx.commit().await?;
             }
         }
         Ok(())
+    }
+
+    /// The wrapped key that some bytes are. One whose key-encryption key is not at hand may open elsewhere.
+    async fn checked(&self, bytes: &[u8]) -> Result<WrappedKey, KeyError> {
+        let wrapped = WrappedKey::decode(bytes)?;
+        match self.encryption.unwrap(&wrapped).await {
+            Ok(_) | Err(KeyError::Unknown(_)) => Ok(wrapped),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes the keys of a tenant that is being destroyed, in rows and in objects with all their versions, and forgets them. From then on
@@ -234,12 +301,17 @@ impl Keys {
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {
-        self.unwrapped(&row.wrapped).await
+        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
+        // Another's in its place is as good as none.
+        if (wrapped.tenant(), wrapped.generation()) != (row.tenant_id, row.generation) {
+            return Err(KeyError::Refused(wrapped.kek().clone()).into());
+        }
+        Ok(self.encryption.unwrap(&wrapped).await?)
     }
 
     /// The key in a wrapping, as a row or an object has it.
     pub(crate) async fn unwrapped(&self, wrapped: &[u8]) -> Result<DataKey, Error> {
-        let wrapped = WrappedKey::decode(wrapped).map_err(pack::KeyError::from)?;
+        let wrapped = WrappedKey::decode(wrapped).map_err(KeyError::from)?;
         Ok(self.encryption.unwrap(&wrapped).await?)
     }
 
@@ -283,12 +355,9 @@ impl Keys {
             let mut tx = self.system().await?;
             let rows = store::unsettled(&mut tx, self.encryption.current(), after, BATCH).await?;
             drop(tx);
-            let Some((last, generation)) = rows.last().map(|(row, generation)| (row.tenant_id, *generation))
-            else {
-                return Ok(done);
-            };
-            after = Some((last, generation));
-            for (row, _) in rows {
+            let Some(last) = rows.last() else { return Ok(done) };
+            after = Some((last.tenant_id, last.generation));
+            for row in rows {
                 let (tenant, id) = (row.tenant_id, row.id);
                 match self.settle(row).await {
                     Ok(changed) => done.keys += u64::from(changed),
@@ -306,7 +375,7 @@ impl Keys {
         if !self.finish(&row).await? {
             return Ok(false);
         }
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(pack::KeyError::from)?;
+        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
         if wrapped.kek() == self.encryption.current() {
             return Ok(false);
         }
@@ -315,8 +384,14 @@ impl Keys {
         let mut tx = self.system().await?;
         let replaced = store::replace(&mut tx, &row, id, &wrapped).await?;
         tx.commit().await?;
-        let tenant_id = row.tenant_id;
-        let anew = Row { tenant_id, id, wrapped: wrapped.encode(), is_stored: false, former: Some(row.id) };
+        let anew = Row {
+            id,
+            kek: wrapped.kek().as_str().to_owned(),
+            wrapped: wrapped.encode(),
+            is_stored: false,
+            former: Some(row.id),
+            ..row
+        };
         Ok(replaced && self.finish(&anew).await?)
     }
 

@@ -27,7 +27,7 @@ const BATCH: i64 = 500;
 /// How many objects are being deleted at a time.
 const OBJECTS_AT_ONCE: usize = 16;
 
-/// How long a tenant waits for the journal before its keys go, and how often it looks.
+/// How long tenants wait for the journal before their keys go, and how often they look.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
@@ -96,6 +96,21 @@ pub async fn run(
     backups_kept: TimeDelta,
     tenants: &[TenantId],
 ) -> Result<Purged, Error> {
+    run_within(store, db, auth, backups_kept, tenants, PATIENCE).await
+}
+
+/// As [`run`], which leaves the tenants to a later one where the journal has not got into the bucket within some time.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_within(
+    store: &MailStore,
+    db: &Db,
+    auth: &Auth,
+    backups_kept: TimeDelta,
+    tenants: &[TenantId],
+    patience: Duration,
+) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let server = Caller::server(db.clone());
     let mut last = None;
@@ -129,7 +144,7 @@ pub async fn run(
             }
         }
     }
-    if !begun.is_empty() && !is_in_the_bucket(db).await? {
+    if !begun.is_empty() && !is_in_the_bucket(db, patience).await? {
         purged.failed += begun.len() as u64;
         tracing::warn!(
             tenants = begun.len(),
@@ -222,11 +237,11 @@ async fn tenant(
 
 /// Waits until what is committed by now is in the bucket too, where there is a journal in it; not for ever. Were the database lost before that and
 /// the keys gone, a recovery would take them for lost.
-async fn is_in_the_bucket(db: &Db) -> Result<bool, Error> {
+async fn is_in_the_bucket(db: &Db, patience: Duration) -> Result<bool, Error> {
     let last = store::last_change(&mut system(db).await?).await?;
-    let patience = Instant::now() + PATIENCE;
+    let gives_up_at = Instant::now() + patience;
     while store::is_waiting(&mut system(db).await?, last).await? {
-        if Instant::now() > patience {
+        if Instant::now() > gives_up_at {
             return Ok(false);
         }
         tokio::time::sleep(LOOKS_EVERY).await;

@@ -134,6 +134,16 @@ pub enum KeyError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl KeyError {
+    /// Whether the wrapped key is to blame, rather than that its key-encryption key is not at hand.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Malformed(_) => true,
+            Self::Unknown(_) | Self::Unavailable(_) => false,
+        }
+    }
+}
+
 /// The holder of the key-encryption keys: [`LocalKeys`], or a key management service.
 #[async_trait]
 pub trait KeyEncryption: Send + Sync + fmt::Debug {

@@ -38,8 +38,10 @@ pub enum Error {
         #[source]
         cause: pack::OpenError,
     },
-    /// Tenants that are not destroyed have no key in the bucket.
-    #[error("the bucket has no key of the tenants {0}: nothing of theirs can be read")]
+    /// Tenants that are not destroyed have no key in the bucket, or a damaged one, for what the journal has of them.
+    #[error(
+        "the bucket has no key that opens what the journal has of the tenants {0}: put the objects of their keys back from a copy of the bucket"
+    )]
     KeysMissing(String),
     /// A key does not open.
     #[error(transparent)]

@@ -64,6 +64,8 @@ pub struct Recovered {
     pub records: u64,
     /// Tenants that are destroyed, of whom there was something left that nobody can read any more.
     pub destroyed: BTreeSet<TenantId>,
+    /// Objects that should hold a key and hold none that opens, each with why. What of the journal is after the base needed none of them; bodies may.
+    pub damaged: Vec<String>,
     /// Foreign keys that rows break, by the statements that would put them back: nothing here, unless a destruction was cut short.
     pub broken: Vec<String>,
     /// What was found in packs that no row names: mail that was accepted after that moment.
@@ -133,7 +135,7 @@ pub async fn recover(
     let destroyed = keys.missing().clone();
     let unread = mailstore::key::kept_of(db, &destroyed).await?;
     if !unread.is_empty() {
-        return Err(Error::KeysMissing(list(&unread)));
+        return Err(Error::KeysMissing(list(&unread, &keys.damaged())));
     }
     let store = MailStore::new(db.clone(), blobs.clone(), encryption);
     store.keys().adopt(keys.objects()).await?;
@@ -151,12 +153,17 @@ pub async fn recover(
         }
         Late::Leave => Found::default(),
     };
-    let (base, last) = (base.number, chain.last());
-    Ok(Recovered { base, based_at, last, read_at, longest_wait, records, destroyed, broken, found })
+    let (base, last, damaged) = (base.number, chain.last(), keys.damaged());
+    Ok(Recovered { base, based_at, last, read_at, longest_wait, records, destroyed, damaged, broken, found })
 }
 
-fn list(tenants: &BTreeSet<TenantId>) -> String {
-    tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// Whose keys are missing, and which objects may have had them.
+fn list(tenants: &BTreeSet<TenantId>, damaged: &[String]) -> String {
+    let mut list = tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !damaged.is_empty() {
+        list.push_str(&format!(" (damaged: {})", damaged.join(", ")));
+    }
+    list
 }
 
 /// A database that is being filled.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use db::Db;
 use kernel::Env;
-use pack::{KeyEncryption, LocalKeys};
+use pack::{KeyEncryption, KeyError, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::KeyEncryptionKeys;
@@ -19,23 +19,41 @@ pub(crate) async fn open(
     data_dir: &DataDir,
     db: &Db,
 ) -> Result<Arc<dyn KeyEncryption>> {
-    let wrapped = mailstore::key::one_of_each(db).await.context("looking up which keys are in use")?;
-    if matches!(config, KeyEncryptionKeys::Own) && wrapped.is_empty() {
+    let in_use = mailstore::key::in_use(db).await.context("looking up which keys are in use")?;
+    if matches!(config, KeyEncryptionKeys::Own) && in_use.is_empty() {
         make(&own(data_dir))?;
     }
     let (place, text) = text_of(config, data_dir)?;
     let keys = LocalKeys::parse(&Env::system(), &text)
         .with_context(|| format!("reading the key-encryption keys of {place}"))?;
-    for wrapped in wrapped {
-        keys.unwrap(&wrapped).await.with_context(|| {
+    for (kek, wrapped) in &in_use {
+        check(&keys, kek, wrapped).await.with_context(|| {
             format!(
-                "tenants' keys are wrapped with the key-encryption key {}, which {place} does not have: without it their mail cannot \
-                 be read. Put it back, below the current one",
-                wrapped.kek()
+                "tenants' keys are wrapped with the key-encryption key {kek}, which {place} does not have: without it their mail cannot \
+                 be read. Put it back, below the current one"
             )
         })?;
     }
     Ok(Arc::new(keys))
+}
+
+/// Whether a key-encryption key opens what is wrapped with it, of which these are some; not all of it may be damaged, unless that is a single one which could
+/// not be wrapped anew.
+async fn check(keys: &LocalKeys, kek: &str, wrapped: &[WrappedKey]) -> Result<(), KeyError> {
+    let mut failed = None;
+    for one in wrapped {
+        match keys.unwrap(one).await {
+            Ok(_) => return Ok(()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if error.is_damage() && wrapped.len() == 1 && kek != keys.current().as_str() => {
+            tracing::error!(kek.id = kek, error.cause = %kernel::error::chain(&error), "a tenant's key is damaged");
+            Ok(())
+        }
+        failed => failed.map_or(Ok(()), Err),
+    }
 }
 
 /// The keys that there are, for a database that is to be made anew.
@@ -84,7 +102,46 @@ fn make(path: &std::path::Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use pack::{DataKey, Generation};
+
     use super::*;
+
+    async fn wrapped(keys: &LocalKeys) -> WrappedKey {
+        let env = Env::system();
+        let key = DataKey::generate(&env, env.new_id(), Generation::FIRST);
+        keys.wrap(&key).await.unwrap()
+    }
+
+    fn damaged(wrapped: &WrappedKey) -> WrappedKey {
+        let mut bytes = wrapped.encode();
+        *bytes.last_mut().unwrap() ^= 1;
+        WrappedKey::decode(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn damaged_keys_do_not_keep_a_server_from_starting_and_one_that_is_not_given_does() {
+        let (old, new) = (LocalKeys::generate(&Env::system()), LocalKeys::generate(&Env::system()));
+        let local = |text: &str| LocalKeys::parse(&Env::system(), &SecretString::from(text)).unwrap();
+        let both = local(&format!("{}{}", new.expose_secret(), old.expose_secret()));
+        let (alone, latest) = (local(old.expose_secret()), local(new.expose_secret()));
+        let (name, current) = (alone.current().as_str(), latest.current().as_str());
+        let (whole, recent) = (wrapped(&alone).await, wrapped(&latest).await);
+        let (bad, worse) = (damaged(&whole), damaged(&wrapped(&alone).await));
+
+        check(&both, name, &[bad.clone(), whole.clone()]).await.unwrap();
+        // The only one that could not be wrapped anew.
+        check(&both, name, std::slice::from_ref(&bad)).await.unwrap();
+        check(&both, name, &[]).await.unwrap();
+        for (keys, kek, wrapped) in [
+            (&latest, name, vec![whole]),
+            (&latest, name, vec![bad.clone()]),
+            // Rather the key-encryption key is another one of that name.
+            (&both, name, vec![bad, worse]),
+            (&both, current, vec![damaged(&recent)]),
+        ] {
+            assert!(check(keys, kek, &wrapped).await.is_err(), "{kek} {wrapped:?}");
+        }
+    }
 
     #[test]
     fn of_many_who_make_the_file_at_once_one_does_and_all_read_the_same() {

@@ -47,6 +47,27 @@ pub(super) async fn raise(tx: &mut SystemTx, gap: i64, lost_at: DateTime<Utc>) -
     Ok(())
 }
 
+/// The live packs of nobody's own that no tenant has anything in. A commit makes a pack live together with the shares in it.
+pub(super) async fn deserted(tx: &mut SystemTx) -> Result<Vec<PackId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from packs where state = 'live' and tenant_id is null
+           and not exists (select from pack_shares where pack_shares.pack_id = packs.id) order by id",
+    );
+    Ok(ids.fetch_all(tx.conn()).await?.into_iter().map(PackId::from_uuid).collect())
+}
+
+/// Has one of them drain.
+pub(super) async fn drain(tx: &mut SystemTx, pack: PackId, now: DateTime<Utc>) -> Result<(), Error> {
+    sqlx::query!(
+        "update packs set state = 'draining', drained_at = $2, dead_since = coalesce(dead_since, $2) where id = $1 and state = 'live'",
+        pack.uuid(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Forgets that a pack was reserved, whose object is to stay.
 pub(super) async fn disown(tx: &mut SystemTx, pack: PackId) -> Result<(), Error> {
     sqlx::query!("delete from packs where id = $1 and state = 'reserved'", pack.uuid())

@@ -10,8 +10,13 @@ use pack::{Generation, KekId, WrappedKey};
 use super::Row;
 
 /// A generation as an integer column holds it. It takes two thousand million rotations to reach the limit.
-fn to_column(generation: Generation) -> i32 {
+pub(crate) fn to_column(generation: Generation) -> i32 {
     i32::try_from(generation.number()).unwrap_or(i32::MAX)
+}
+
+/// A generation out of an integer column, which a check keeps from being less than one.
+pub(crate) fn from_column(number: i32) -> Generation {
+    u32::try_from(number).ok().and_then(Generation::new).unwrap_or(Generation::FIRST)
 }
 
 /// One of a tenant's keys; the newest if no generation is named.
@@ -21,7 +26,7 @@ pub(super) async fn find(
     generation: Option<Generation>,
 ) -> Result<Option<Row>, Error> {
     let row = sqlx::query!(
-        r#"select id, wrapped, stored_at is not null as "is_stored!", former_id from tenant_keys
+        r#"select generation, id, kek, wrapped, stored_at is not null as "is_stored!", former_id from tenant_keys
            where tenant_id = $1 and generation = coalesce($2, generation) order by generation desc limit 1"#,
         tenant_id.uuid(),
         generation.map(to_column),
@@ -30,25 +35,31 @@ pub(super) async fn find(
     .await?;
     Ok(row.map(|row| Row {
         tenant_id,
+        generation: from_column(row.generation),
         id: WrappedKeyId::from_uuid(row.id),
+        kek: row.kek,
         wrapped: row.wrapped,
         is_stored: row.is_stored,
         former: row.former_id.map(WrappedKeyId::from_uuid),
     }))
 }
 
-/// A wrapped key for each key-encryption key that is in use: one step in the index for each.
-pub(super) async fn one_of_each(tx: &mut SystemTx) -> Result<Vec<Vec<u8>>, Error> {
-    let wrapped = sqlx::query_scalar!(
+/// The first wrapped keys for each key-encryption key that is in use, with the name of that: one step in the index for each. The installation's own
+/// is the first.
+pub(super) async fn some_of_each(tx: &mut SystemTx, limit: i64) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let rows = sqlx::query!(
         r#"with recursive keks as (
              (select kek from tenant_keys order by kek limit 1)
              union all
              select (select kek from tenant_keys where kek > keks.kek order by kek limit 1) from keks where keks.kek is not null)
-           select (select wrapped from tenant_keys where kek = keks.kek limit 1) as "wrapped!" from keks where kek is not null"#,
+           select keks.kek as "kek!", sample.wrapped as "wrapped!" from keks
+           cross join lateral (
+             select wrapped from tenant_keys where tenant_keys.kek = keks.kek order by tenant_id, generation limit $1) as sample"#,
+        limit,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(wrapped)
+    Ok(rows.into_iter().map(|row| (row.kek, row.wrapped)).collect())
 }
 
 pub(super) async fn kept_of(
@@ -113,18 +124,17 @@ pub(super) async fn set_stored(tx: &mut SystemTx, row: &Row, now: DateTime<Utc>)
     Ok(done.rows_affected() == 1)
 }
 
-/// Some of the keys that are not wrapped with the current key-encryption key or not finished, after a place in their order; and
-/// the generation of each.
+/// Some of the keys that are not wrapped with the current key-encryption key or not finished, after a place in their order.
 pub(super) async fn unsettled(
     tx: &mut SystemTx,
     current: &KekId,
-    after: Option<(TenantId, i32)>,
+    after: Option<(TenantId, Generation)>,
     limit: i64,
-) -> Result<Vec<(Row, i32)>, Error> {
+) -> Result<Vec<Row>, Error> {
     let (tenant, generation) =
-        after.map_or((uuid::Uuid::nil(), 0), |(tenant, generation)| (tenant.uuid(), generation));
+        after.map_or((uuid::Uuid::nil(), 0), |(tenant, generation)| (tenant.uuid(), to_column(generation)));
     let rows = sqlx::query!(
-        r#"select tenant_id, generation, id, wrapped, stored_at is not null as "is_stored!", former_id
+        r#"select tenant_id, generation, id, kek, wrapped, stored_at is not null as "is_stored!", former_id
            from tenant_keys
            where (kek <> $1 or stored_at is null or former_id is not null) and (tenant_id, generation) > ($2, $3)
            order by tenant_id, generation limit $4"#,
@@ -135,15 +145,14 @@ pub(super) async fn unsettled(
     )
     .fetch_all(tx.conn())
     .await?;
-    let rows = rows.into_iter().map(|row| {
-        let key = Row {
-            tenant_id: TenantId::from_uuid(row.tenant_id),
-            id: WrappedKeyId::from_uuid(row.id),
-            wrapped: row.wrapped,
-            is_stored: row.is_stored,
-            former: row.former_id.map(WrappedKeyId::from_uuid),
-        };
-        (key, row.generation)
+    let rows = rows.into_iter().map(|row| Row {
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        generation: from_column(row.generation),
+        id: WrappedKeyId::from_uuid(row.id),
+        kek: row.kek,
+        wrapped: row.wrapped,
+        is_stored: row.is_stored,
+        former: row.former_id.map(WrappedKeyId::from_uuid),
     });
     Ok(rows.collect())
 }

@@ -9,15 +9,7 @@ use pack::Generation;
 use uuid::Uuid;
 
 use crate::body::{Columns, columns};
-
-fn generation(column: i32) -> Generation {
-    // A check keeps the column from being less than one.
-    u32::try_from(column).ok().and_then(Generation::new).unwrap_or(Generation::FIRST)
-}
-
-fn to_column(generation: Generation) -> i32 {
-    i32::try_from(generation.number()).unwrap_or(i32::MAX)
-}
+use crate::key::store::{from_column, to_column};
 
 /// Those of some packs that have a row, in whatever state.
 pub(super) async fn packs_of(
@@ -86,7 +78,7 @@ pub(super) async fn keys(
     .await?;
     let rows = rows.into_iter().map(|row| KeyRow {
         tenant: TenantId::from_uuid(row.tenant_id),
-        generation: generation(row.generation),
+        generation: from_column(row.generation),
         id: WrappedKeyId::from_uuid(row.id),
         wrapped: row.wrapped,
         is_stored: row.is_stored,

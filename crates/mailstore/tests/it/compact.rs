@@ -10,6 +10,7 @@ use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
+use sqlx::Connection as _;
 use tenancy::tenant;
 use tokio::time::Instant;
 
@@ -265,6 +266,51 @@ async fn what_takes_several_packs_is_moved_mailbox_by_mailbox_and_to_its_end() {
     places.sort();
     let places = places.concat();
     assert!(places.len() == 26 && places.is_sorted(), "{places:?}");
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn however_few_are_put_in_order_at_a_time_each_moves_once() {
+    for (ordered, packs) in [(1, 9), (4, 3), (5, 2), (10, 1)] {
+        let bench = Bench::new().await;
+        let mut mailboxes = Vec::new();
+        for local in ["ada", "bob", "eve"] {
+            mailboxes.push(bench.mailbox(local, None).await);
+        }
+        // Some at one moment, which only their ids keep apart.
+        let mut arrived = Vec::new();
+        for at in 0..10 {
+            bench.stored(mailboxes[at % 3], &body(at)).await;
+            let new = bench.blobs.packs().await.into_iter().find(|key| !arrived.contains(key));
+            arrived.push(new.unwrap());
+            bench.world.test_db.clock().advance(TimeDelta::minutes(i64::from(at > 5)));
+        }
+        bench.blobs.delete(&arrived[4]).await.unwrap();
+        bench.world.test_db.clock().advance(TimeDelta::hours(25));
+        let db = bench.world.test_db.db();
+        let moved = compact::run_ordering(&bench.store, &db, PACE, ordered).await.unwrap();
+        assert_eq!(moved, Compacted { bodies: 9, packs, unreadable: 1, failed: 0 }, "{ordered}");
+        assert_eq!(run(&bench).await, Compacted { unreadable: 1, ..Compacted::default() });
+        bench.assert_exact().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_leaves_nothing_in_the_bucket() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    fill(&bench, ada, 3).await;
+    let (packs, puts) = (bench.blobs.packs().await, bench.blobs.puts.load(Ordering::SeqCst));
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+        create trigger refused before update of pack_id on blobs for each row execute function refuse()";
+    sqlx::raw_sql(refuse).execute(&mut owner).await.unwrap();
+    assert_eq!(run(&bench).await, Compacted { failed: 1, ..Compacted::default() });
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), puts + 1);
+    assert_eq!(bench.blobs.packs().await, packs);
+    sqlx::raw_sql("drop trigger refused on blobs").execute(&mut owner).await.unwrap();
+    assert_eq!(run(&bench).await, Compacted { bodies: 3, packs: 1, ..Compacted::default() });
     bench.assert_exact().await;
 }
 

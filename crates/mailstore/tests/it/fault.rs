@@ -139,12 +139,17 @@ impl Bad {
         assert_eq!(drift, mailstore::check::Drift::default());
     }
 
-    /// Sweeps when no reservation holds any more: the bucket has the packs that are live, and no other.
+    /// Sweeps when no reservation holds any more: nothing is left but what is live.
     async fn assert_even(&self) {
         let db = self.world.test_db.db();
         self.world.test_db.clock().advance(TimeDelta::hours(3));
         assert_eq!(mailstore::sweep::run(&self.store, &db).await.failed, 0);
         self.assert_whole().await;
+        self.assert_none_in_vain().await;
+    }
+
+    /// The bucket has the packs that are live, and no other.
+    async fn assert_none_in_vain(&self) {
         let direct = bucket(&self.server.url("x"), Duration::from_secs(10)).await;
         let keys = direct.list(&KeyPrefix::All, None).await.unwrap().keys;
         let stored: BTreeSet<String> = keys
@@ -154,7 +159,7 @@ impl Bad {
                 _ => None,
             })
             .collect();
-        assert_eq!(stored, live_packs(&db).await);
+        assert_eq!(stored, live_packs(&self.world.test_db.db()).await);
     }
 }
 
@@ -272,6 +277,24 @@ async fn uploads_whose_answer_is_lost() {
     for rule in rules {
         assert_eq!(bad.under([rule.clone()]).await, 2 * MESSAGES, "{rule:?}");
     }
+    bad.assert_even().await;
+}
+
+/// A recovery takes what lies in a pack and in no row for accepted: mail that was destroyed since would come back.
+#[tokio::test]
+async fn a_compaction_whose_upload_failed_leaves_nothing_in_the_bucket() {
+    let mut bad = Bad::new().await;
+    assert_eq!(bad.send_many(4).await, 0);
+    bad.assert_none_in_vain().await;
+    bad.world.test_db.clock().advance(TimeDelta::days(2));
+    bad.faults.set([Rule::new("PUT", PACKS, Fault::LOST_ANSWER)]);
+    let before = bad.faults.happened();
+    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let done = compact::run(&bad.store, &bad.world.test_db.db(), pace).await.unwrap();
+    assert_eq!(done, Compacted { failed: 2, ..Compacted::default() });
+    assert!(bad.faults.happened() > before, "the fault did not happen");
+    bad.assert_none_in_vain().await;
+    bad.faults.lift();
     bad.assert_even().await;
 }
 

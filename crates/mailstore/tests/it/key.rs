@@ -1,7 +1,7 @@
 //! A tenant's keys: made once, in the bucket before they seal, changed without touching what they sealed, and gone with the tenant.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blob::{BlobKey, BlobStore as _};
@@ -9,10 +9,12 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{Env, TenantId};
 use mailstore::ingest::ingest;
-use mailstore::key::{Keys, Rewrapped};
+use mailstore::key::{self, Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::{event, tenant};
 use testkit::faults::{Fault, Faults, Rule};
@@ -121,6 +123,107 @@ async fn a_tenant_gets_a_new_key_and_keeps_the_old() {
     let (other, _) = bench.neighbour().await;
     assert!(matches!(keys.opening(&other, Generation::FIRST).await, Err(Error::NotFound)));
     assert!(!same(&first, &keys.sealing(&other).await.unwrap()).await);
+}
+
+/// Counts what is counted of damaged keys on this test's thread.
+#[derive(Debug, Default)]
+struct Damaged(Arc<AtomicU64>);
+
+impl Recorder for Damaged {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        match key.name() == "pillarbox_tenant_keys_damaged_total" {
+            true => Counter::from_arc(self.0.clone()),
+            false => Counter::noop(),
+        }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+async fn spoil(bench: &Bench, sql: &'static str) {
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut owner).await.unwrap();
+    assert_eq!(sqlx::query(sql).execute(&mut owner).await.unwrap().rows_affected(), 1, "{sql}");
+}
+
+#[tokio::test]
+async fn a_damaged_key_is_followed_by_another_and_only_what_it_sealed_is_lost() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let damaged = Damaged::default();
+    let _recording = metrics::set_default_local_recorder(&damaged);
+    let ada = bench.mailbox("ada", None).await;
+    let (other, _) = bench.neighbour().await;
+    let store = || MailStore::new(bench.world.test_db.db(), bench.blobs.clone(), local(&kek));
+    let results = ingest(&store(), vec![bench.target(ada)], bench.incoming(HELLO)).await;
+    let kept = id(&results[0]);
+    keys(&bench, &kek).rotate(bench.ctx()).await.unwrap();
+    let results = ingest(&store(), vec![bench.target(ada)], bench.incoming(HELLO)).await;
+    let lost = id(&results[0]);
+    for (sql, generation) in [
+        // What is wrapped, what it is, and with what it is wrapped.
+        (
+            "update tenant_keys set wrapped = set_byte(wrapped, length(wrapped) - 1, get_byte(wrapped, length(wrapped) - 1) # 1)
+             where generation = 2",
+            3,
+        ),
+        ("update tenant_keys set wrapped = set_byte(wrapped, 0, 0) where generation = 3", 4),
+        ("update tenant_keys set wrapped = set_byte(wrapped, 29, get_byte(wrapped, 29) # 1) where generation = 4", 5),
+        // Another one, which opens.
+        (
+            "update tenant_keys set wrapped = (select wrapped from tenant_keys where generation = 1)
+             where generation = 5",
+            6,
+        ),
+    ] {
+        spoil(&bench, sql).await;
+        // Each as if in a process of its own, with nothing in memory.
+        let bench = &bench;
+        let at_once = join_all((0..4).map(|_| {
+            let keys = keys(bench, &kek);
+            async move { keys.sealing(bench.ctx()).await }
+        }));
+        for key in at_once.await {
+            assert_eq!(key.unwrap().generation().number(), generation, "{sql}");
+        }
+        assert_eq!(damaged.0.load(Ordering::SeqCst), u64::from(generation) - 2);
+    }
+    keys(&bench, &kek).sealing(&other).await.unwrap();
+    let store = store();
+    let read = async |id| message::raw(&store, bench.ctx(), ada, id, None).await;
+    assert_eq!(read(kept).await.unwrap().bytes, HELLO);
+    assert!(matches!(read(lost).await, Err(Error::Key(_))));
+    let results = ingest(&store, vec![bench.target(ada)], bench.incoming(HELLO)).await;
+    assert_eq!(read(id(&results[0])).await.unwrap().bytes, HELLO);
+    // What is no wrapped key any more tells nothing, and the others tell whether the key-encryption key is the right one.
+    let in_use = key::in_use(&bench.world.test_db.db()).await.unwrap();
+    let [(name, some)] = &in_use.iter().collect::<Vec<_>>()[..] else { panic!("{in_use:?}") };
+    assert_eq!((name.as_str(), some.len()), (local(&kek).current().as_str(), 6));
+    assert!(local(&kek).unwrap(&some[0]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_being_destroyed_gets_no_key_for_a_damaged_one() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    keys(&bench, &kek).sealing(bench.ctx()).await.unwrap();
+    spoil(&bench, "update tenant_keys set wrapped = set_byte(wrapped, 0, 0)").await;
+    let tenant = bench.ctx().tenant_id();
+    let going = format!("update tenants set destroying = '{{}}' where id = '{}'", tenant.uuid());
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("set role pillarbox_system; {going}")))
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    assert!(keys(&bench, &kek).for_journal(Some(tenant)).await.unwrap().is_none());
 }
 
 #[tokio::test]

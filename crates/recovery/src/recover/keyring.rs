@@ -16,6 +16,14 @@ pub(super) struct Keyring {
     objects: BTreeMap<TenantId, Vec<WrappedKeyId>>,
     opened: BTreeMap<TenantId, BTreeMap<Generation, Vec<Arc<DataKey>>>>,
     missing: BTreeSet<TenantId>,
+    damaged: Vec<Damaged>,
+}
+
+/// An object of a tenant's that holds no key that opens.
+struct Damaged {
+    tenant: TenantId,
+    key: WrappedKeyId,
+    cause: KeyError,
 }
 
 impl Keyring {
@@ -24,10 +32,17 @@ impl Keyring {
         encryption: Arc<dyn KeyEncryption>,
         objects: BTreeMap<TenantId, Vec<WrappedKeyId>>,
     ) -> Self {
-        Self { blobs, encryption, objects, opened: BTreeMap::new(), missing: BTreeSet::new() }
+        Self {
+            blobs,
+            encryption,
+            objects,
+            opened: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            damaged: Vec::new(),
+        }
     }
 
-    /// A generation of a tenant's key; none if the bucket has none of it, and several where another database has used the bucket.
+    /// A generation of a tenant's key; none if the bucket has none of it that opens, and several where another database has used the bucket.
     pub(super) async fn find(
         &mut self,
         tenant: TenantId,
@@ -40,6 +55,10 @@ impl Keyring {
         let found = self.opened.get(&tenant).and_then(|keys| keys.get(&generation)).cloned();
         if found.is_none() {
             if tenant == INSTALLATION {
+                // It may be that the key-encryption key is another one.
+                if let Some(at) = self.damaged.iter().position(|one| one.tenant == INSTALLATION) {
+                    return Err(self.damaged.swap_remove(at).cause.into());
+                }
                 return Err(Error::KeysMissing("(the installation's own)".to_owned()));
             }
             self.missing.insert(tenant);
@@ -47,22 +66,37 @@ impl Keyring {
         Ok(found.unwrap_or_default())
     }
 
-    async fn open(&self, tenant: TenantId) -> Result<BTreeMap<Generation, Vec<Arc<DataKey>>>, Error> {
+    async fn open(&mut self, tenant: TenantId) -> Result<BTreeMap<Generation, Vec<Arc<DataKey>>>, Error> {
         let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for &key in self.objects.get(&tenant).into_iter().flatten() {
+        for key in self.objects.get(&tenant).cloned().unwrap_or_default() {
             let bytes = match self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await {
                 // It was wrapped anew since the bucket was listed.
                 Err(blob::Error::NotFound) => continue,
                 bytes => bytes?,
             };
-            let wrapped = WrappedKey::decode(&bytes).map_err(KeyError::from)?;
-            let key = Arc::new(self.encryption.unwrap(&wrapped).await?);
-            keys.entry(wrapped.generation()).or_default().push(key);
+            match self.unwrap(&bytes).await {
+                Ok(opened) => keys.entry(opened.generation()).or_default().push(Arc::new(opened)),
+                // It is no hindrance as long as nothing is read that it sealed.
+                Err(cause) if cause.is_damage() => self.damaged.push(Damaged { tenant, key, cause }),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(keys)
     }
 
-    /// Those of whom a key was asked for that the bucket has not.
+    async fn unwrap(&self, bytes: &[u8]) -> Result<DataKey, KeyError> {
+        self.encryption.unwrap(&WrappedKey::decode(bytes)?).await
+    }
+
+    /// The objects that a key was looked for in and that hold none that opens, a line each.
+    pub(super) fn damaged(&self) -> Vec<String> {
+        let line = |Damaged { tenant, key, cause }: &Damaged| {
+            format!("{}: {}", BlobKey::WrappedKey { tenant: *tenant, key: *key }, kernel::error::chain(cause))
+        };
+        self.damaged.iter().map(line).collect()
+    }
+
+    /// Those of whom a key was asked for that the bucket has not, or damaged.
     pub(super) fn missing(&self) -> &BTreeSet<TenantId> {
         &self.missing
     }

@@ -1,6 +1,7 @@
 //! Published mail that was taken in and worked on, lost with its database, and is there again as every client had seen it.
 //!
-//! The messages are the kit's own; `MAIL_CORPUS` names a folder of others, all files below which are taken besides.
+//! The messages are the kit's own and what parsers are fuzzed from, since any bytes are a message; `MAIL_CORPUS` names a folder of others, all files below
+//! which are taken besides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,8 +92,10 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
-    let mut paths = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/mail"), &mut paths);
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (mut paths, mut seeds) = (Vec::new(), Vec::new());
+    files(&crates.join("testkit/mail"), &mut paths);
+    files(&crates.join("fuzz/seeds"), &mut seeds);
     if let Some(more) = std::env::var_os("MAIL_CORPUS").filter(|name| !name.is_empty()) {
         files(Path::new(&more), &mut paths);
     }
@@ -106,7 +109,12 @@ async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
         .unwrap();
     // A file may be an mbox.
     assert!(taken.done as usize >= paths.len());
-    taken.done as usize
+    // As they are: an import might take one for a file of several.
+    for seed in &seeds {
+        bench.deliver(mailbox_id, None, &std::fs::read(seed).unwrap()).await;
+    }
+    assert!(seeds.len() >= 90, "{}", seeds.len());
+    taken.done as usize + seeds.len()
 }
 
 async fn make(bench: &Bench, mailbox_id: MailboxId, name: &str, parent_id: Option<FolderId>) -> FolderId {

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what goes wrong in a test ends it")]
 
 mod corpus;
+mod damaged;
+mod destroyed;
+mod late;
 mod recover;
 mod restore;
 mod ship;

@@ -1,6 +1,5 @@
 //! A database that was lost, and is there again.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -11,12 +10,11 @@ use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::import::{self, Event, Filing, Untaken};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
-use mailstore::{MailStore, change, check, ingest, sweep};
+use mailstore::{MailStore, change, check, sweep};
 use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
 use sqlx::Connection as _;
-use tenancy::quota::{self, Bounds};
 use tenancy::tenant::{self, TenantChange};
-use tenancy::{Ctx, mailbox, user};
+use tenancy::{Ctx, user};
 use testkit::TestDb;
 
 use crate::support::{Bench, assert_same, rows};
@@ -186,41 +184,6 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
         "only carol's is looked at: {twice:?}"
     );
     assert_exact(&again.test_db).await;
-}
-
-#[tokio::test]
-async fn accepted_mail_is_put_back_also_where_there_is_no_room_any_more() {
-    let bench = Bench::new().await;
-    let ada = bench.mailbox("ada").await;
-    let size = i64::try_from(mail(1).len()).unwrap();
-    let full = Bounds { quota_bytes: Some(size), ..Bounds::default() };
-    mailbox::set_quota(bench.ctx(), ada, None, full).await.unwrap();
-    let first = bench.deliver(ada, None, &mail(1)).await;
-    let limit = TenantChange { storage_limit_bytes: Some(Some(size)), ..TenantChange::default() };
-    tenant::update(bench.ctx(), None, limit).await.unwrap();
-    bench.ship().await;
-    // Who makes room and is sent something has it, though nobody knows of the room after the loss.
-    mailbox::set_quota(bench.ctx(), ada, None, Bounds::default()).await.unwrap();
-    let limit = TenantChange { storage_limit_bytes: Some(None), ..TenantChange::default() };
-    tenant::update(bench.ctx(), None, limit).await.unwrap();
-    let second = bench.deliver(ada, None, &mail(2)).await;
-
-    let again = bench.recovered().await;
-    assert_eq!((again.recovered.found.messages, &again.recovered.found.left), (1, &vec![]));
-    let there: BTreeSet<_> = messages(&again.ctx, ada).await.into_iter().map(|message| message.id).collect();
-    assert_eq!(there, [first, second].into());
-    assert_exact(&again.test_db).await;
-    assert_eq!(quota::drift(&again.test_db.db()).await.unwrap(), 0);
-    let target =
-        ingest::Target { ctx: again.ctx.clone(), mailbox_id: ada, folder: None.into(), room_bytes: None };
-    let incoming = ingest::Incoming {
-        bytes: mail(3).into(),
-        internal_date: again.ctx.env().now(),
-        flags: Flags::default(),
-        import_key: None,
-    };
-    let third = ingest::ingest(&again.store, vec![target], incoming).await.remove(0);
-    assert!(matches!(third, Err(mailstore::Error::OverQuota)), "{third:?}");
 }
 
 #[tokio::test]

@@ -75,8 +75,8 @@ struct Made {
 
 impl Made {
     fn status(&self) -> ExitCode {
-        let Recovered { broken, found, .. } = &self.recovered;
-        let is_whole = broken.is_empty() && found.left.is_empty() && self.is_exact;
+        let Recovered { damaged, broken, found, .. } = &self.recovered;
+        let is_whole = damaged.is_empty() && broken.is_empty() && found.left.is_empty() && self.is_exact;
         if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
@@ -103,7 +103,7 @@ async fn check(db: &Db) -> Result<bool> {
 }
 
 fn report(made: &Made) {
-    let Recovered { base, last, read_at, records, destroyed, broken, found, .. } = &made.recovered;
+    let Recovered { base, last, read_at, records, destroyed, damaged, broken, found, .. } = &made.recovered;
     let took = made.took.as_secs_f64();
     println!("the base {base} and what came after it, up to segment {last}: {records} rows in {took:.1} s");
     println!("all that was committed before {} is there", read_at.format("%Y-%m-%d %H:%M:%S%.3f UTC"));
@@ -113,6 +113,12 @@ fn report(made: &Made) {
     );
     if !destroyed.is_empty() {
         println!("{} tenants are destroyed, and what there was of them cannot be read", destroyed.len());
+    }
+    for tenant in destroyed {
+        println!("destroyed: {tenant}");
+    }
+    for damaged in damaged {
+        println!("DAMAGED: {damaged}");
     }
     for left in &found.left {
         println!("NOT DELIVERED: {left}");

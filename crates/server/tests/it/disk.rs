@@ -1,11 +1,16 @@
-//! The disk that keeps the bodies runs full while mail comes, and is made larger.
+//! The disk that keeps the bodies, or the database, runs full while mail comes, and has room again.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testkit::World;
+use db::Db;
+use db::cluster::{Cluster, Options, Profile};
+use kernel::Env;
+use tenancy::Caller;
 use testkit::story::server::Server;
+use testkit::{World, world};
 
 use crate::load::Load;
 use crate::{BINARY, data_dir};
@@ -13,38 +18,40 @@ use crate::{BINARY, data_dir};
 const CHILD: &str = "PILLARBOX_TEST_SMALL_DISK";
 const CONNECTIONS: usize = 4;
 
-/// A file system of 1 MiB that only this test sees: it starts itself again in a mount namespace of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_full_disk_is_a_temporary_error_and_forgotten_when_there_is_room() {
-    if let Some(disk) = std::env::var_os(CHILD) {
-        return on_a_small_disk(Path::new(&disk)).await;
-    }
+/// Where this process has a small file system, if a test was started again for that.
+fn small_disk() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// Starts a test again, in a mount namespace with a file system of so many MiB that nobody else sees.
+async fn on_a_small_disk(test: &str, mib: u32) {
     let disk = data_dir();
-    if !in_namespace(disk.path(), &["true"]).status().is_ok_and(|status| status.success()) {
-        eprintln!("left out: no file system can be mounted here (unshare --mount)");
-        return;
-    }
-    let exe = std::env::current_exe().unwrap();
-    let test = "disk::a_full_disk_is_a_temporary_error_and_forgotten_when_there_is_room";
-    let mut command = in_namespace(disk.path(), &[exe.to_str().unwrap(), "--exact", test, "--nocapture"]);
-    command.env(CHILD, disk.path());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]);
+    command.arg("mount -t tmpfs -o mode=711,size=\"$1\" none \"$0\" && shift && exec \"$@\"");
+    command.arg(disk.path()).arg(format!("{mib}m")).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture"]).env(CHILD, disk.path());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
 
-fn in_namespace(disk: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
-    // Root stays itself: mapped, it could not reach what is the database's own user's.
-    if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
-        command.arg("--map-root-user");
-    }
-    command.args(["--mount", "sh", "-c"]);
-    command.arg("mount -t tmpfs -o size=1m none \"$0\" && exec \"$@\"").arg(disk).args(arguments);
-    command
+/// Leaves no byte of a file system free.
+fn fill(disk: &Path) -> PathBuf {
+    let filler = disk.join("filler");
+    let mut file = File::create(&filler).unwrap();
+    let full = std::io::copy(&mut std::io::repeat(0), &mut file).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
+    filler
 }
 
-async fn on_a_small_disk(disk: &Path) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "disk: takes root, who may mount a file system in a namespace"]
+async fn a_full_disk_of_bodies_is_a_temporary_error_and_forgotten_when_there_is_room() {
+    let Some(disk) = small_disk() else {
+        let test = "disk::a_full_disk_of_bodies_is_a_temporary_error_and_forgotten_when_there_is_room";
+        return on_a_small_disk(test, 1).await;
+    };
     let (world, dir) = (World::new().await, data_dir());
     let users = vec![world.user("ada", Some(1 << 40)).await, world.user("bob", None).await];
     let (database_url, blob_url, keys) =
@@ -59,17 +66,57 @@ async fn on_a_small_disk(disk: &Path) {
     // Smaller ones may still find room, and none is acknowledged that does not.
     load.wait_for_refused(10 * CONNECTIONS).await;
     load.assert_whole(&world.test_db.db()).await;
-    let larger = Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk).status();
+    let larger = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk).status();
     assert!(larger.unwrap().success());
+    finish(&mut load, &world.test_db.db(), &server).await;
+    server.stop().await.unwrap();
+    let left = std::fs::read_dir(disk.join("blobs/tmp")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name != "lock").collect();
+    assert!(left.is_empty(), "half an object is left: {left:?}");
+}
+
+/// The private Postgres', on which it may come to an end and be started again in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "disk: takes root, who may mount a file system in a namespace"]
+async fn a_full_disk_of_the_database_is_a_temporary_error_and_forgotten_when_there_is_room() {
+    let Some(disk) = small_disk() else {
+        let test = "disk::a_full_disk_of_the_database_is_a_temporary_error_and_forgotten_when_there_is_room";
+        return on_a_small_disk(test, 384).await;
+    };
+    let bodies = data_dir();
+    let blob_url = format!("file://{}/blobs", bodies.path().display());
+    let settings = [("PILLARBOX_BLOB_URL", blob_url.as_str())];
+    let server = Server::start(BINARY.as_ref(), &disk, &settings).await.unwrap();
+    // Joins the server's own cluster, for its URL.
+    let options = Options { dir: disk.join("postgres"), profile: Profile::Durable };
+    let cluster = Cluster::start(options).await.unwrap();
+    let db = Db::connect(cluster.url(), Env::system()).await.unwrap();
+    let operator = Caller::local_operator(db.clone(), db.env().new_id());
+    let reseller = world::reseller(&operator, "Hosting").await;
+    let ctx = operator.enter(world::tenant(&operator, &reseller, "Acme").await.id).await.unwrap();
+    world::domain(&ctx, "acme.example").await;
+    let users = vec![
+        world::user(&ctx, "ada@acme.example", Some(1 << 40)).await,
+        world::user(&ctx, "bob@acme.example", None).await,
+    ];
+    let mut load = Load::start(CONNECTIONS, server.listening().lmtp, users);
+    load.wait_for_kept(5 * CONNECTIONS).await;
+    let filler = fill(&disk);
+    load.wait_for_refused(10 * CONNECTIONS).await;
+    std::fs::remove_file(filler).unwrap();
+    finish(&mut load, &db, &server).await;
+    db.close().await;
+    server.stop().await.unwrap();
+    cluster.stop().await.unwrap();
+}
+
+/// There is room again, and the server goes on; nothing acknowledged is lost.
+async fn finish(load: &mut Load, db: &Db, server: &Server) {
     load.wait_for_kept(10 * CONNECTIONS).await;
     load.stop().await;
     let (_, refused, unanswered) = load.counts();
     assert!(refused >= 10 * CONNECTIONS);
     assert_eq!(unanswered, 0, "the server went on, so everybody has an answer");
-    load.assert_whole(&world.test_db.db()).await;
-    load.assert_readable(&world.test_db.db(), &server).await;
-    server.stop().await.unwrap();
-    let left = std::fs::read_dir(disk.join("blobs/tmp")).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = left.filter(|name| name != "lock").collect();
-    assert!(left.is_empty(), "half an object is left: {left:?}");
+    load.assert_whole(db).await;
+    load.assert_readable(db, server).await;
 }
