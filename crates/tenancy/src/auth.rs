@@ -241,13 +241,16 @@ impl Auth {
                 if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
                     return Err(Error::Unauthenticated);
                 }
-                let refresh = refresh::begin(&self.db, person.tenant_id, person.user_id).await?;
+                let refresh =
+                    refresh::begin(&self.db, person.tenant_id, person.user_id, person.session_epoch).await?;
                 self.tokens(&person, refresh).await
             }
             Grant::RefreshToken { refresh_token } => {
                 let next = refresh::exchange(&self.db, &refresh_token, origin, env.now()).await?;
                 let person = self.person_by_id(next.tenant_id, next.user_id).await?;
-                if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
+                // They may have been ended since.
+                let is_current = person.session_epoch == next.session_epoch;
+                if !is_current || !person.may(Capability::SignIn) || !person.may(Capability::Api) {
                     return Err(Error::Unauthenticated);
                 }
                 self.tokens(&person, next.secret).await

@@ -21,6 +21,7 @@ mod quota;
 mod reading;
 mod sasl;
 mod seats;
+mod session;
 mod tenant;
 mod tenant_lifecycle;
 mod upgrade;
