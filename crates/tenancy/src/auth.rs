@@ -289,7 +289,8 @@ impl Auth {
                 return Ok(Person { app_password, ..person.clone() });
             }
         }
-        let attempt = throttle::Attempt::new(username, origin);
+        let ids = person.as_ref().map(|person| (person.tenant_id, person.user_id));
+        let attempt = throttle::Attempt::new(username, ids, origin);
         // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
         attempt.admit(&self.db).await?;
         let turn = password::turn().await?;

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::Db;
 use ipnet::IpNet;
+use kernel::{EmailAddress, TenantId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Origin, api_key};
@@ -29,7 +30,7 @@ const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
 /// One try of a password.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// A digest of the name as it was given: who reads the table learns no address of ours, or of others'.
+    /// A digest of the person, whichever of their addresses was given, or of the address that is nobody's: who reads the table learns no address.
     account: [u8; 32],
     /// `None` for the machine's own hand, which is not throttled.
     network: Option<String>,
@@ -53,9 +54,15 @@ pub(super) struct Counts {
 }
 
 impl Attempt {
-    pub(super) fn new(username: &str, origin: Origin) -> Self {
-        let account = Sha256::digest(username.trim().to_lowercase().as_bytes()).into();
-        Self { account, network: origin.network.map(prefix) }
+    /// A try for `person`, whom `username` names, or for nobody.
+    pub(super) fn new(username: &str, person: Option<(TenantId, UserId)>, origin: Origin) -> Self {
+        let account = match person {
+            Some((tenant_id, user_id)) => format!("{tenant_id}/{user_id}"),
+            None => username
+                .parse::<EmailAddress>()
+                .map_or_else(|_| username.trim().to_lowercase(), |address| address.to_string()),
+        };
+        Self { account: Sha256::digest(account.as_bytes()).into(), network: origin.network.map(prefix) }
     }
 
     /// # Errors

@@ -216,6 +216,34 @@ async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
+async fn failures_are_counted_by_person_and_not_by_spelling() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let mut ada = world::new_user("ada@acme.example", None);
+    ada.aliases = vec!["countess@acme.example".into()];
+    user::create(&world.ctx, ada).await.unwrap();
+    let guess = async |username: &str, network: &str| {
+        let grant = Grant::Password { username: username.into(), password: "a wrong password".into() };
+        auth.token(grant, from(&world, network)).await.unwrap_err()
+    };
+    // Of somebody who is there, and of nobody: an address is the same with its domain in either form.
+    let spellings = [
+        (["ada@acme.example", "Countess@Acme.Example"], "203.0.113.5"),
+        (["nobody@b\u{fc}cher.example", "NOBODY@xn--bcher-kva.example"], "198.51.100.5"),
+    ];
+    for (names, network) in spellings {
+        for n in 0..5 {
+            let refused = guess(names[n % 2], network).await;
+            assert!(matches!(refused, Error::Unauthenticated), "{refused}");
+        }
+        for name in names {
+            let refused = guess(name, network).await;
+            assert!(matches!(refused, Error::Throttled { .. }), "{name}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_guess_is_counted_though_nobody_waits_for_the_answer() {
     let world = World::new().await;
     let auth = auth(&world).await;
