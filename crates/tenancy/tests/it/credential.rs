@@ -216,6 +216,57 @@ async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
+async fn an_owner_in_a_new_network_is_let_through_in_turn_however_many_guess() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let guess = async |n: i64| {
+        let origin = from(&world, &format!("198.51.{n}.1"));
+        auth.token(password_grant("a wrong password"), origin).await.unwrap_err()
+    };
+    let mut tried = 0;
+    for n in 0..60 {
+        tried += i64::from(matches!(guess(n).await, Error::Unauthenticated));
+    }
+    assert_eq!(tried, 50);
+    let away = from(&world, "203.0.113.5");
+    let own = async || auth.token(password_grant(world::PASSWORD), away).await;
+    let Err(Error::Throttled { retry_after_secs }) = own().await else { panic!("no place") };
+    // Behind the ten that have been given one before, whatever is asked meanwhile.
+    assert_eq!(retry_after_secs, 111);
+    let Err(Error::Throttled { .. }) = own().await else { panic!("let through early") };
+    let mut left = i64::from(retry_after_secs);
+    while left > 0 {
+        world.test_db.clock().advance(TimeDelta::seconds(left.min(10)));
+        left -= 10;
+        for n in 0..70 {
+            tried += i64::from(matches!(guess(n).await, Error::Unauthenticated));
+        }
+    }
+    assert!((51..=62).contains(&tried), "one each ten seconds, not {tried}");
+    own().await.unwrap();
+    // From then on it is known there.
+    own().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_s_place_is_farther_than_a_quarter_of_an_hour() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    for n in 0..250 {
+        let origin = from(&world, &format!("198.51.{n}.1"));
+        let _ = auth.token(password_grant("a wrong password"), origin).await;
+    }
+    let away = from(&world, "203.0.113.5");
+    let own = async || auth.token(password_grant(world::PASSWORD), away).await;
+    let Err(Error::Throttled { retry_after_secs }) = own().await else { panic!("no place") };
+    assert_eq!(retry_after_secs, 901);
+    world.test_db.clock().advance(TimeDelta::seconds(901));
+    own().await.unwrap();
+}
+
+#[tokio::test]
 async fn failures_are_counted_by_person_and_not_by_spelling() {
     let world = World::new().await;
     let auth = auth(&world).await;
