@@ -138,7 +138,7 @@ impl Auth {
     /// unknown user look and last the same.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended; [`Error::Throttled`].
+    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended; [`Error::Throttled`]; [`Error::Busy`].
     pub async fn mail_login(
         &self,
         capability: Capability,
@@ -222,7 +222,7 @@ impl Auth {
     /// Tokens for a credential.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential proves nothing; [`Error::Throttled`].
+    /// [`Error::Unauthenticated`] when the credential proves nothing; [`Error::Throttled`]; [`Error::Busy`].
     pub async fn token(&self, grant: Grant, origin: Origin) -> Result<Tokens, Error> {
         let env = self.db.env();
         match grant {
@@ -293,7 +293,7 @@ impl Auth {
         let attempt = throttle::Attempt::new(username, ids, origin);
         // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
         attempt.admit(&self.db).await?;
-        let turn = password::turn().await?;
+        let turn = password::turn(attempt.asker()).await?;
         attempt.admit(&self.db).await?;
         let db = self.db.clone();
         // With the count, or who does not wait for the answer could try as many as they like.

@@ -104,7 +104,7 @@ pub struct UserChange {
 ///
 /// # Errors
 /// [`Error::Exhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`, `external_id_taken`;
-/// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's.
+/// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's; [`Error::Busy`].
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let prepared = prepare(ctx, new).await?;
@@ -130,7 +130,7 @@ async fn prepare(ctx: &Ctx, new: NewUser) -> Result<Prepared, Error> {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
     let password_hash = match new.password {
-        Some(password) => Some(password::hash(ctx.env(), password).await?),
+        Some(password) => Some(password::hash(ctx.caller(), password).await?),
         None => None,
     };
     let user = User {

@@ -8,14 +8,12 @@
 
 mod store;
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use ipnet::IpNet;
 use kernel::{EmailAddress, TenantId, UserId};
 use sha2::{Digest as _, Sha256};
 
+use crate::password::Asker;
 use crate::{Error, Origin, api_key};
 
 /// Failures are forgotten this long after the first.
@@ -77,7 +75,15 @@ impl Attempt {
                 .parse::<EmailAddress>()
                 .map_or_else(|_| username.trim().to_lowercase(), |address| address.to_string()),
         };
-        Self { account: Sha256::digest(account.as_bytes()).into(), network: origin.network.map(prefix) }
+        Self {
+            account: Sha256::digest(account.as_bytes()).into(),
+            network: origin.network.map(Origin::prefix),
+        }
+    }
+
+    /// Whose password is checked.
+    pub(super) fn asker(&self) -> Option<Asker> {
+        self.network.as_ref().map(|network| Asker::new(self.account, network))
     }
 
     /// # Errors
@@ -178,13 +184,6 @@ fn pause_after(failures: i32, is_known: bool) -> Option<TimeDelta> {
     Some(if is_known { pause.min(KNOWN_PAUSE) } else { pause })
 }
 
-/// What stands for a client's network: the /24 of an IPv4 address, the /56 that a site is given of IPv6.
-fn prefix(address: IpAddr) -> String {
-    let address = address.to_canonical();
-    let bits = if address.is_ipv4() { 24 } else { 56 };
-    IpNet::new(address, bits).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
-}
-
 /// Forgets what no longer counts, and refresh tokens that are over.
 ///
 /// # Errors
@@ -209,14 +208,6 @@ mod tests {
         assert_eq!(pauses, [None, None, None, None, Some(1), Some(2), Some(4), Some(8)]);
         assert_eq!(pause_after(i32::MAX, false), Some(WINDOW));
         assert_eq!(pause_after(i32::MAX, true), Some(KNOWN_PAUSE));
-    }
-
-    #[test]
-    fn a_network_is_a_prefix() {
-        let prefix = |text: &str| super::prefix(text.parse().unwrap());
-        assert_eq!(prefix("192.0.2.77"), "192.0.2.0/24");
-        assert_eq!(prefix("::ffff:192.0.2.77"), "192.0.2.0/24");
-        assert_eq!(prefix("2001:db8:1:2345::1"), "2001:db8:1:2300::/56");
     }
 
     #[test]

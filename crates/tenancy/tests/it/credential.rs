@@ -333,6 +333,25 @@ async fn guesses_that_come_all_at_once_are_counted_all_the_same() {
 }
 
 #[tokio::test]
+async fn one_who_signs_in_over_and_over_leaves_room_for_others() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    world.user("bob", None).await;
+    let origin = from(&world, "203.0.113.200");
+    let many = (0..100).map(|_| auth.token(password_grant(world::PASSWORD), origin));
+    let bob = Grant::Password { username: "bob@acme.example".into(), password: world::PASSWORD.into() };
+    let (many, bob) = futures::join!(futures::future::join_all(many), auth.token(bob, origin));
+    bob.unwrap();
+    let busy = many.iter().filter(|outcome| matches!(outcome, Err(Error::Busy))).count();
+    assert_eq!(many.iter().filter(|outcome| outcome.is_ok()).count(), 100 - busy);
+    assert!(busy > 0, "all were let in at once");
+    assert_eq!(Error::Busy.kind(), kernel::ErrorKind::Unavailable);
+    // Places are given back.
+    auth.token(password_grant(world::PASSWORD), origin).await.unwrap();
+}
+
+#[tokio::test]
 async fn signing_keys_rotate_without_a_token_failing() {
     let world = World::new().await;
     let (one, two) = (auth(&world).await, auth(&world).await);
