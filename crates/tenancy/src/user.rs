@@ -252,10 +252,10 @@ pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: UserId)
     if !ctx.caller().holds(user.role) {
         return Err(Error::Forbidden("changing a user with a role beyond one's own"));
     }
-    // Whoever may give somebody a password may sign in as them, and read what they may read.
-    for role in store::roles_read_by(tx, id).await? {
+    // Whoever may give somebody a password may sign in as them, read what they may read, and send as whom they may.
+    for role in store::roles_delegated_to(tx, id).await? {
         if !ctx.caller().holds(role) {
-            return Err(Error::Forbidden("changing a user who reads a mailbox of a role beyond one's own"));
+            return Err(Error::Forbidden("changing a user who may use a mailbox of a role beyond one's own"));
         }
     }
     Ok(user)

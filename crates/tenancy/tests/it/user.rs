@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
+use tenancy::delegate::{self, Right};
 use tenancy::user::UserChange;
 use tenancy::{Ctx, Error, Role, user};
 use testkit::{World, world};
@@ -72,7 +73,8 @@ async fn whoever_may_change_users_and_no_aliases_changes_none() {
     let ada = user::create(&world.ctx, new).await.unwrap();
     let helpdesk = by_key(&world, Role::Helpdesk).await;
     let aliases = |aliases: &[&str]| Some(aliases.iter().map(|&alias| alias.to_owned()).collect());
-    for others in [&[][..], &["countess@acme.example", "a@acme.example"], &["a@acme.example"]] {
+    let lists: [&[&str]; 3] = [&[], &["countess@acme.example", "a@acme.example"], &["a@acme.example"]];
+    for others in lists {
         let change = UserChange { aliases: aliases(others), ..UserChange::default() };
         let refused = user::update(&helpdesk, ada.id, None, change.clone()).await;
         assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{others:?}: {refused:?}");
@@ -89,4 +91,24 @@ async fn whoever_may_change_users_and_no_aliases_changes_none() {
     let admin = by_key(&world, Role::TenantAdmin).await;
     let change = UserChange { aliases: aliases(&[]), ..UserChange::default() };
     assert_eq!(user::update(&admin, ada.id, None, change).await.unwrap().aliases, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_uses_an_administrator_s_mailbox_is_no_helpdesk_s_to_change() {
+    let world = World::new().await;
+    let helpdesk = by_key(&world, Role::Helpdesk).await;
+    let mut root = world::new_user("root@acme.example", None);
+    root.role = Role::TenantAdmin;
+    let root = user::create(&world.ctx, root).await.unwrap();
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let reset = async || user::reset_password(&helpdesk, ada.id, "another good password".into()).await;
+    for &right in Right::ALL {
+        delegate::put(&world.ctx, root.mailbox_id, ada.id, &[right]).await.unwrap();
+        let refused = reset().await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))), "{right}: {refused:?}");
+        delegate::remove(&world.ctx, root.mailbox_id, ada.id).await.unwrap();
+        // Another person's mailbox is no more than a person's.
+        delegate::put(&world.ctx, bob.mailbox_id, ada.id, &[right]).await.unwrap();
+        reset().await.unwrap();
+    }
 }
