@@ -57,8 +57,9 @@ pub(super) async fn caller(
     if !proven || is_over || !is_from_there(&key.networks, origin) {
         return Err(Error::Unauthenticated);
     }
-    let caller =
-        Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin).until(key.expires_at);
+    let caller = Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin)
+        .until(key.expires_at)
+        .bound_to(key.networks.clone());
     // By the calendar: the last use moves on with each, so that the time since then says nothing of when one was noted.
     let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() < now.date_naive());
     let may_be_noted = is_first_of_day || key.last_used_from != origin.network;
