@@ -21,6 +21,8 @@ use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope, event, reselle
 const SECRET_PREFIX: &str = "pillarbox_";
 /// How many networks a key may be bound to.
 const MAX_NETWORKS: usize = 50;
+/// From how many addresses its use is noted in a day.
+pub(crate) const MAX_ADDRESSES: usize = 20;
 
 /// An API key, without its secret.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ pub struct ApiKey {
     pub description: Option<String>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// From which address.
+    /// From which address that was.
     pub last_used_from: Option<IpAddr>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,

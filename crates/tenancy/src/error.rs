@@ -48,7 +48,8 @@ pub enum Error {
         /// The version that it has.
         version: i64,
     },
-    /// Too many sign-ins failed for this account from this network, or from this network at all.
+    /// Too many sign-ins failed for this account from this network, from this network at all, or for this account from networks that are new
+    /// to it, which queue.
     #[error("too many sign-ins failed; try again later")]
     Throttled {
         /// When it may be tried again.

@@ -50,7 +50,7 @@ struct ApiKey {
     /// When it was last used, to the minute.
     #[schema(required, example = "2026-12-01T09:00:00Z")]
     last_used_at: Option<DateTime<Utc>>,
-    /// From which address it was last used.
+    /// From which address it was used then.
     #[schema(value_type = Option<String>, required, example = "192.0.2.10")]
     last_used_from: Option<IpAddr>,
     /// When it was revoked.

@@ -73,6 +73,37 @@ async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_addres
 }
 
 #[tokio::test]
+async fn a_key_used_from_many_addresses_is_noted_once_a_day_for_each_of_some() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (key, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let use_from = async |address: &str| {
+        auth.bearer(secret.expose_secret(), from(&world, address)).await.unwrap();
+    };
+    let noted = async || world.noted(event::Kind::ApiKeyUsed).await.len();
+    for day in 0..2 {
+        for _ in 0..5 {
+            use_from("192.0.2.7").await;
+            use_from("2001:db8::7").await;
+        }
+        assert_eq!(noted().await, 2 * (day + 1));
+        world.test_db.clock().advance(TimeDelta::days(1));
+    }
+    for n in 0..40 {
+        use_from(&format!("198.51.100.{n}")).await;
+    }
+    assert_eq!(noted().await, 4 + 20);
+    // What is not noted is seen, to the minute.
+    world.test_db.clock().advance(TimeDelta::minutes(2));
+    use_from("198.51.100.39").await;
+    let keys = api_key::list_of_tenant(&world.ctx, kernel::PageRequest::new(None, None)).await.unwrap().items;
+    let kept = keys.iter().find(|kept| kept.id == key.id).unwrap();
+    assert_eq!(kept.last_used_from, Some("198.51.100.39".parse().unwrap()));
+    assert_eq!(noted().await, 4 + 20);
+}
+
+#[tokio::test]
 async fn a_key_s_first_use_of_a_day_is_noted_once_however_many_requests_come_at_once() {
     let world = World::new().await;
     let auth = auth(&world).await;
