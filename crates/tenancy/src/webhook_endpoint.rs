@@ -143,7 +143,8 @@ fn require_readable(caller: &Caller, endpoint: &WebhookEndpoint) -> Result<(), E
 /// Creates an endpoint of the caller's own scope. The secret is returned here and never again.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a caller who may not see events, or not read mail if it asks for [`Kind::MessageDelivered`]; [`Error::Invalid`] for a URL that `guard` refuses, among others; [`Error::Conflict`] `webhook_endpoints_exhausted` where the owner has 20
+/// [`Error::Forbidden`] for a caller who may not see events, or not read mail if it asks for [`Kind::MessageDelivered`];
+/// [`Error::Invalid`] for a URL that `guard` refuses, among others; [`Error::Conflict`] `webhook_endpoints_exhausted` where the owner has 20
 /// already, or 3 that ask for [`Kind::MessageDelivered`] as this one does.
 pub async fn create(
     caller: &Caller,
