@@ -85,6 +85,7 @@ pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Sta
         tenancy::Error::Throttled { .. } => {
             Status::no("too many failed logins, try again later").with("UNAVAILABLE")
         }
+        tenancy::Error::Busy => Status::no("too many log in at once, try again").with("UNAVAILABLE"),
         error => broken(error, error.kind(), request_id),
     }
 }

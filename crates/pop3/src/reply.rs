@@ -21,7 +21,10 @@ pub(crate) fn login_throttled() -> Status {
 
 /// A login that could not be checked.
 pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Status {
-    failed(error, error.kind(), request_id)
+    match error {
+        tenancy::Error::Busy => Status::coded(Code::SysTemp, "too many log in at once, try again"),
+        error => failed(error, error.kind(), request_id),
+    }
 }
 
 /// A maildrop that could not be opened, or a message that could not be read.

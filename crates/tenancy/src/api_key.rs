@@ -21,6 +21,8 @@ use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope, event, reselle
 const SECRET_PREFIX: &str = "pillarbox_";
 /// How many networks a key may be bound to.
 const MAX_NETWORKS: usize = 50;
+/// From how many addresses its use is noted in a day.
+pub(crate) const MAX_ADDRESSES: usize = 20;
 
 /// An API key, without its secret.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ pub struct ApiKey {
     pub description: Option<String>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// From which address.
+    /// From which address that was.
     pub last_used_from: Option<IpAddr>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
@@ -58,14 +60,14 @@ pub struct NewApiKey {
     pub actions: BTreeSet<Action>,
     /// When it ends; `None`: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The networks it is good from; empty: from anywhere.
+    /// The networks it is good from; empty: those of the key that makes it, or from anywhere.
     pub networks: Vec<IpNet>,
     /// What it is for.
     pub description: Option<String>,
 }
 
 impl NewApiKey {
-    /// A key with all that a role allows, from anywhere, until it is revoked.
+    /// A key with all that a role allows, from wherever its maker may call, until it is revoked.
     pub fn full(role: Role) -> Self {
         Self { role, actions: BTreeSet::new(), expires_at: None, networks: Vec::new(), description: None }
     }
@@ -74,7 +76,8 @@ impl NewApiKey {
 /// Creates a key for a reseller's subtree. The secret is returned here and never again.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a role that does not fit, or for an action that the role or the caller does not have.
+/// [`Error::Invalid`] for a role that does not fit, for an action that the role or the caller does not have, and for a network beyond those
+/// that the caller is bound to.
 pub async fn create_for_reseller(ctx: &ResellerCtx, new: NewApiKey) -> Result<(ApiKey, SecretString), Error> {
     create(ctx.caller(), Scope::Reseller(ctx.reseller_id()), new).await
 }
@@ -112,11 +115,7 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         checks.require(held, "/actions", format_args!("{} does not allow {action}", new.role));
     }
     checks.require(new.expires_at.is_none_or(|at| at > env.now()), "/expires_at", "must be in the future");
-    checks.require(
-        new.networks.len() <= MAX_NETWORKS,
-        "/networks",
-        format_args!("must be at most {MAX_NETWORKS}"),
-    );
+    let networks = check_networks(&mut checks, caller, &new.networks);
     if let Some(description) = &new.description {
         checks.name(description, 200, "/description");
     }
@@ -146,7 +145,7 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         scope,
         actions: new.actions,
         expires_at: new.expires_at,
-        networks: new.networks.iter().map(IpNet::trunc).collect(),
+        networks,
         description: new.description,
         last_used_at: None,
         last_used_from: None,
@@ -162,6 +161,19 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
     event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;
     Ok((key, secret))
+}
+
+/// The networks of a new key: within those that whoever makes it is bound to, and these where it names none.
+fn check_networks(checks: &mut Checks, caller: &Caller, wanted: &[IpNet]) -> Vec<IpNet> {
+    let detail = format_args!("must be at most {MAX_NETWORKS}");
+    checks.require(wanted.len() <= MAX_NETWORKS, "/networks", detail);
+    let bound = caller.networks();
+    for (at, network) in wanted.iter().enumerate() {
+        let is_within = bound.is_empty() || bound.iter().any(|wider| wider.contains(network));
+        let pointer = format!("/networks/{at}");
+        checks.require(is_within, &pointer, "must be within the networks of the caller's own credential");
+    }
+    if wanted.is_empty() { bound.to_vec() } else { wanted.iter().map(IpNet::trunc).collect() }
 }
 
 fn secret_for(env: &Env, id: ApiKeyId) -> SecretString {

@@ -138,7 +138,7 @@ impl Auth {
     /// unknown user look and last the same.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended; [`Error::Throttled`].
+    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended; [`Error::Throttled`]; [`Error::Busy`].
     pub async fn mail_login(
         &self,
         capability: Capability,
@@ -222,7 +222,7 @@ impl Auth {
     /// Tokens for a credential.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential proves nothing; [`Error::Throttled`].
+    /// [`Error::Unauthenticated`] when the credential proves nothing; [`Error::Throttled`]; [`Error::Busy`].
     pub async fn token(&self, grant: Grant, origin: Origin) -> Result<Tokens, Error> {
         let env = self.db.env();
         match grant {
@@ -241,13 +241,16 @@ impl Auth {
                 if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
                     return Err(Error::Unauthenticated);
                 }
-                let refresh = refresh::begin(&self.db, person.tenant_id, person.user_id).await?;
+                let refresh =
+                    refresh::begin(&self.db, person.tenant_id, person.user_id, person.session_epoch).await?;
                 self.tokens(&person, refresh).await
             }
             Grant::RefreshToken { refresh_token } => {
                 let next = refresh::exchange(&self.db, &refresh_token, origin, env.now()).await?;
                 let person = self.person_by_id(next.tenant_id, next.user_id).await?;
-                if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
+                // They may have been ended since.
+                let is_current = person.session_epoch == next.session_epoch;
+                if !is_current || !person.may(Capability::SignIn) || !person.may(Capability::Api) {
                     return Err(Error::Unauthenticated);
                 }
                 self.tokens(&person, next.secret).await
@@ -286,10 +289,11 @@ impl Auth {
                 return Ok(Person { app_password, ..person.clone() });
             }
         }
-        let attempt = throttle::Attempt::new(username, origin);
+        let ids = person.as_ref().map(|person| (person.tenant_id, person.user_id));
+        let attempt = throttle::Attempt::new(username, ids, origin);
         // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
         attempt.admit(&self.db).await?;
-        let turn = password::turn().await?;
+        let turn = password::turn(attempt.asker()).await?;
         attempt.admit(&self.db).await?;
         let db = self.db.clone();
         // With the count, or who does not wait for the answer could try as many as they like.

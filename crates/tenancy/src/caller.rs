@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use db::Db;
+use ipnet::IpNet;
 use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
 use crate::effect::Trial;
@@ -77,6 +78,8 @@ pub struct Caller {
     actions: Option<Arc<BTreeSet<Action>>>,
     /// When an API key ends.
     expires_at: Option<DateTime<Utc>>,
+    /// The networks that an API key is good from; empty: from anywhere.
+    networks: Vec<IpNet>,
     origin: Origin,
     /// The tenant that it was about to enter when it was proven, and where that was; `None` in there: nowhere.
     seen: Option<Arc<(TenantId, Option<Place>)>>,
@@ -86,7 +89,8 @@ pub struct Caller {
 
 impl Caller {
     pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, origin: Origin) -> Self {
-        Self { db, principal, role, scope, actions: None, expires_at: None, origin, seen: None, trial: None }
+        let (actions, expires_at, networks, seen, trial) = (None, None, Vec::new(), None, None);
+        Self { db, principal, role, scope, actions, expires_at, networks, origin, seen, trial }
     }
 
     pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
@@ -96,6 +100,11 @@ impl Caller {
 
     pub(crate) fn until(mut self, expires_at: Option<DateTime<Utc>>) -> Self {
         self.expires_at = expires_at;
+        self
+    }
+
+    pub(crate) fn bound_to(mut self, networks: Vec<IpNet>) -> Self {
+        self.networks = networks;
         self
     }
 
@@ -117,6 +126,11 @@ impl Caller {
     /// When its credential ends, if that was decided beforehand.
     pub(crate) fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
+    }
+
+    /// The networks that its credential is good from; empty: from anywhere.
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        &self.networks
     }
 
     /// Whether it holds everything that a role allows, so that it may hand that role out or take it away. What every

@@ -48,12 +48,16 @@ pub enum Error {
         /// The version that it has.
         version: i64,
     },
-    /// Too many sign-ins failed for this account from this network, or from this network at all.
+    /// Too many sign-ins failed for this account from this network, from this network at all, or for this account from networks that are new
+    /// to it, which queue.
     #[error("too many sign-ins failed; try again later")]
     Throttled {
         /// When it may be tried again.
         retry_after_secs: u32,
     },
+    /// As many passwords wait to be hashed as may, at all, of this account or from this network. Nothing was checked or changed.
+    #[error("too many passwords are being checked; try again")]
+    Busy,
     /// The caller is above the tenant and has no support access to the mailbox that is in force.
     #[error("a support access to this mailbox has to be opened first")]
     SupportAccessRequired,
@@ -111,7 +115,7 @@ impl Error {
                 ErrorKind::Conflict
             }
             Self::At { cause, .. } => cause.kind(),
-            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Busy | Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Db(cause) => cause.kind(),
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -140,7 +144,7 @@ impl Error {
             Self::SupportAccessRequired => "support_access_required",
             Self::Suspended(_) => "suspended",
             Self::Conflict { code, .. } => code,
-            Self::Unavailable(_) => "unavailable",
+            Self::Busy | Self::Unavailable(_) => "unavailable",
             Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
             Self::Db(_) | Self::Internal(_) => "internal",
         }

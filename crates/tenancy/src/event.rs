@@ -155,7 +155,7 @@ named! {
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
-        /// An API key was used for the first time in a day (UTC), or from another address than the last time.
+        /// An API key was used for the first time in a day (UTC), or for the first time that day from an address.
         ApiKeyUsed = "api_key.used",
         /// Access tokens are signed with a new key, and those in force ended.
         SigningKeyReplaced = "signing_key.replaced",

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kernel::RequestId;
 
 /// The request, connection or job that a call came by, and the address it came from.
@@ -17,5 +18,25 @@ impl Origin {
     /// Of something that no client's connection stands behind: a job, the command line.
     pub fn local(request_id: RequestId) -> Self {
         Self { request_id, network: None }
+    }
+
+    /// What stands for the network that an address is in: the /24 of IPv4, the /56 that a site is given of IPv6.
+    pub(crate) fn prefix(address: IpAddr) -> String {
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { 24 } else { 56 };
+        IpNet::new(address, bits).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_a_prefix() {
+        let prefix = |text: &str| Origin::prefix(text.parse().unwrap());
+        assert_eq!(prefix("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(prefix("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(prefix("2001:db8:1:2345::1"), "2001:db8:1:2300::/56");
     }
 }

@@ -6,6 +6,8 @@ mod lifecycle;
 mod offboard;
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId, named};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -104,7 +106,7 @@ pub struct UserChange {
 ///
 /// # Errors
 /// [`Error::Exhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`, `external_id_taken`;
-/// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's.
+/// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's; [`Error::Busy`].
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let prepared = prepare(ctx, new).await?;
@@ -130,7 +132,7 @@ async fn prepare(ctx: &Ctx, new: NewUser) -> Result<Prepared, Error> {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
     let password_hash = match new.password {
-        Some(password) => Some(password::hash(ctx.env(), password).await?),
+        Some(password) => Some(password::hash(ctx.caller(), password).await?),
         None => None,
     };
     let user = User {
@@ -171,7 +173,8 @@ async fn seat(tx: &mut TenantTx, ctx: &Ctx, user: UserId) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`] when `if_version` is not the user's; [`Error::Conflict`] as
-/// [`create`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role, old or new, is beyond the caller's.
+/// [`create`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role, old or new, is beyond the caller's, and for other
+/// aliases without the right to change aliases.
 pub async fn update(
     ctx: &Ctx,
     id: UserId,
@@ -202,6 +205,9 @@ async fn apply(
     if change.role.is_some_and(|role| !ctx.caller().holds(role)) {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
+    if changes_aliases(old, &wanted) {
+        ctx.require(Action::AliasWrite)?;
+    }
     store::update(tx, old.id, change).await.map_err(taken)?;
     if wanted.primary.is_some() || wanted.aliases.is_some() {
         address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
@@ -209,6 +215,16 @@ async fn apply(
     let user = store::find(tx, old.id).await?.ok_or(Error::NotFound)?;
     event::record(tx, ctx, event::Kind::UserUpdated, old.id, shown(&user)).await?;
     Ok(user)
+}
+
+/// Whether other aliases are wanted than the user has. The primary address, old and new, is the user's own and is left out.
+fn changes_aliases(old: &User, wanted: &Wanted) -> bool {
+    let Some(aliases) = &wanted.aliases else { return false };
+    let primary = wanted.primary.as_ref().map(EmailAddress::to_string);
+    let is_alias = |address: &String| *address != old.address && primary.as_ref() != Some(address);
+    let had: BTreeSet<String> = old.aliases.iter().filter(|alias| is_alias(alias)).cloned().collect();
+    let wants: BTreeSet<String> = aliases.iter().map(EmailAddress::to_string).filter(is_alias).collect();
+    had != wants
 }
 
 fn taken(error: db::Error) -> Error {
@@ -236,10 +252,10 @@ pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: UserId)
     if !ctx.caller().holds(user.role) {
         return Err(Error::Forbidden("changing a user with a role beyond one's own"));
     }
-    // Whoever may give somebody a password may sign in as them, and read what they may read.
-    for role in store::roles_read_by(tx, id).await? {
+    // Whoever may give somebody a password may sign in as them, read what they may read, and send as whom they may.
+    for role in store::roles_delegated_to(tx, id).await? {
         if !ctx.caller().holds(role) {
-            return Err(Error::Forbidden("changing a user who reads a mailbox of a role beyond one's own"));
+            return Err(Error::Forbidden("changing a user who may use a mailbox of a role beyond one's own"));
         }
     }
     Ok(user)

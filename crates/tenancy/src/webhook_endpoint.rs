@@ -134,9 +134,16 @@ fn require_room_to_ask(there: i64) -> Result<(), Error> {
     require_room(there, MAX_ASKING, "at most 3 endpoints may ask for message.delivered")
 }
 
+/// Refuses whoever says where events, or word of mail, are sent to and may not read by themselves what is sent.
+fn require_readable(caller: &Caller, endpoint: &WebhookEndpoint) -> Result<(), Error> {
+    caller.require(Action::EventRead)?;
+    if endpoint.asks() { caller.require(Action::MessageRead) } else { Ok(()) }
+}
+
 /// Creates an endpoint of the caller's own scope. The secret is returned here and never again.
 ///
 /// # Errors
+/// [`Error::Forbidden`] for a caller who may not see events, or not read mail if it asks for [`Kind::MessageDelivered`];
 /// [`Error::Invalid`] for a URL that `guard` refuses, among others; [`Error::Conflict`] `webhook_endpoints_exhausted` where the owner has 20
 /// already, or 3 that ask for [`Kind::MessageDelivered`] as this one does.
 pub async fn create(
@@ -160,6 +167,7 @@ pub async fn create(
         version: 1,
         created_at: env.now(),
     };
+    require_readable(caller, &endpoint)?;
     let secret = Secret::generate(env).expose();
     let mut tx = system(caller.db()).await?;
     if let Scope::Reseller(id) = owner {
@@ -203,7 +211,8 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<WebhookEndp
 /// [`Kind::MessageDelivered`] out of its kinds, and putting it there.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] and [`Error::Conflict`] as [`create`].
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] and [`Error::Conflict`] as [`create`], and
+/// [`Error::Forbidden`] likewise for another URL and other kinds.
 pub async fn update(
     caller: &Caller,
     guard: &Guard,
@@ -241,6 +250,9 @@ pub async fn update(
     }
     if endpoint == old {
         return Ok(old);
+    }
+    if (&endpoint.url, &endpoint.kinds) != (&old.url, &old.kinds) {
+        require_readable(caller, &endpoint)?;
     }
     if endpoint.asks() && !old.asks() {
         require_room_to_ask(store::count(&mut tx, owner).await?.asking)?;

@@ -50,7 +50,7 @@ struct ApiKey {
     /// When it was last used, to the minute.
     #[schema(required, example = "2026-12-01T09:00:00Z")]
     last_used_at: Option<DateTime<Utc>>,
-    /// From which address it was last used.
+    /// From which address it was used then.
     #[schema(value_type = Option<String>, required, example = "192.0.2.10")]
     last_used_from: Option<IpAddr>,
     /// When it was revoked.
@@ -106,7 +106,8 @@ struct NewApiKey {
     /// When it is to end; absent or null: when it is revoked.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
-    /// The networks it is to be good from, in CIDR notation, at most 50; empty: from anywhere.
+    /// The networks it is to be good from, in CIDR notation, at most 50; empty: from anywhere, or from those that the caller's own key is bound
+    /// to. They have to be within these.
     #[serde(default)]
     #[schema(value_type = Vec<String>, required = false, max_items = 50, example = json!(["192.0.2.0/24"]))]
     networks: Vec<IpNet>,

@@ -305,6 +305,8 @@ impl From<UserPatch> for user::UserChange {
 }
 
 /// Change a user
+///
+/// Other `aliases` than there are need `aliases:write` too. A new `address` does not: the old one stays as an alias.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "update_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),

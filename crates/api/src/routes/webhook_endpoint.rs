@@ -221,7 +221,8 @@ fn once(status: StatusCode, (endpoint, secret): (webhook_endpoint::WebhookEndpoi
 /// Create a webhook endpoint
 ///
 /// It gets the events of the caller's own scope: a tenant's those of the tenant, a reseller's its own and those of all below it. Mail that is
-/// delivered there (`message.delivered`) is told to those alone whose `kinds` name it.
+/// delivered there (`message.delivered`) is told to those alone whose `kinds` name it. Needs `events:read` too, and `messages:read` for
+/// `message.delivered`.
 #[utoipa::path(post, path = "/v1/webhook-endpoints", tag = "Webhooks", operation_id = "create_webhook_endpoint",
     responses((status = 201, description = "The endpoint and, this once, its secret.", body = WebhookEndpointWithSecret),
         (status = 409, description = "The caller's scope has 20 endpoints already, or 3 that ask for `message.delivered` as this one does: \
@@ -262,6 +263,8 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<WebhookEndpointPath>) -> Res
 }
 
 /// Change a webhook endpoint
+///
+/// Another `url` and other `kinds` need `events:read` too, and `messages:read` if the kinds name `message.delivered`.
 #[utoipa::path(patch, path = "/v1/webhook-endpoints/{endpoint_id}", tag = "Webhooks", operation_id = "update_webhook_endpoint",
     params(WebhookEndpointPath),
     responses((status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint),

@@ -64,37 +64,43 @@ fn from_net(net: IpNet) -> Result<IpNetwork, Error> {
     IpNetwork::new(net.addr(), net.prefix_len()).map_err(Error::internal)
 }
 
-/// Notes a key's use if it is the first of a day (UTC), or from another address than the last one; whether it is. Of those that come at once,
-/// each waits for the one before and sees what that noted.
+/// Notes a key's use if it is the first of a day (UTC), or the first of the day from an address, while there are fewer than `most` of these; whether
+/// it is. Of those that come at once, each waits for the one before and sees what that noted.
 pub(crate) async fn note_first_use(
     tx: &mut SystemTx,
     id: ApiKeyId,
     now: DateTime<Utc>,
     from: Option<IpAddr>,
+    most: usize,
 ) -> Result<bool, db::Error> {
     let done = sqlx::query!(
-        "update api_keys set last_used_at = greatest(last_used_at, $2), last_used_from = $3
-         where id = $1 and (last_used_at is null or last_used_from is distinct from $3
-           or (last_used_at at time zone 'UTC')::date < ($2::timestamptz at time zone 'UTC')::date)",
+        "update api_keys set last_used_at = greatest(last_used_at, $2), last_used_from = $3,
+           used_from = case when ((last_used_at at time zone 'UTC')::date < ($2::timestamptz at time zone 'UTC')::date) is not false
+             then '{}' else used_from end || array_remove(array[$3::inet], null)
+         where id = $1 and (((last_used_at at time zone 'UTC')::date < ($2::timestamptz at time zone 'UTC')::date) is not false
+           or ($3::inet is not null and $3 <> all (used_from) and cardinality(used_from) < $4))",
         id.uuid(),
         now,
-        from.map(IpNetwork::from)
+        from.map(IpNetwork::from),
+        i32::try_from(most).unwrap_or(i32::MAX)
     )
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes when a key was used last, from where it was used before.
+/// Notes when a key was used last, and from where.
 pub(crate) async fn set_last_used(
     tx: &mut SystemTx,
     id: ApiKeyId,
     now: DateTime<Utc>,
+    from: Option<IpAddr>,
 ) -> Result<(), db::Error> {
     sqlx::query!(
-        "update api_keys set last_used_at = greatest(last_used_at, $2) where id = $1",
+        "update api_keys set last_used_at = greatest(last_used_at, $2), last_used_from = $3 where id = $1",
         id.uuid(),
-        now
+        now,
+        from.map(IpNetwork::from)
     )
     .execute(tx.conn())
     .await?;

@@ -1,5 +1,7 @@
 //! An API key shown as a credential: whether it is in force, from there, and when it was last seen.
 
+use std::net::IpAddr;
+
 use chrono::TimeDelta;
 use db::Db;
 use ipnet::IpNet;
@@ -29,6 +31,8 @@ pub(super) struct Question {
 pub(super) struct Found {
     pub(super) key: ApiKey,
     pub(super) secret_hash: Vec<u8>,
+    /// From where it was used on the day of its last use, as far as that was noted.
+    pub(super) used_from: Vec<IpAddr>,
     pub(super) place: Option<Place>,
 }
 
@@ -50,29 +54,34 @@ pub(super) async fn caller(
     origin: Origin,
 ) -> Result<Caller, Error> {
     let id = question.key_id;
-    let Found { key, secret_hash, place } = desk.ask(db, question).await?.ok_or(Error::Unauthenticated)?;
+    let Found { key, secret_hash, used_from, place } =
+        desk.ask(db, question).await?.ok_or(Error::Unauthenticated)?;
     let proven = secret.is_none_or(|secret| bool::from(api_key::hash(secret).ct_eq(&secret_hash)));
     let now = db.env().now();
     let is_over = key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now);
     if !proven || is_over || !is_from_there(&key.networks, origin) {
         return Err(Error::Unauthenticated);
     }
-    let caller =
-        Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin).until(key.expires_at);
+    let caller = Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin)
+        .until(key.expires_at)
+        .bound_to(key.networks.clone());
     // By the calendar: the last use moves on with each, so that the time since then says nothing of when one was noted.
     let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() < now.date_naive());
-    let may_be_noted = is_first_of_day || key.last_used_from != origin.network;
+    let is_new_address = used_from.len() < api_key::MAX_ADDRESSES
+        && origin.network.is_some_and(|address| !used_from.contains(&address));
+    let may_be_noted = is_first_of_day || is_new_address;
     if may_be_noted {
         let mut tx = api_key::system(db).await?;
         // What was read of the key may be old: another request of this moment may have noted it.
-        if api_key::store::note_first_use(&mut tx, id, now, origin.network).await? {
+        let most = api_key::MAX_ADDRESSES;
+        if api_key::store::note_first_use(&mut tx, id, now, origin.network, most).await? {
             let data = json!({"network": origin.network});
             event::record_on(&mut tx, &caller, key.scope, event::Kind::ApiKeyUsed, id, data).await?;
             tx.commit().await?;
         }
     } else if key.last_used_at.is_none_or(|at| now - at >= SEEN_EVERY) {
         let mut tx = api_key::system(db).await?;
-        api_key::store::set_last_used(&mut tx, id, now).await?;
+        api_key::store::set_last_used(&mut tx, id, now, origin.network).await?;
         tx.commit().await?;
     }
     let caller = match question.tenant_id {

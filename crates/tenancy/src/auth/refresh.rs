@@ -25,6 +25,8 @@ const LIFETIME: TimeDelta = TimeDelta::days(30);
 pub(super) struct Next {
     pub(super) tenant_id: TenantId,
     pub(super) user_id: UserId,
+    /// How often the user's sessions had been ended.
+    pub(super) session_epoch: i32,
     pub(super) secret: SecretString,
 }
 
@@ -33,16 +35,24 @@ pub(super) struct Kept {
     id: Uuid,
     family_id: Uuid,
     user_id: UserId,
+    /// How often the user's sessions had been ended when the family began.
+    session_epoch: i32,
     secret_hash: Vec<u8>,
     expires_at: DateTime<Utc>,
     used_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The first token of a family.
-pub(super) async fn begin(db: &Db, tenant_id: TenantId, user_id: UserId) -> Result<SecretString, Error> {
+/// The first token of a family, of a user whose sessions had been ended `session_epoch` times when they proved who they are.
+pub(super) async fn begin(
+    db: &Db,
+    tenant_id: TenantId,
+    user_id: UserId,
+    session_epoch: i32,
+) -> Result<SecretString, Error> {
     let mut tx = api_key::system(db).await?;
-    let secret = next(&mut tx, db, tenant_id, user_id, db.env().new_uuid()).await?;
+    let family_id = db.env().new_uuid();
+    let secret = next(&mut tx, db, tenant_id, user_id, family_id, session_epoch).await?;
     tx.commit().await?;
     Ok(secret)
 }
@@ -50,7 +60,7 @@ pub(super) async fn begin(db: &Db, tenant_id: TenantId, user_id: UserId) -> Resu
 /// Uses a token up for the next of its family.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when it is none of ours, is over, or was used before.
+/// [`Error::Unauthenticated`] when it is none of ours, is over, was used before, or the user's sessions were ended since.
 pub(super) async fn exchange(
     db: &Db,
     token: &SecretString,
@@ -59,9 +69,12 @@ pub(super) async fn exchange(
 ) -> Result<Next, Error> {
     let (tenant_id, id) = ids_of(token.expose_secret()).ok_or(Error::Unauthenticated)?;
     let mut tx = api_key::system(db).await?;
-    let kept = store::find_locked(&mut tx, tenant_id, id).await?.ok_or(Error::Unauthenticated)?;
+    // Whoever ends sessions, or a family, has this lock too: what they end has no token that they do not see.
+    let epoch = store::lock_user_of(&mut tx, tenant_id, id).await?.ok_or(Error::Unauthenticated)?;
+    let kept = store::find(&mut tx, tenant_id, id).await?.ok_or(Error::Unauthenticated)?;
     let proven = bool::from(api_key::hash(token.expose_secret()).ct_eq(&kept.secret_hash));
-    if !proven || kept.revoked_at.is_some() || kept.expires_at <= now {
+    let is_over = kept.revoked_at.is_some() || kept.session_epoch != epoch || kept.expires_at <= now;
+    if !proven || is_over {
         return Err(Error::Unauthenticated);
     }
     if kept.used_at.is_some() {
@@ -74,9 +87,9 @@ pub(super) async fn exchange(
         return Err(Error::Unauthenticated);
     }
     store::set_used(&mut tx, tenant_id, kept.id, now).await?;
-    let secret = next(&mut tx, db, tenant_id, kept.user_id, kept.family_id).await?;
+    let secret = next(&mut tx, db, tenant_id, kept.user_id, kept.family_id, epoch).await?;
     tx.commit().await?;
-    Ok(Next { tenant_id, user_id: kept.user_id, secret })
+    Ok(Next { tenant_id, user_id: kept.user_id, session_epoch: epoch, secret })
 }
 
 async fn next(
@@ -85,6 +98,7 @@ async fn next(
     tenant_id: TenantId,
     user_id: UserId,
     family_id: Uuid,
+    session_epoch: i32,
 ) -> Result<SecretString, Error> {
     let (env, id) = (db.env(), db.env().new_uuid());
     let random = URL_SAFE_NO_PAD.encode(env.random::<32>());
@@ -93,6 +107,7 @@ async fn next(
         id,
         family_id,
         user_id,
+        session_epoch,
         secret_hash: api_key::hash(&secret).to_vec(),
         expires_at: env.now() + LIFETIME,
         used_at: None,
@@ -117,7 +132,7 @@ pub(crate) async fn end_sessions(
     user_id: UserId,
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
-    store::revoke_of_user(tx, user_id, now).await
+    store::end_all(tx, user_id, now).await
 }
 
 /// Forgets tokens that are over.

@@ -3,12 +3,15 @@
 use db::{SystemRead, SystemTx};
 use kernel::{EmailAddress, MailboxId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::types::ipnetwork::IpNetwork;
 use uuid::Uuid;
 
 use super::Person;
 use super::key::{Found, Question};
 use crate::Error;
+use crate::api_key::ApiKey;
 use crate::api_key::store::Row as KeyRow;
+use crate::tenant::Place;
 use crate::tenant::store::PlaceRow;
 
 struct Row {
@@ -94,7 +97,7 @@ pub(super) async fn keys_with_places(
         r#"select q.place as "place!", k.id as "id!", k.role as "role!", k.reseller_id as "reseller_id?", k.tenant_id as "tenant_id?",
              k.actions as "actions!", k.expires_at as "expires_at?", k.networks as "networks!", k.description as "description?",
              k.last_used_at as "last_used_at?", k.last_used_from as "last_used_from?", k.revoked_at as "revoked_at?",
-             k.created_at as "created_at!", k.secret_hash as "secret_hash!",
+             k.created_at as "created_at!", k.secret_hash as "secret_hash!", k.used_from as "used_from!",
              t.reseller_id as "place_reseller_id?", t.reseller_path as "reseller_path?", t.time_zone as "time_zone?",
              t.former_time_zones as "former_time_zones?", t.former_time_zones_until as "former_time_zones_until?",
              t.test_clock as "test_clock?", t.suspended_capabilities as "suspended_capabilities?", t.status = 'deleted' as "is_deleted?",
@@ -140,15 +143,17 @@ pub(super) async fn keys_with_places(
         // Ordinality counts from one.
         let answer = usize::try_from(row.place).ok().and_then(|place| found.get_mut(place.checked_sub(1)?));
         if let Some(answer) = answer {
-            *answer = understood(key, row.secret_hash, place).map(Some);
+            let used_from = row.used_from.iter().map(IpNetwork::ip).collect();
+            *answer = understood(key, place)
+                .map(|(key, place)| Some(Found { key, secret_hash: row.secret_hash, used_from, place }));
         }
     }
     Ok(found)
 }
 
-fn understood(key: KeyRow, secret_hash: Vec<u8>, place: Option<PlaceRow>) -> Result<Found, Error> {
+fn understood(key: KeyRow, place: Option<PlaceRow>) -> Result<(ApiKey, Option<Place>), Error> {
     let place = place.map(PlaceRow::try_into).transpose()?;
-    Ok(Found { key: key.try_into()?, secret_hash, place })
+    Ok((key.try_into()?, place))
 }
 
 /// A signing key as it is kept.

@@ -1,18 +1,19 @@
 //! How often passwords may be tried.
 //!
-//! Failures are counted by account and network, by network, and by account. Nobody is locked out by what others do:
-//! what is counted over all networks of an account, and over all accounts of a network, slows down only who has not
-//! signed in there before; and where somebody has, the pause that failures bring on stays short.
+//! Failures are counted by account and network, by network, and by account. Nobody is locked out by what others do
+//! elsewhere: what is counted over all networks of an account, and over all accounts of a network, slows down only who has
+//! not signed in there before; and where somebody has, the pause that failures bring on stays short. Where an account is
+//! guessed at from many networks, each that is new to it is given a place in a queue: whoever comes back when it has come is let
+//! through, however many others try meanwhile.
 
 mod store;
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use db::Db;
-use ipnet::IpNet;
+use db::{Db, SystemTx};
+use kernel::{EmailAddress, TenantId, UserId};
 use sha2::{Digest as _, Sha256};
 
+use crate::password::Asker;
 use crate::{Error, Origin, api_key};
 
 /// Failures are forgotten this long after the first.
@@ -21,15 +22,17 @@ const WINDOW: TimeDelta = TimeDelta::minutes(15);
 const FREE_FAILURES: i32 = 5;
 /// The longest pause for a network from which the account was signed into.
 const KNOWN_PAUSE: TimeDelta = TimeDelta::seconds(10);
-/// How often any accounts may be tried in vain from one network, and one account from any networks, in a window.
+/// How often any accounts may be tried in vain from one network in a window, and one account from any networks before they queue.
 const FAILURES_AT_LARGE: i32 = 50;
+/// How far apart the places of an account's queue are.
+const PLACE_EVERY: TimeDelta = TimeDelta::seconds(10);
 /// How long a network is known for an account after the last sign-in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
 
 /// One try of a password.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// A digest of the name as it was given: who reads the table learns no address of ours, or of others'.
+    /// A digest of the person, whichever of their addresses was given, or of the address that is nobody's: who reads the table learns no address.
     account: [u8; 32],
     /// `None` for the machine's own hand, which is not throttled.
     network: Option<String>,
@@ -40,6 +43,7 @@ pub(super) struct Attempt {
 pub(super) struct Count {
     failures: i32,
     window_started_at: DateTime<Utc>,
+    /// Of an account, when all that was tried from networks that are new to it has been paid for, a [`PLACE_EVERY`] each.
     blocked_until: Option<DateTime<Utc>>,
 }
 
@@ -52,10 +56,34 @@ pub(super) struct Counts {
     is_known: bool,
 }
 
+/// What becomes of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Admitted,
+    /// Not before then.
+    Early(DateTime<Utc>),
+    /// It is given a place in the account's queue, and may come back when that has come.
+    Queued,
+}
+
 impl Attempt {
-    pub(super) fn new(username: &str, origin: Origin) -> Self {
-        let account = Sha256::digest(username.trim().to_lowercase().as_bytes()).into();
-        Self { account, network: origin.network.map(prefix) }
+    /// A try for `person`, whom `username` names, or for nobody.
+    pub(super) fn new(username: &str, person: Option<(TenantId, UserId)>, origin: Origin) -> Self {
+        let account = match person {
+            Some((tenant_id, user_id)) => format!("{tenant_id}/{user_id}"),
+            None => username
+                .parse::<EmailAddress>()
+                .map_or_else(|_| username.trim().to_lowercase(), |address| address.to_string()),
+        };
+        Self {
+            account: Sha256::digest(account.as_bytes()).into(),
+            network: origin.network.map(Origin::prefix),
+        }
+    }
+
+    /// Whose password is checked.
+    pub(super) fn asker(&self) -> Option<Asker> {
+        self.network.as_ref().map(|network| Asker::new(self.account, network))
     }
 
     /// # Errors
@@ -65,14 +93,39 @@ impl Attempt {
         let now = db.env().now();
         let mut tx = api_key::system(db).await?;
         let counts = store::counts(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
-        match counts.open_at(now) {
-            Some(at) if at > now => {
-                metrics::counter!("pillarbox_sign_ins_throttled_total").increment(1);
-                let secs = (at - now).num_seconds().max(0) + 1;
-                Err(Error::Throttled { retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX) })
-            }
-            _ => Ok(()),
+        let at = match counts.verdict(now) {
+            Verdict::Admitted => return Ok(()),
+            Verdict::Early(at) => at,
+            Verdict::Queued => self.queue(tx, network, now).await?,
+        };
+        metrics::counter!("pillarbox_sign_ins_throttled_total").increment(1);
+        let secs = (at - now).num_seconds().max(0) + 1;
+        Err(Error::Throttled { retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX) })
+    }
+
+    /// Gives the network a place in the account's queue; when it may come back.
+    async fn queue(
+        &self,
+        mut tx: SystemTx,
+        network: &str,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, Error> {
+        if !store::claim(&mut tx, &self.account, network, now).await? {
+            // Another request of this moment has been given it; this one is told of it then.
+            return Ok(now);
         }
+        let at = self.place(&mut tx, now).await?;
+        store::block(&mut tx, &self.account, network, at).await?;
+        tx.commit().await?;
+        Ok(at)
+    }
+
+    /// Takes the next place of the account's queue; when it comes. It is in the past while the first tries are free.
+    async fn place(&self, tx: &mut SystemTx, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+        let farthest = now + WINDOW + at_large();
+        let paid_at =
+            store::take_place(tx, &self.account, now, PLACE_EVERY.as_seconds_f64(), farthest).await?;
+        Ok(paid_at - at_large())
     }
 
     /// Counts a failure.
@@ -82,11 +135,12 @@ impl Attempt {
         let mut tx = api_key::system(db).await?;
         let is_known = store::is_known(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
         let failures = store::count(&mut tx, &self.account, network, now, now - WINDOW).await?;
-        if let Some(pause) = pause_after(failures, is_known) {
-            store::block(&mut tx, &self.account, network, now + pause).await?;
-        }
         store::count(&mut tx, &[], network, now, now - WINDOW).await?;
-        store::count(&mut tx, &self.account, "", now, now - WINDOW).await?;
+        let place = if is_known { None } else { Some(self.place(&mut tx, now).await?) };
+        let pause = pause_after(failures, is_known).map(|pause| now + pause);
+        if let Some(at) = place.filter(|at| *at > now).max(pause) {
+            store::block(&mut tx, &self.account, network, at).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -103,15 +157,24 @@ impl Attempt {
 }
 
 impl Counts {
-    /// From when on the next attempt is let through.
-    fn open_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn verdict(&self, now: DateTime<Utc>) -> Verdict {
         let pair = self.both.and_then(|count| count.blocked_until);
-        let at_large = [self.account, self.network].into_iter().flatten().filter_map(|count| {
-            let ends = count.window_started_at + WINDOW;
-            (!self.is_known && count.failures >= FAILURES_AT_LARGE && ends > now).then_some(ends)
-        });
-        pair.into_iter().chain(at_large).max()
+        let network = self.network.filter(|count| !self.is_known && count.failures >= FAILURES_AT_LARGE);
+        let network = network.map(|count| count.window_started_at + WINDOW);
+        if let Some(at) = pair.max(network).filter(|at| *at > now) {
+            return Verdict::Early(at);
+        }
+        // Whoever was told to wait for something, and did, has waited for this too.
+        let is_first = !self.is_known && pair.is_none();
+        let paid_at = self.account.and_then(|count| count.blocked_until);
+        let is_queue = paid_at.is_some_and(|at| at + PLACE_EVERY - at_large() > now);
+        if is_first && is_queue { Verdict::Queued } else { Verdict::Admitted }
     }
+}
+
+/// What the tries take together that an account has free.
+fn at_large() -> TimeDelta {
+    PLACE_EVERY * FAILURES_AT_LARGE
 }
 
 /// How long to pause after so many failures.
@@ -119,13 +182,6 @@ fn pause_after(failures: i32, is_known: bool) -> Option<TimeDelta> {
     let beyond = failures.checked_sub(FREE_FAILURES).filter(|beyond| *beyond >= 0)?;
     let pause = TimeDelta::seconds(1 << beyond.min(20)).min(WINDOW);
     Some(if is_known { pause.min(KNOWN_PAUSE) } else { pause })
-}
-
-/// What stands for a client's network: the /24 of an IPv4 address, the /56 that a site is given of IPv6.
-fn prefix(address: IpAddr) -> String {
-    let address = address.to_canonical();
-    let bits = if address.is_ipv4() { 24 } else { 56 };
-    IpNet::new(address, bits).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
 }
 
 /// Forgets what no longer counts, and refresh tokens that are over.
@@ -155,21 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_a_prefix() {
-        let prefix = |text: &str| super::prefix(text.parse().unwrap());
-        assert_eq!(prefix("192.0.2.77"), "192.0.2.0/24");
-        assert_eq!(prefix("::ffff:192.0.2.77"), "192.0.2.0/24");
-        assert_eq!(prefix("2001:db8:1:2345::1"), "2001:db8:1:2300::/56");
-    }
-
-    #[test]
     fn failures_at_large_slow_down_strangers_only() {
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
         let many = Count { failures: FAILURES_AT_LARGE, window_started_at: now, blocked_until: None };
-        let stranger = Counts { account: Some(many), ..Counts::default() };
-        assert_eq!(stranger.open_at(now), Some(now + WINDOW));
-        assert_eq!(stranger.open_at(now + WINDOW), None);
-        let owner = Counts { account: Some(many), network: Some(many), is_known: true, both: None };
-        assert_eq!(owner.open_at(now), None);
+        let stranger = Counts { network: Some(many), ..Counts::default() };
+        assert_eq!(stranger.verdict(now), Verdict::Early(now + WINDOW));
+        assert_eq!(stranger.verdict(now + WINDOW), Verdict::Admitted);
+        let tried = Count { failures: 0, blocked_until: Some(now + at_large()), ..many };
+        let stranger = Counts { account: Some(tried), ..Counts::default() };
+        assert_eq!(stranger.verdict(now), Verdict::Queued);
+        assert_eq!(stranger.verdict(now + PLACE_EVERY), Verdict::Admitted);
+        let place = Count { failures: 0, blocked_until: Some(now), ..many };
+        assert_eq!(Counts { both: Some(place), ..stranger }.verdict(now), Verdict::Admitted);
+        let owner = Counts { account: Some(tried), network: Some(many), is_known: true, both: None };
+        assert_eq!(owner.verdict(now), Verdict::Admitted);
     }
 }

@@ -171,7 +171,8 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
 /// Gives a user another password and ends their sessions. App passwords stay.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role is beyond the caller's.
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role is beyond the caller's;
+/// [`Error::Busy`].
 pub async fn reset_password(ctx: &Ctx, id: UserId, new: SecretString) -> Result<(), Error> {
     ctx.require(Action::UserWrite)?;
     let hash = hash_password(ctx, new).await?;
@@ -187,7 +188,7 @@ pub(super) async fn hash_password(ctx: &Ctx, new: SecretString) -> Result<String
     let mut checks = Checks::default();
     check_password(&mut checks, &new);
     checks.done().map_err(Error::Invalid)?;
-    password::hash(ctx.env(), new).await
+    password::hash(ctx.caller(), new).await
 }
 
 /// Gives a locked user another password, and ends their sessions.

@@ -147,14 +147,14 @@ pub(super) async fn list(
     rows.into_iter().map(User::try_from).collect()
 }
 
-/// The roles of those whose mailboxes a user reads as a delegate.
-pub(super) async fn roles_read_by(tx: &mut TenantTx, id: UserId) -> Result<Vec<Role>, Error> {
+/// The roles of those whose mailboxes a user uses as a delegate, be it to send as them alone.
+pub(super) async fn roles_delegated_to(tx: &mut TenantTx, id: UserId) -> Result<Vec<Role>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let roles = sqlx::query_scalar!(
         "select distinct u.role from mailbox_delegates md
          join mailboxes m on m.tenant_id = md.tenant_id and m.id = md.mailbox_id
          join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where md.tenant_id = $1 and md.user_id = $2 and md.rights && '{read,full_access}'",
+         where md.tenant_id = $1 and md.user_id = $2",
         tenant_id,
         id.uuid()
     )

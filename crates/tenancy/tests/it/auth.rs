@@ -9,7 +9,7 @@ use tenancy::auth::{Auth, Grant};
 use tenancy::delegate::{self, Right};
 use tenancy::mailbox;
 use tenancy::policy::Capability;
-use tenancy::{Action, Error, Role};
+use tenancy::{Action, Error, Origin, Role};
 use testkit::{World, world};
 
 use crate::address::shared;
@@ -233,5 +233,31 @@ async fn a_key_s_children_end_no_later_than_it_does() {
         );
     }
     let child = NewApiKey { expires_at: Some(end), ..full(Role::Helpdesk) };
+    api_key::create_for_tenant(&ctx, child).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_s_children_are_good_from_nowhere_that_it_is_not() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let nets =
+        |texts: &[&str]| texts.iter().map(|text| text.parse::<ipnet::IpNet>().unwrap()).collect::<Vec<_>>();
+    let bound = NewApiKey { networks: nets(&["192.0.2.0/24", "2001:db8::/32"]), ..full(Role::TenantAdmin) };
+    let (_, secret) = tenant_key(&world, bound).await;
+    let origin = Origin { network: Some("192.0.2.7".parse().unwrap()), ..world.origin() };
+    let caller = auth.bearer(secret.expose_secret(), origin).await.unwrap();
+    let ctx = caller.enter(world.tenant.id).await.unwrap();
+    let wider: [&[&str]; 3] = [&["192.0.0.0/16"], &["192.0.2.0/25", "198.51.100.0/24"], &["0.0.0.0/0"]];
+    for beyond in wider {
+        let child = NewApiKey { networks: nets(beyond), ..full(Role::Helpdesk) };
+        let refused = api_key::create_for_tenant(&ctx, child).await;
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    }
+    let (inherits, secret) = api_key::create_for_tenant(&ctx, full(Role::Helpdesk)).await.unwrap();
+    assert_eq!(inherits.networks, nets(&["192.0.2.0/24", "2001:db8::/32"]));
+    let elsewhere = Origin { network: Some("198.51.100.1".parse().unwrap()), ..world.origin() };
+    let refused = auth.bearer(secret.expose_secret(), elsewhere).await;
+    assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
+    let child = NewApiKey { networks: nets(&["192.0.2.128/25"]), ..full(Role::Helpdesk) };
     api_key::create_for_tenant(&ctx, child).await.unwrap();
 }

@@ -73,6 +73,37 @@ async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_addres
 }
 
 #[tokio::test]
+async fn a_key_used_from_many_addresses_is_noted_once_a_day_for_each_of_some() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (key, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let use_from = async |address: &str| {
+        auth.bearer(secret.expose_secret(), from(&world, address)).await.unwrap();
+    };
+    let noted = async || world.noted(event::Kind::ApiKeyUsed).await.len();
+    for day in 0..2 {
+        for _ in 0..5 {
+            use_from("192.0.2.7").await;
+            use_from("2001:db8::7").await;
+        }
+        assert_eq!(noted().await, 2 * (day + 1));
+        world.test_db.clock().advance(TimeDelta::days(1));
+    }
+    for n in 0..40 {
+        use_from(&format!("198.51.100.{n}")).await;
+    }
+    assert_eq!(noted().await, 4 + 20);
+    // What is not noted is seen, to the minute.
+    world.test_db.clock().advance(TimeDelta::minutes(2));
+    use_from("198.51.100.39").await;
+    let keys = api_key::list_of_tenant(&world.ctx, kernel::PageRequest::new(None, None)).await.unwrap().items;
+    let kept = keys.iter().find(|kept| kept.id == key.id).unwrap();
+    assert_eq!(kept.last_used_from, Some("198.51.100.39".parse().unwrap()));
+    assert_eq!(noted().await, 4 + 20);
+}
+
+#[tokio::test]
 async fn a_key_s_first_use_of_a_day_is_noted_once_however_many_requests_come_at_once() {
     let world = World::new().await;
     let auth = auth(&world).await;
@@ -216,6 +247,85 @@ async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
+async fn an_owner_in_a_new_network_is_let_through_in_turn_however_many_guess() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let guess = async |n: i64| {
+        let origin = from(&world, &format!("198.51.{n}.1"));
+        auth.token(password_grant("a wrong password"), origin).await.unwrap_err()
+    };
+    let mut tried = 0;
+    for n in 0..60 {
+        tried += i64::from(matches!(guess(n).await, Error::Unauthenticated));
+    }
+    assert_eq!(tried, 50);
+    let away = from(&world, "203.0.113.5");
+    let own = async || auth.token(password_grant(world::PASSWORD), away).await;
+    let Err(Error::Throttled { retry_after_secs }) = own().await else { panic!("no place") };
+    // Behind the ten that have been given one before, whatever is asked meanwhile.
+    assert_eq!(retry_after_secs, 111);
+    let Err(Error::Throttled { .. }) = own().await else { panic!("let through early") };
+    let mut left = i64::from(retry_after_secs);
+    while left > 0 {
+        world.test_db.clock().advance(TimeDelta::seconds(left.min(10)));
+        left -= 10;
+        for n in 0..70 {
+            tried += i64::from(matches!(guess(n).await, Error::Unauthenticated));
+        }
+    }
+    assert!((51..=62).contains(&tried), "one each ten seconds, not {tried}");
+    own().await.unwrap();
+    // From then on it is known there.
+    own().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_s_place_is_farther_than_a_quarter_of_an_hour() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    for n in 0..250 {
+        let origin = from(&world, &format!("198.51.{n}.1"));
+        let _ = auth.token(password_grant("a wrong password"), origin).await;
+    }
+    let away = from(&world, "203.0.113.5");
+    let own = async || auth.token(password_grant(world::PASSWORD), away).await;
+    let Err(Error::Throttled { retry_after_secs }) = own().await else { panic!("no place") };
+    assert_eq!(retry_after_secs, 901);
+    world.test_db.clock().advance(TimeDelta::seconds(901));
+    own().await.unwrap();
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_person_and_not_by_spelling() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let mut ada = world::new_user("ada@acme.example", None);
+    ada.aliases = vec!["countess@acme.example".into()];
+    user::create(&world.ctx, ada).await.unwrap();
+    let guess = async |username: &str, network: &str| {
+        let grant = Grant::Password { username: username.into(), password: "a wrong password".into() };
+        auth.token(grant, from(&world, network)).await.unwrap_err()
+    };
+    // Of somebody who is there, and of nobody: an address is the same with its domain in either form.
+    let spellings = [
+        (["ada@acme.example", "Countess@Acme.Example"], "203.0.113.5"),
+        (["nobody@b\u{fc}cher.example", "NOBODY@xn--bcher-kva.example"], "198.51.100.5"),
+    ];
+    for (names, network) in spellings {
+        for n in 0..5 {
+            let refused = guess(names[n % 2], network).await;
+            assert!(matches!(refused, Error::Unauthenticated), "{refused}");
+        }
+        for name in names {
+            let refused = guess(name, network).await;
+            assert!(matches!(refused, Error::Throttled { .. }), "{name}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_guess_is_counted_though_nobody_waits_for_the_answer() {
     let world = World::new().await;
     let auth = auth(&world).await;
@@ -251,6 +361,25 @@ async fn guesses_that_come_all_at_once_are_counted_all_the_same() {
     // Five are free; as many more may be under way as hash at one moment.
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     assert!((5..=5 + at_once).contains(&tried), "{tried}");
+}
+
+#[tokio::test]
+async fn one_who_signs_in_over_and_over_leaves_room_for_others() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    world.user("bob", None).await;
+    let origin = from(&world, "203.0.113.200");
+    let many = (0..100).map(|_| auth.token(password_grant(world::PASSWORD), origin));
+    let bob = Grant::Password { username: "bob@acme.example".into(), password: world::PASSWORD.into() };
+    let (many, bob) = futures::join!(futures::future::join_all(many), auth.token(bob, origin));
+    bob.unwrap();
+    let busy = many.iter().filter(|outcome| matches!(outcome, Err(Error::Busy))).count();
+    assert_eq!(many.iter().filter(|outcome| outcome.is_ok()).count(), 100 - busy);
+    assert!(busy > 0, "all were let in at once");
+    assert_eq!(Error::Busy.kind(), kernel::ErrorKind::Unavailable);
+    // Places are given back.
+    auth.token(password_grant(world::PASSWORD), origin).await.unwrap();
 }
 
 #[tokio::test]

@@ -29,16 +29,20 @@ const HOLD_READERS: &str = "create policy slow on tenants as restrictive for sel
 const HOLD_KEYS: &str = "begin; lock table api_keys in access exclusive mode";
 
 /// A transaction with a lock, until it commits.
-async fn held(world: &World, statements: &'static str) -> PgConnection {
+pub(crate) async fn held(world: &World, statements: &'static str) -> PgConnection {
     let mut connection = PgConnection::connect(&world.test_db.url()).await.unwrap();
     sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
     connection
 }
 
 async fn until_one_waits(connection: &mut PgConnection) {
+    until_waiting(connection, 1).await;
+}
+
+pub(crate) async fn until_waiting(connection: &mut PgConnection, statements: i64) {
     let deadline = Duration::from_secs(20);
     let waiting = async {
-        while waiting(connection).await == 0 {
+        while waiting(connection).await < statements {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

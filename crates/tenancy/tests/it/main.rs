@@ -21,6 +21,7 @@ mod quota;
 mod reading;
 mod sasl;
 mod seats;
+mod session;
 mod shared_mailboxes;
 mod tenant;
 mod tenant_lifecycle;

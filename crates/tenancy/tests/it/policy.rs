@@ -32,6 +32,15 @@ fn a_right_to_a_mailbox_allows_these_and_no_others() {
 }
 
 #[test]
+fn every_role_that_says_where_events_are_sent_to_may_read_them() {
+    for &role in Role::ALL.iter().filter(|&&role| allows(role, Action::WebhookWrite)) {
+        for action in [Action::WebhookRead, Action::EventRead, Action::MessageRead] {
+            assert!(allows(role, action), "{role} {action}");
+        }
+    }
+}
+
+#[test]
 fn every_role_that_says_who_may_use_a_mailbox_may_do_there_what_it_lets_others_do() {
     for &role in Role::ALL.iter().filter(|&&role| allows(role, Action::MailboxWrite)) {
         for &action in Action::ALL {

@@ -231,6 +231,42 @@ async fn addresses_are_composed_and_no_two_become_one() {
     assert_eq!(kept, expected);
 }
 
+/// Of one whose sessions were ended before.
+#[tokio::test]
+async fn a_session_that_was_there_goes_on_and_an_ended_one_does_not() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version < 74);
+    earlier.run(&mut conn).await.unwrap();
+    let rows = "
+        begin;
+        set local role pillarbox_system;
+        insert into resellers (id, path, name, created_at) values
+          ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', now());
+        insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+          ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+           '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+        insert into users (tenant_id, id, display_name, role, status, session_epoch, created_at) values
+          ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'Ada', 'user', 'active', 3, now());
+        insert into refresh_tokens (tenant_id, id, family_id, user_id, secret_hash, created_at, expires_at, revoked_at)
+          select '01900000-0000-7000-8000-000000000002', id, id, '01900000-0000-7000-8000-000000000003', 'hash', now(), now(), revoked_at
+          from (values ('01900000-0000-7000-8000-000000000004'::uuid, null), ('01900000-0000-7000-8000-000000000005', now()))
+            given (id, revoked_at);
+        commit";
+    sqlx::raw_sql(rows).execute(&mut conn).await.unwrap();
+    test_db.db().migrate().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let epochs: Vec<i32> = sqlx::query_scalar("select session_epoch from refresh_tokens order by id")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    assert_eq!(epochs, [3, 0]);
+}
+
 /// As `docs/operating.md` says that an installation may have it.
 #[tokio::test]
 async fn whoever_may_make_no_roles_and_has_been_granted_them_migrates() {

@@ -1,6 +1,11 @@
 //! Users and their addresses.
 
-use tenancy::{Error, Role, user};
+use secrecy::ExposeSecret as _;
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
+use tenancy::delegate::{self, Right};
+use tenancy::user::UserChange;
+use tenancy::{Ctx, Error, Role, user};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -51,4 +56,59 @@ async fn a_domain_belongs_to_one_tenant() {
     let waiting = tenancy::domain::create(&other, "ACME.example").await.unwrap();
     let refused = tenancy::domain::verify(&other, waiting.id, tenancy::domain::Proof::Operator).await;
     assert!(matches!(refused, Err(Error::Conflict { code: "domain_taken", .. })), "{refused:?}");
+}
+
+/// The tenant, entered with a key of the role.
+async fn by_key(world: &World, role: Role) -> Ctx {
+    let (_, secret) = api_key::create_for_tenant(&world.ctx, NewApiKey::full(role)).await.unwrap();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    auth.bearer(secret.expose_secret(), world.origin()).await.unwrap().enter(world.tenant.id).await.unwrap()
+}
+
+#[tokio::test]
+async fn whoever_may_change_users_and_no_aliases_changes_none() {
+    let world = World::new().await;
+    let mut new = world::new_user("ada@acme.example", None);
+    new.aliases = vec!["countess@acme.example".into()];
+    let ada = user::create(&world.ctx, new).await.unwrap();
+    let helpdesk = by_key(&world, Role::Helpdesk).await;
+    let aliases = |aliases: &[&str]| Some(aliases.iter().map(|&alias| alias.to_owned()).collect());
+    let lists: [&[&str]; 3] = [&[], &["countess@acme.example", "a@acme.example"], &["a@acme.example"]];
+    for others in lists {
+        let change = UserChange { aliases: aliases(others), ..UserChange::default() };
+        let refused = user::update(&helpdesk, ada.id, None, change.clone()).await;
+        assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{others:?}: {refused:?}");
+        let renamed = UserChange { address: Some("lovelace@acme.example".into()), ..change };
+        let refused = user::update(&helpdesk, ada.id, None, renamed).await;
+        assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{others:?}: {refused:?}");
+    }
+    // As they are, and beside a new primary address.
+    let same = UserChange { aliases: aliases(&["Countess@acme.example"]), ..UserChange::default() };
+    assert_eq!(user::update(&helpdesk, ada.id, None, same.clone()).await.unwrap(), ada);
+    let renamed = UserChange { address: Some("lovelace@acme.example".into()), aliases: None, ..same };
+    let ada = user::update(&helpdesk, ada.id, None, renamed).await.unwrap();
+    assert_eq!(ada.aliases, ["ada@acme.example", "countess@acme.example"]);
+    let admin = by_key(&world, Role::TenantAdmin).await;
+    let change = UserChange { aliases: aliases(&[]), ..UserChange::default() };
+    assert_eq!(user::update(&admin, ada.id, None, change).await.unwrap().aliases, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_uses_an_administrator_s_mailbox_is_no_helpdesk_s_to_change() {
+    let world = World::new().await;
+    let helpdesk = by_key(&world, Role::Helpdesk).await;
+    let mut root = world::new_user("root@acme.example", None);
+    root.role = Role::TenantAdmin;
+    let root = user::create(&world.ctx, root).await.unwrap();
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let reset = async || user::reset_password(&helpdesk, ada.id, "another good password".into()).await;
+    for &right in Right::ALL {
+        delegate::put(&world.ctx, root.mailbox_id, ada.id, &[right]).await.unwrap();
+        let refused = reset().await;
+        assert!(matches!(refused, Err(Error::Forbidden(_))), "{right}: {refused:?}");
+        delegate::remove(&world.ctx, root.mailbox_id, ada.id).await.unwrap();
+        // Another person's mailbox is no more than a person's.
+        delegate::put(&world.ctx, bob.mailbox_id, ada.id, &[right]).await.unwrap();
+        reset().await.unwrap();
+    }
 }

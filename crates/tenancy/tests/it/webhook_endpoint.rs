@@ -29,6 +29,12 @@ async fn tenant_admin(world: &World, ctx: &tenancy::Ctx) -> Caller {
     caller(world, secret).await
 }
 
+async fn narrowed(world: &World, actions: &[Action]) -> Caller {
+    let new = NewApiKey { actions: actions.iter().copied().collect(), ..NewApiKey::full(Role::TenantAdmin) };
+    let (_, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
+    caller(world, secret).await
+}
+
 async fn reseller_admin(world: &World, id: kernel::ResellerId) -> Caller {
     let ctx = world.operator.enter_reseller(id).await.unwrap();
     let (_, secret) = api_key::create_for_reseller(&ctx, NewApiKey::full(Role::ResellerAdmin)).await.unwrap();
@@ -410,4 +416,46 @@ async fn three_of_an_owner_s_endpoints_may_ask_for_mail() {
     webhook_endpoint::update(operator, &guard, first.id, asks(), None).await.unwrap();
     endpoint(operator, &[Kind::UserCreated]).await;
     endpoint(&tenant_admin(&world, &world.ctx).await, &[Kind::MessageDelivered]).await;
+}
+
+#[tokio::test]
+async fn nobody_has_events_sent_to_them_that_they_may_not_read() {
+    let world = World::new().await;
+    let admin = tenant_admin(&world, &world.ctx).await;
+    let (there, _) = endpoint(&admin, &[]).await;
+    let guard = Guard::default();
+    let elsewhere = WebhookEndpointChange {
+        url: Some("https://evil.example/".into()),
+        ..WebhookEndpointChange::default()
+    };
+    let all =
+        WebhookEndpointChange { kinds: Some([Kind::UserCreated].into()), ..WebhookEndpointChange::default() };
+    let mail = WebhookEndpointChange {
+        kinds: Some([Kind::MessageDelivered].into()),
+        ..WebhookEndpointChange::default()
+    };
+    let writes = [Action::WebhookRead, Action::WebhookWrite];
+    let reads = [Action::WebhookRead, Action::WebhookWrite, Action::EventRead];
+    for (actions, changes, lacks) in [
+        (&writes[..], vec![&elsewhere, &all, &mail], "events:read"),
+        (&reads[..], vec![&mail], "messages:read"),
+    ] {
+        let caller = narrowed(&world, actions).await;
+        for change in changes {
+            let kinds = change.kinds.clone().unwrap_or_default();
+            let new = NewWebhookEndpoint { url: URL.into(), kinds, description: None };
+            let made = webhook_endpoint::create(&caller, &guard, new).await;
+            assert!(matches!(made, Err(Error::Forbidden(action)) if action == lacks), "{made:?}");
+            let made = webhook_endpoint::update(&caller, &guard, there.id, change.clone(), None).await;
+            assert!(matches!(made, Err(Error::Forbidden(action)) if action == lacks), "{made:?}");
+        }
+        // What tells the caller nothing.
+        let off = WebhookEndpointChange { enabled: Some(false), ..WebhookEndpointChange::default() };
+        webhook_endpoint::update(&caller, &guard, there.id, off, None).await.unwrap();
+    }
+    let reader = narrowed(&world, &[&reads[..], &[Action::MessageRead]].concat()).await;
+    endpoint(&reader, &[Kind::MessageDelivered]).await;
+    for change in [elsewhere, all, mail] {
+        webhook_endpoint::update(&reader, &guard, there.id, change, None).await.unwrap();
+    }
 }

@@ -15,12 +15,13 @@ pub(super) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "insert into refresh_tokens (tenant_id, id, family_id, user_id, secret_hash, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into refresh_tokens (tenant_id, id, family_id, user_id, session_epoch, secret_hash, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant_id.uuid(),
         kept.id,
         kept.family_id,
         kept.user_id.uuid(),
+        kept.session_epoch,
         kept.secret_hash,
         now,
         kept.expires_at,
@@ -30,14 +31,27 @@ pub(super) async fn insert(
     Ok(())
 }
 
-pub(super) async fn find_locked(
+/// Keeps others from using or ending tokens of the same user until the transaction ends; how often the user's sessions have been ended.
+pub(super) async fn lock_user_of(
     tx: &mut SystemTx,
     tenant_id: TenantId,
     id: Uuid,
-) -> Result<Option<Kept>, Error> {
+) -> Result<Option<i32>, Error> {
+    let session_epoch = sqlx::query_scalar!(
+        "select session_epoch from users
+         where tenant_id = $1 and id = (select user_id from refresh_tokens where tenant_id = $1 and id = $2) for no key update",
+        tenant_id.uuid(),
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(session_epoch)
+}
+
+pub(super) async fn find(tx: &mut SystemTx, tenant_id: TenantId, id: Uuid) -> Result<Option<Kept>, Error> {
     let row = sqlx::query!(
-        "select id, family_id, user_id, secret_hash, expires_at, used_at, revoked_at
-         from refresh_tokens where tenant_id = $1 and id = $2 for update",
+        "select id, family_id, user_id, session_epoch, secret_hash, expires_at, used_at, revoked_at
+         from refresh_tokens where tenant_id = $1 and id = $2",
         tenant_id.uuid(),
         id
     )
@@ -47,6 +61,7 @@ pub(super) async fn find_locked(
         id: row.id,
         family_id: row.family_id,
         user_id: UserId::from_uuid(row.user_id),
+        session_epoch: row.session_epoch,
         secret_hash: row.secret_hash,
         expires_at: row.expires_at,
         used_at: row.used_at,
@@ -88,24 +103,22 @@ pub(super) async fn revoke_family(
     Ok(())
 }
 
-pub(super) async fn revoke_of_user(
-    tx: &mut TenantTx,
-    user_id: UserId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+/// Counts a user's sessions as ended, and revokes their tokens, of which a server of the version before knows no more.
+pub(super) async fn end_all(tx: &mut TenantTx, user_id: UserId, now: DateTime<Utc>) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
+    // First, since it locks the user.
+    sqlx::query!(
+        "update users set session_epoch = session_epoch + 1 where tenant_id = $1 and id = $2",
+        tenant_id,
+        user_id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
     sqlx::query!(
         "update refresh_tokens set revoked_at = $3 where tenant_id = $1 and user_id = $2 and revoked_at is null",
         tenant_id,
         user_id.uuid(),
         now
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "update users set session_epoch = session_epoch + 1 where tenant_id = $1 and id = $2",
-        tenant_id,
-        user_id.uuid()
     )
     .execute(tx.conn())
     .await?;

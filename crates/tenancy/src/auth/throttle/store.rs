@@ -77,6 +77,50 @@ pub(super) async fn count(
     Ok(failures)
 }
 
+/// Keeps the place in an account's queue for a network that has none; whether it had none. Of those that come at once, each waits for the one before
+/// and sees what that was given.
+pub(super) async fn claim(
+    tx: &mut SystemTx,
+    account: &[u8],
+    network: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "insert into sign_in_failures as f (account, network, failures, window_started_at, blocked_until) values ($1, $2, 0, $3, $3)
+         on conflict (account, network) do update set blocked_until = $3 where f.blocked_until is null",
+        account,
+        network,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Moves the end of an account's queue on by a place, but not beyond `farthest`; where it is then.
+pub(super) async fn take_place(
+    tx: &mut SystemTx,
+    account: &[u8],
+    now: DateTime<Utc>,
+    every_secs: f64,
+    farthest: DateTime<Utc>,
+) -> Result<DateTime<Utc>, Error> {
+    let end = sqlx::query_scalar!(
+        r#"insert into sign_in_failures as f (account, network, failures, window_started_at, blocked_until)
+             values ($1, '', 0, $2, $2::timestamptz + make_interval(secs => $3))
+           on conflict (account, network) do update set
+             window_started_at = $2, blocked_until = least(greatest(f.blocked_until, $2) + make_interval(secs => $3), $4)
+           returning blocked_until as "blocked_until!""#,
+        account,
+        now,
+        every_secs,
+        farthest
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(end)
+}
+
 pub(super) async fn block(
     tx: &mut SystemTx,
     account: &[u8],
