@@ -2,8 +2,7 @@
 //!
 //! What is off for a cycle belongs to what its days are charged at ([`Rate`]): lines are net of it, so a credit is worth
 //! what was billed, net, and both the price and what is off are split over days by the same telescoping. The net is what is
-//! rounded, once, and it is never below 0, so credits never exceed charges. An amount is off one item: whoever gives one off several
-//! splits it over them first ([`split`]).
+//! rounded, once, and it is never below 0, so credits never exceed charges. An amount is off one item.
 
 use chrono::NaiveDate;
 
@@ -73,24 +72,6 @@ impl Rate {
     }
 }
 
-/// Splits an amount over charges in proportion: each gets the floor of its part, the last one what remains, as far as
-/// its charge goes, and what then remains the ones before it. No part exceeds its charge, and the parts add up to the
-/// amount, or to all that is charged if that is less. Credits and nothings get nothing.
-pub fn split(amount_minor: i64, charges_minor: &[i64]) -> Vec<i64> {
-    let charges: Vec<i128> = charges_minor.iter().map(|charge| i128::from(*charge).max(0)).collect();
-    let total: i128 = charges.iter().sum();
-    let amount = i128::from(amount_minor).clamp(0, total);
-    let mut parts: Vec<i128> = charges.iter().map(|charge| amount * charge / total.max(1)).collect();
-    let mut rest = amount - parts.iter().sum::<i128>();
-    for (part, charge) in parts.iter_mut().zip(&charges).rev() {
-        let more = rest.min(charge - *part);
-        *part += more;
-        rest -= more;
-    }
-    // Each is at most its charge, which was 64 bits wide.
-    parts.into_iter().map(|part| i64::try_from(part).unwrap_or(i64::MAX)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,15 +79,6 @@ mod tests {
     use super::super::calendar::{Cycle, Span};
     use super::super::reconcile::{Billed, reconcile};
     use super::*;
-
-    #[test]
-    fn what_remains_goes_to_the_last_as_far_as_it_can() {
-        assert_eq!(split(500, &[1000, 2000]), [166, 334]);
-        assert_eq!(split(299, &[100, 100, 100]), [99, 100, 100]);
-        assert_eq!(split(300, &[100, 100, 100, 1]), [99, 100, 100, 1]);
-        assert_eq!(split(50, &[0, -20, 30]), [0, 0, 30]);
-        assert_eq!(split(50, &[]), [0; 0]);
-    }
 
     #[test]
     fn what_is_kept_of_a_net_price_is_rounded_once() {
@@ -161,15 +133,6 @@ mod tests {
             let cost = |units: i128| rate.cost(Share::from(units)).unwrap();
             prop_assert!(Amount::ZERO <= cost(less) && cost(less) <= cost(less + more));
             prop_assert!(cost(more) <= rate.list_cost(Share::from(more)).unwrap());
-        }
-
-        /// Parts add up and never exceed their charges.
-        #[test]
-        fn parts_add_up(amount in 0_i64..10_000, charges in prop::collection::vec(-100_i64..1000, 0..8)) {
-            let parts = split(amount, &charges);
-            let all: i64 = charges.iter().map(|charge| (*charge).max(0)).sum();
-            prop_assert_eq!(parts.iter().sum::<i64>(), amount.min(all));
-            prop_assert!(parts.iter().zip(&charges).all(|(part, charge)| (0..=(*charge).max(0)).contains(part)));
         }
     }
 }
