@@ -9,6 +9,7 @@ use billing::payment_provider;
 use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tenancy::event::Kind;
 use tenancy::reseller::Reseller;
 use tenancy::{Ctx, Scope, user};
@@ -16,11 +17,12 @@ use testkit::{World, world};
 
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
+use super::draft::drafting;
 use super::one_off_item::{add, list};
 use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
-use super::run::told_on;
+use super::run::{somebody_waits, told_on};
 use super::tax::{customer, is, taxing};
 use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, with_one_seat, world_on};
 
@@ -308,4 +310,44 @@ async fn each_issuer_s_invoices_are_charged_by_what_it_was_told_alone() {
     assert_eq!(customers, ["cus_1", "cus_1", "cus_1", "cus_2"]);
     assert_eq!(states(&ctx).await, ["paid 2500/0"; 4]);
     assert_clean(&scene.world).await;
+}
+
+/// The result of what somebody does who has to wait for the tenant's row, which a move holds, and must hold nothing that the move locks next.
+async fn beside_a_move<T: Send + 'static>(
+    world: &World,
+    owner: &mut PgConnection,
+    waiting: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let mut moving = world.ctx.begin().await.unwrap();
+    sqlx::query("select id from tenants for update").execute(moving.conn()).await.unwrap();
+    let waiting = tokio::spawn(waiting);
+    somebody_waits(owner).await;
+    let next = "select id from subscriptions for update nowait";
+    sqlx::query(next).execute(moving.conn()).await.expect("the move would wait for who waits for it");
+    moving.commit().await.unwrap();
+    waiting.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_and_a_move_never_wait_for_each_other_crosswise() {
+    let world = subscribed().await;
+    let mut owner = PgConnection::connect(&world.test_db.url()).await.unwrap();
+    let run_on = |day: &str| {
+        at(&world, &format!("{day}T10:00"));
+        let (db, day) = (world.test_db.db(), date(day));
+        async move { billing::run::run(&db, day, None).await.unwrap() }
+    };
+    // An account,
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-01-01")).await;
+    assert_eq!((summary.accounts_billed, summary.invoices), (1, 1));
+    // a draft whose day has come,
+    drafting(&world, 20, 0).await;
+    at(&world, "2026-02-01T10:00");
+    assert_eq!(run(&world, "2026-02-01").await.drafts, 1);
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-02-25")).await;
+    assert_eq!((summary.accounts_billed, summary.invoices), (0, 1));
+    // and what has become of the tenant.
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-02-26")).await;
+    assert_eq!((summary.accounts_billed, summary.drafts), (1, 1));
 }
