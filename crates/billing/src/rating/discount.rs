@@ -101,6 +101,38 @@ mod tests {
     }
 
     #[test]
+    fn each_part_of_a_cycle_in_which_a_discount_begins_is_rounded_once() {
+        let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
+        let whole = Span::new(day(1, 1), day(2, 1)).unwrap();
+        let list = Rate::from(Tariff::Flat("10".parse().unwrap()));
+        let rates = [list.clone(), Rate { discount: "10".parse().unwrap(), ..list }];
+        let on: [fn(i64) -> bool; 2] = [|day| day < 10, |day| day >= 10];
+        let currency = "EUR".parse().unwrap();
+        let mut lines = Vec::new();
+        for (rate, is_on) in rates.iter().zip(on) {
+            let in_force: Vec<i64> = (0..31).map(|day| i64::from(is_on(day))).collect();
+            let charges = reconcile(rate, currency, &Cycle::new(whole, whole), &in_force, &lines).unwrap();
+            lines.extend(charges.iter().map(|charge| charge.billed_at(rate.clone())));
+        }
+        // 10.00 × 10/31 = 3.2258…; × 21/31 = 6.7741…, and 6.0967… net.
+        let amounts = |lines: &[Billed]| -> Vec<(Span, i64, i64)> {
+            lines.iter().map(|line| (line.period, line.amount_minor, line.discount_minor)).collect()
+        };
+        let parts = [(day(1, 1), day(1, 11)), (day(1, 11), day(2, 1))];
+        let [before, after] = parts.map(|(from, until)| Span::new(from, until).unwrap());
+        assert_eq!(amounts(&lines), [(before, 323, 0), (after, 610, 67)]);
+        // What goes is worth what was billed, to nothing.
+        for rate in &rates {
+            let charges = reconcile(rate, currency, &Cycle::new(whole, whole), &[0; 31], &lines).unwrap();
+            lines.extend(charges.iter().map(|charge| charge.billed_at(rate.clone())));
+        }
+        let sums = lines
+            .iter()
+            .fold((0, 0), |sums, line| (sums.0 + line.amount_minor, sums.1 + line.discount_minor));
+        assert_eq!((lines.len(), sums), (4, (0, 0)));
+    }
+
+    #[test]
     fn an_amount_is_off_what_the_percentage_leaves() {
         let rate = |percentage: &str, off: &str| Rate {
             discount: percentage.parse().unwrap(),
