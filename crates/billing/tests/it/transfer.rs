@@ -18,6 +18,7 @@ use testkit::{World, world};
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
 use super::draft::drafting;
+use super::items::{GIB, selling, storage, stores};
 use super::one_off_item::{add, list};
 use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
@@ -212,6 +213,30 @@ async fn what_both_have_charged_each_takes_back_in_its_part() {
     let of_both =
         ["x-2 = -400 seat-days, -131.51 EUR; discount", "x-1 = -200 seat-days, -65.75 EUR; discount"];
     assert!(of_both.iter().all(|part| shown.iter().any(|one| one.contains(part))), "{shown:#?}");
+}
+
+/// No run had opened the cycle: what was used of it is billed once, and by the new one, of the former one's days too.
+#[tokio::test]
+async fn what_nobody_had_billed_yet_the_new_reseller_bills_once() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    stores(&world, "2026-01-11T00:00", 31 * GIB).await;
+    at(&world, "2026-01-20T12:00");
+    let (other, ctx) = moved(&world).await;
+    run_and_verify(&world, "2026-02-01").await;
+    run_and_verify(&world, "2026-03-01").await;
+    let expected = [
+        "invoice 2026-01-01 10.00 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 10.00 EUR",
+        // 31 GiB for 21 of 31 days.
+        "invoice 2026-02-01 12.10 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 10.00 EUR; \
+         usage 2026-01-01..2026-02-01 x21 = 0 seat-days, 2.10 EUR",
+        "invoice 2026-03-01 13.10 EUR; recurring 2026-03-01..2026-04-01 x1 = 31 seat-days, 10.00 EUR; \
+         usage 2026-02-01..2026-03-01 x31 = 0 seat-days, 3.10 EUR",
+    ];
+    assert_eq!(all_shown(&ctx).await, expected);
+    assert!(invoices(&ctx).await.iter().all(|one| one.issuer.id == other.id));
 }
 
 /// The new one's part lies in a draft, which is discarded and made anew; the former one's is final all the while.
