@@ -90,8 +90,8 @@ fn rated(lines: impl Iterator<Item = (i32, BilledLine)>) -> Vec<BilledLine> {
 }
 
 /// Whether a credit note corrects an invoice by more than it takes back of what that billed, while another billed more of it and is
-/// not credited in full. Documents are in the order of their boundaries; what came to count as billed no more after a billing was there
-/// until then.
+/// not credited in full. Documents are in the order of their boundaries. One that has come to count as billed no more since a credit note was
+/// made says nothing of that: as a draft it may have become final before or afterwards.
 pub(super) fn check(
     documents: &[Document],
     unbilled: &[(Billing, InvoiceId)],
@@ -111,10 +111,13 @@ pub(super) fn check(
             }
         }
         let taken = charges.take(&document.lines)?;
-        let Some(corrected) = references.get(&document.id) else { continue };
+        let is_unsure = unbilled.iter().any(|(after, id)| {
+            *after >= document.billing && documents.iter().take(at).any(|one| one.id == *id)
+        });
+        let Some(corrected) = references.get(&document.id).filter(|_| !is_unsure) else { continue };
         let is_taken: BTreeMap<InvoiceId, i64> = taken.iter().copied().collect();
-        let more = corrected.iter().find(|(id, minor)| is_taken.get(id).is_none_or(|taken| taken < minor));
-        let less = is_taken.iter().find(|(id, minor)| {
+        let more = corrected.iter().find(|&(id, minor)| is_taken.get(id).is_none_or(|taken| taken < minor));
+        let less = is_taken.iter().find(|&(id, minor)| {
             corrected.get(id).is_none_or(|corrected| corrected < minor)
                 && left.get(id).is_some_and(|left| *left > 0)
         });
