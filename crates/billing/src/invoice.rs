@@ -1,5 +1,6 @@
 //! Invoices and credit notes: once they are final, never changed.
 
+pub(crate) mod corrected;
 pub(crate) mod draft;
 pub(crate) mod issued;
 mod kind;

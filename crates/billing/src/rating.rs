@@ -29,7 +29,7 @@ mod timeline;
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, Zones, local_day};
-pub use discount::{Discount, Off, Rate, split};
+pub use discount::{Discount, Off, Rate};
 pub use document::{Boundary, CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::Instalment;

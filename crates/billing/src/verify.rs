@@ -9,6 +9,8 @@
 //!   and that held on its boundary's day; a credit, as what it takes back was. The tax of each group is that of its lines.
 //! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
+//! - A credit note corrects the invoices that billed what it takes back, of its cycle and in its group of tax, and each by no more than that
+//!   billed, unless nothing is left of them to credit.
 //! - Every document, payment, refund, dispute and fee of one has exactly its transfers and every transfer what it was posted from; the balance
 //!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took,
 //!   and cash is what came less what went and less those fees, each in its own currency.
@@ -24,10 +26,12 @@
 //!   that is what the audit trail and its hashes are for.
 //! - Lines of before it was recorded what was known: they are taken as they are stored, and counted. Only their sums are
 //!   checked, and that later boundaries follow from them.
+//! - What credit notes of before migration 0078 correct: they named the newest invoices.
 //! - On which days a tenant counted for a reseller: they are taken as they were found when the boundary was billed.
 //! - What a document says in words: names, descriptions, when it is due, why something is not taxed. Nor that the profiles
 //!   say the truth.
 
+mod corrections;
 mod difference;
 mod recompute;
 mod store;
@@ -178,6 +182,11 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         let voids: Vec<unbilled::Document<'_>> = voids.iter().map(Into::into).collect();
         unbilled::check(&billed, &voids, &unbilled)
     };
+    let corrected = {
+        let billed: Vec<_> =
+            documents.values().flatten().filter_map(corrections::Document::of_tenant).collect();
+        corrections::check(&billed, &unbilled, &store::references(tx).await?)?
+    };
     let Some(subscription) = subscription::store::find(tx).await? else {
         let unfounded = documents.into_values().flatten().map(|document| recompute::unfounded(&document));
         let differences = unfounded.chain(not_taken_back).collect();
@@ -212,6 +221,10 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     };
     let mut recomputed = account.recompute(first);
     recomputed.differences.extend(not_taken_back);
+    // Beside a wrong line it would say the same again.
+    if recomputed.differences.is_empty() {
+        recomputed.differences.extend(corrected);
+    }
     Ok(recomputed)
 }
 

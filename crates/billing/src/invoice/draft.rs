@@ -8,6 +8,7 @@ use kernel::{InvoiceId, TenantId};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, OfTenants, TenantTx, event};
 
+use super::corrected::{correct, taken_back};
 use super::store::{Creditable, Reference, unbilled};
 use super::{DocumentKind, Invoice, enter, store};
 use crate::Error;
@@ -151,7 +152,7 @@ pub(crate) struct Completed<'a> {
 }
 
 /// Posts documents that have just become final, of each tenant in the order of their boundaries, lets credit notes correct the
-/// newest of the invoices before them first, and tells of them.
+/// invoices that billed what they take back, and tells of them.
 pub(crate) async fn complete(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<(), Error> {
     let postings: Vec<_> = completed.iter().map(|one| (one.ctx.tenant_id(), one.posting)).collect();
     ledger::post(tx, &postings).await?;
@@ -164,42 +165,39 @@ pub(crate) async fn complete(tx: &mut impl OfTenants, completed: &[Completed<'_>
 
 /// Which invoices credit notes correct.
 async fn credits(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<Vec<Reference>, Error> {
-    let with_credit: BTreeSet<TenantId> =
-        completed.iter().filter(|one| one.posting.total_minor() < 0).map(|one| one.ctx.tenant_id()).collect();
+    let (tenants, notes): (BTreeSet<TenantId>, Vec<InvoiceId>) = completed
+        .iter()
+        .filter(|one| one.posting.total_minor() < 0)
+        .map(|one| (one.ctx.tenant_id(), one.posting.document))
+        .unzip();
     let mut references = Vec::new();
-    if with_credit.is_empty() {
+    if notes.is_empty() {
         return Ok(references);
     }
-    let with_credit: Vec<TenantId> = with_credit.into_iter().collect();
-    let mut creditable = store::creditable(tx, &with_credit).await?;
+    let tenants: Vec<TenantId> = tenants.into_iter().collect();
+    let mut taken_back = taken_back(&store::billed_lines(tx, &tenants, &notes).await?)?;
+    let mut creditable = store::creditable(tx, &tenants).await?;
     let are_new: BTreeSet<InvoiceId> = completed.iter().map(|one| one.posting.document).collect();
     for invoices in creditable.values_mut() {
         invoices.retain(|one| !are_new.contains(&one.invoice));
     }
     for Completed { ctx, posting, .. } in completed {
         let tenant_id = ctx.tenant_id();
+        let (document, issuer, total_minor) = (posting.document, posting.issuer, posting.total_minor());
         let invoices = creditable.entry(tenant_id).or_default();
-        let mut left = posting.total_minor().saturating_neg();
-        if left < 0 {
+        if total_minor > 0 {
             let before = invoices.partition_point(|one| one.issued_on > posting.effective_on);
-            let (invoice, issuer) = (posting.document, posting.issuer);
-            let (issued_on, left_minor) = (posting.effective_on, left.saturating_neg());
-            invoices.insert(before, Creditable { invoice, issuer, issued_on, left_minor });
+            let (issued_on, left_minor) = (posting.effective_on, total_minor);
+            invoices.insert(before, Creditable { invoice: document, issuer, issued_on, left_minor });
         }
-        let is_its = |one: &&mut Creditable| one.issuer == posting.issuer && one.left_minor > 0;
-        for one in invoices.iter_mut().filter(is_its) {
-            let amount_minor = one.left_minor.min(left);
-            if amount_minor > 0 {
-                let (credit_note, invoice) = (posting.document, one.invoice);
-                references.push(Reference { tenant_id, credit_note, invoice, amount_minor });
-                one.left_minor -= amount_minor;
-                left -= amount_minor;
-            }
-        }
-        if left > 0 {
-            // What an issuer has credited never exceeds what it has invoiced.
-            return Err(Error::Stored("sum of credits"));
-        }
+        let taken = taken_back.remove(&document).unwrap_or_default();
+        let corrected = correct(total_minor.saturating_neg(), &taken, issuer, invoices)?;
+        references.extend(corrected.into_iter().map(|(invoice, amount_minor)| Reference {
+            tenant_id,
+            credit_note: document,
+            invoice,
+            amount_minor,
+        }));
     }
     Ok(references)
 }

@@ -32,6 +32,9 @@ pub(crate) struct IssuedLine {
 /// At which price and discount a line was rated.
 pub(crate) type RateOfLine = (Option<PriceId>, (Percentage, UnitPrice));
 
+/// No discount, as a line is rated at.
+pub(crate) const UNDISCOUNTED: (Percentage, UnitPrice) = (Percentage::ZERO, UnitPrice::ZERO);
+
 /// What one issuer has charged of a cycle.
 struct Holder {
     issuer: ResellerId,
@@ -200,7 +203,7 @@ mod tests {
             price_id: None,
             unit_price: None,
             one_off_item_id: None,
-            discount: (Percentage::ZERO, UnitPrice::ZERO),
+            discount: UNDISCOUNTED,
             discount_in_words: String::new(),
         }
     }

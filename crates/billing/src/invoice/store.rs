@@ -24,8 +24,8 @@ use crate::rating::{GroupTotal, Percentage, Span, TaxCategory, TaxGroup, TaxLine
 use crate::receivable::Receivables;
 
 pub(crate) use new::{
-    Creditable, NewInvoice, NewLine, NewTax, Reference, creditable, insert, insert_lines, insert_references,
-    insert_taxes,
+    Creditable, NewInvoice, NewLine, NewTax, Reference, billed_lines, creditable, insert, insert_lines,
+    insert_references, insert_taxes,
 };
 
 /// What was billed of some cycles of tenants so far and how each issuer taxed it, and what the documents of each of these come to by

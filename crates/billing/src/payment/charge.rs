@@ -7,7 +7,7 @@ use stripe::{Account, Charge, Outcome};
 use tenancy::{Action, Caller, Ctx, TenantTx};
 
 use super::autopay::Attempt;
-use super::provider::Provider;
+use super::provider::{NOT_CHARGEABLE, Provider};
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
 use super::{DRAFT, Payment, arrived, read, store};
@@ -54,7 +54,7 @@ pub(super) async fn charge(
         Outcome::KeyRefused { code, .. } => Some(code.clone()),
         _ => None,
     };
-    let is_answered = !matches!(outcome, Outcome::Busy | Outcome::Unknown(_));
+    let is_answered = !matches!(outcome, Outcome::Busy | Outcome::Unknown(_)) && !is_not_chargeable(&outcome);
     let payment = ended(ctx, payment, 1, outcome).await?;
     if is_answered
         && let Err(error) =
@@ -146,12 +146,18 @@ pub(super) async fn ended(
     };
     let mut tx = ctx.begin().await?;
     store::end_attempt(&mut tx, id, ordinal, name, ctx.env().now()).await?;
-    if matches!(outcome, Outcome::KeyRefused { .. }) {
+    // Nobody was asked for money.
+    if matches!(outcome, Outcome::KeyRefused { .. }) || is_not_chargeable(&outcome) {
         store::uncount_attempt(&mut tx, id).await?;
     }
     let payment = settle(ctx, &mut tx, id, Seen::of(outcome)).await?;
     tx.commit().await?;
     Ok(payment)
+}
+
+/// Whether it is an amount that the provider never takes, and was not asked for.
+fn is_not_chargeable(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { code, .. } if code == NOT_CHARGEABLE)
 }
 
 /// Moves a payment forward by what was seen of it. Posts it when it has arrived, which it does once.

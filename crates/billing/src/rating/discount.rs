@@ -2,8 +2,7 @@
 //!
 //! What is off for a cycle belongs to what its days are charged at ([`Rate`]): lines are net of it, so a credit is worth
 //! what was billed, net, and both the price and what is off are split over days by the same telescoping. The net is what is
-//! rounded, once, and it is never below 0, so credits never exceed charges. An amount is off one item: whoever gives one off several
-//! splits it over them first ([`split`]).
+//! rounded, once, and it is never below 0, so credits never exceed charges. An amount is off one item.
 
 use chrono::NaiveDate;
 
@@ -73,24 +72,6 @@ impl Rate {
     }
 }
 
-/// Splits an amount over charges in proportion: each gets the floor of its part, the last one what remains, as far as
-/// its charge goes, and what then remains the ones before it. No part exceeds its charge, and the parts add up to the
-/// amount, or to all that is charged if that is less. Credits and nothings get nothing.
-pub fn split(amount_minor: i64, charges_minor: &[i64]) -> Vec<i64> {
-    let charges: Vec<i128> = charges_minor.iter().map(|charge| i128::from(*charge).max(0)).collect();
-    let total: i128 = charges.iter().sum();
-    let amount = i128::from(amount_minor).clamp(0, total);
-    let mut parts: Vec<i128> = charges.iter().map(|charge| amount * charge / total.max(1)).collect();
-    let mut rest = amount - parts.iter().sum::<i128>();
-    for (part, charge) in parts.iter_mut().zip(&charges).rev() {
-        let more = rest.min(charge - *part);
-        *part += more;
-        rest -= more;
-    }
-    // Each is at most its charge, which was 64 bits wide.
-    parts.into_iter().map(|part| i64::try_from(part).unwrap_or(i64::MAX)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,15 +79,6 @@ mod tests {
     use super::super::calendar::{Cycle, Span};
     use super::super::reconcile::{Billed, reconcile};
     use super::*;
-
-    #[test]
-    fn what_remains_goes_to_the_last_as_far_as_it_can() {
-        assert_eq!(split(500, &[1000, 2000]), [166, 334]);
-        assert_eq!(split(299, &[100, 100, 100]), [99, 100, 100]);
-        assert_eq!(split(300, &[100, 100, 100, 1]), [99, 100, 100, 1]);
-        assert_eq!(split(50, &[0, -20, 30]), [0, 0, 30]);
-        assert_eq!(split(50, &[]), [0; 0]);
-    }
 
     #[test]
     fn what_is_kept_of_a_net_price_is_rounded_once() {
@@ -126,6 +98,38 @@ mod tests {
         let credit = charged(&kept, &[all.billed_at(rate.clone())]);
         // 1524.19 are kept. The price and what is off, each rounded, would leave 1694 - 169.
         assert_eq!((credit.amount_minor, credit.discount_minor), (-726, -80));
+    }
+
+    #[test]
+    fn each_part_of_a_cycle_in_which_a_discount_begins_is_rounded_once() {
+        let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
+        let whole = Span::new(day(1, 1), day(2, 1)).unwrap();
+        let list = Rate::from(Tariff::Flat("10".parse().unwrap()));
+        let rates = [list.clone(), Rate { discount: "10".parse().unwrap(), ..list }];
+        let on: [fn(i64) -> bool; 2] = [|day| day < 10, |day| day >= 10];
+        let currency = "EUR".parse().unwrap();
+        let mut lines = Vec::new();
+        for (rate, is_on) in rates.iter().zip(on) {
+            let in_force: Vec<i64> = (0..31).map(|day| i64::from(is_on(day))).collect();
+            let charges = reconcile(rate, currency, &Cycle::new(whole, whole), &in_force, &lines).unwrap();
+            lines.extend(charges.iter().map(|charge| charge.billed_at(rate.clone())));
+        }
+        // 10.00 × 10/31 = 3.2258…; × 21/31 = 6.7741…, and 6.0967… net.
+        let amounts = |lines: &[Billed]| -> Vec<(Span, i64, i64)> {
+            lines.iter().map(|line| (line.period, line.amount_minor, line.discount_minor)).collect()
+        };
+        let parts = [(day(1, 1), day(1, 11)), (day(1, 11), day(2, 1))];
+        let [before, after] = parts.map(|(from, until)| Span::new(from, until).unwrap());
+        assert_eq!(amounts(&lines), [(before, 323, 0), (after, 610, 67)]);
+        // What goes is worth what was billed, to nothing.
+        for rate in &rates {
+            let charges = reconcile(rate, currency, &Cycle::new(whole, whole), &[0; 31], &lines).unwrap();
+            lines.extend(charges.iter().map(|charge| charge.billed_at(rate.clone())));
+        }
+        let sums = lines
+            .iter()
+            .fold((0, 0), |sums, line| (sums.0 + line.amount_minor, sums.1 + line.discount_minor));
+        assert_eq!((lines.len(), sums), (4, (0, 0)));
     }
 
     #[test]
@@ -161,15 +165,6 @@ mod tests {
             let cost = |units: i128| rate.cost(Share::from(units)).unwrap();
             prop_assert!(Amount::ZERO <= cost(less) && cost(less) <= cost(less + more));
             prop_assert!(cost(more) <= rate.list_cost(Share::from(more)).unwrap());
-        }
-
-        /// Parts add up and never exceed their charges.
-        #[test]
-        fn parts_add_up(amount in 0_i64..10_000, charges in prop::collection::vec(-100_i64..1000, 0..8)) {
-            let parts = split(amount, &charges);
-            let all: i64 = charges.iter().map(|charge| (*charge).max(0)).sum();
-            prop_assert_eq!(parts.iter().sum::<i64>(), amount.min(all));
-            prop_assert!(parts.iter().zip(&charges).all(|(part, charge)| (0..=(*charge).max(0)).contains(part)));
         }
     }
 }

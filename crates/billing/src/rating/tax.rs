@@ -115,7 +115,7 @@ impl TaxGroup {
     }
 
     /// The tax on a net amount (BR-CO-17).
-    fn tax_on(self, net_minor: i64) -> Result<i64, RatingError> {
+    pub(crate) fn tax_on(self, net_minor: i64) -> Result<i64, RatingError> {
         round_half_away(Share::from(i128::from(net_minor)) * self.rate.share())
     }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::by_tenant::by_tenant;
+use crate::invoice::store::unbilled;
 use crate::price_book::store::{changes_billed, item, setup_price};
 use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{Step, UnitPrice};
@@ -232,14 +233,17 @@ pub(crate) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription
     find(tx).await
 }
 
-/// As [`find_locked`], but `None` as well when somebody holds it.
+/// As [`find_locked`], but `None` as well when somebody holds it, or the tenant.
 pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let locked =
-        sqlx::query!("select id from subscriptions where tenant_id = $1 for update skip locked", tenant_id)
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(db::Error::from)?;
+    let locked = sqlx::query!(
+        "select s.id from subscriptions s join tenants t on t.id = s.tenant_id
+         where s.tenant_id = $1 for key share of t skip locked for update of s skip locked",
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
     if locked.is_none() {
         return Ok(None);
     }
@@ -248,12 +252,8 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
 
 /// As [`find_if_free`], but waits for whoever holds it: no longer than half a minute, after which it is an error.
 pub(crate) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
     db::wait_half_a_minute(tx.conn()).await?;
-    sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(db::Error::from)?;
+    unbilled::hold(tx).await?;
     db::wait_without_end(tx.conn()).await?;
     find(tx).await
 }

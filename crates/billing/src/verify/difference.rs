@@ -148,6 +148,15 @@ pub enum Difference {
         /// The document, or the credit note that should take it back.
         document: InvoiceId,
     },
+    /// A credit note corrects an invoice by more than it takes back of what that billed, and another by less of which something is left.
+    Corrected {
+        /// The credit note.
+        credit_note: InvoiceId,
+        /// The invoice that it corrects.
+        invoice: InvoiceId,
+        /// One that billed what it takes back.
+        instead: InvoiceId,
+    },
     /// A balance by the ledger is not the one by the documents, payments and refunds.
     Balance {
         /// The issuer.
@@ -369,6 +378,9 @@ impl fmt::Display for Difference {
             }
             Self::NotTakenBack { document } => {
                 write!(f, "{document}: it counts as billed no more, and was not taken back to nothing")
+            }
+            Self::Corrected { credit_note, invoice, instead } => {
+                write!(f, "{credit_note}: it credits {invoice} with what {instead} billed")
             }
             Self::Numbers(gap) => write!(f, "{gap}"),
         }

@@ -7,6 +7,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::DocumentSums;
+use super::corrections::References;
 use super::difference::{Difference, Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
@@ -89,6 +90,23 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
     .fetch_all(tx.conn())
     .await?;
     Ok(sums)
+}
+
+/// By how much each credit note corrects which invoices, of those that were chosen by its lines.
+pub(super) async fn references(tx: &mut TenantTx) -> Result<References, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select credit_note_id, invoice_id, amount_minor from credit_note_references where tenant_id = $1 and by_lines",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut references = References::new();
+    for row in rows {
+        let of_one = references.entry(InvoiceId::from_uuid(row.credit_note_id)).or_default();
+        of_one.insert(InvoiceId::from_uuid(row.invoice_id), row.amount_minor);
+    }
+    Ok(references)
 }
 
 /// Where the ledger and what it was posted from differ, leg by leg.

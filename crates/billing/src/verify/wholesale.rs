@@ -10,7 +10,7 @@ use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::Caller;
 
 use super::difference::{Difference, LineFigures};
-use super::{Verified, system, tax, unbilled};
+use super::{Verified, corrections, system, tax, unbilled};
 use crate::Error;
 use crate::invoice::tax::{Past, Shown};
 use crate::invoice::{Billing, Filter, InvoiceLineKind};
@@ -62,6 +62,10 @@ pub(super) async fn look(
         let voids: Vec<unbilled::Document<'_>> = voids.iter().map(Into::into).collect();
         differences.extend(unbilled::check(&billed, &voids, &unbilled));
     }
+    let corrected = {
+        let billed: Vec<_> = documents.values().filter_map(corrections::Document::of_reseller).collect();
+        corrections::check(&billed, &unbilled, &store::references(&mut tx, reseller_id).await?)?
+    };
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,
         logs: logs(&mut tx, &agreement).await?,
@@ -83,6 +87,10 @@ pub(super) async fn look(
         issued_on: document.issued_on,
     };
     differences.extend(replay.documents.values().map(unfounded));
+    // Beside a wrong line it would say the same again.
+    if differences.is_empty() {
+        differences.extend(corrected);
+    }
     Ok(())
 }
 

@@ -93,33 +93,63 @@ async fn a_second_attempt_that_succeeds_is_the_last() {
     assert_clean(&scene.world).await;
 }
 
-/// Of three decimals the provider takes the last as 0 only.
-#[tokio::test]
-async fn what_the_provider_never_takes_is_tried_once() {
+/// In a currency of three decimals, of which the provider takes the last as 0 only; 0.001 of the first invoice is paid.
+async fn in_dinars() -> Scene {
     let scene = Scene::within(in_currency(World::new().await, "KWD").await).await;
     put(&scene, true).await;
-    let pays = async |amount_minor: i64| {
-        let transfer = NewTransfer {
-            amount: Money::new(amount_minor, "KWD".parse().unwrap()),
-            reference: String::new(),
-            received_on: "2026-03-01".into(),
-            invoice_id: Some(scene.documents[0]),
-        };
-        payment::record(&scene.world.ctx, transfer).await.unwrap();
+    pays(&scene, 1).await;
+    scene
+}
+
+/// Pays so many thousandths of the first invoice.
+async fn pays(scene: &Scene, amount_minor: i64) {
+    let transfer = NewTransfer {
+        amount: Money::new(amount_minor, "KWD".parse().unwrap()),
+        reference: String::new(),
+        received_on: "2026-03-01".into(),
+        invoice_id: Some(scene.documents[0]),
     };
-    pays(1).await;
+    payment::record(&scene.world.ctx, transfer).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_provider_never_takes_is_tried_once_and_costs_no_attempt() {
+    let scene = in_dinars().await;
     assert_eq!(charge_on(&scene, "2026-03-02").await, 2);
-    let failures: Vec<_> = scene.payments().await.into_iter().filter_map(|one| one.failure).collect();
-    assert_eq!(failures.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["amount_not_chargeable"]);
+    let not_chargeable = async || {
+        let failures: Vec<_> = scene.payments().await.into_iter().filter_map(|one| one.failure).collect();
+        failures.iter().filter(|(code, _)| code == "amount_not_chargeable").count()
+    };
+    assert_eq!(not_chargeable().await, 1);
     assert_eq!(states(&scene.world.ctx).await, ["final 1/2499", "paid 2500/0", "final 0/2500"]);
-    for day in ["2026-03-05", "2026-03-10"] {
-        assert_eq!(charge_on(&scene, day).await, 0);
+    // What is due is another amount each day, and is tried on it.
+    for day in 3..8 {
+        assert_eq!(charge_on(&scene, &format!("2026-03-{day:02}")).await, 0);
+        pays(&scene, 1).await;
+        assert_eq!(charge(&scene).await, Autopaid { charged: 1, failed: 0 });
     }
-    // What is due is another amount then.
-    pays(9).await;
+    assert_eq!(not_chargeable().await, 6);
+    pays(&scene, 4).await;
+    scene.fake.fail(&[Fault::Declined]);
+    assert_eq!(charge(&scene).await, Autopaid { charged: 1, failed: 0 });
+    // That was the first of its attempts.
+    assert_eq!(charge_on(&scene, "2026-03-09").await, 0);
     assert_eq!(charge_on(&scene, "2026-03-10").await, 1);
     assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 0/2500"]);
     assert_clean(&scene.world).await;
+}
+
+/// The provider is not asked.
+#[tokio::test]
+async fn what_the_provider_never_takes_says_nothing_of_the_key() {
+    let scene = in_dinars().await;
+    scene.fake.revoke();
+    for day in ["2026-03-02", "2026-03-03"] {
+        assert_eq!(charge_on(&scene, day).await, 2);
+        pays(&scene, 1).await;
+    }
+    let told = told(&scene.world, Kind::PaymentProviderRefused).await;
+    assert_eq!(told, [json!({"failure_code": "invalid_api_key"})]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

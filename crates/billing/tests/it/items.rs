@@ -55,7 +55,7 @@ pub(super) async fn stores_in(ctx: &Ctx, used_bytes: i64) {
 }
 
 /// As mail would leave a mailbox of the tenant's, from a time on.
-async fn stores(world: &World, time: &str, used_bytes: i64) {
+pub(super) async fn stores(world: &World, time: &str, used_bytes: i64) {
     at(world, time);
     stores_in(&world.ctx, used_bytes).await;
     assert_eq!(storage_sample::record(&world.test_db.db()).await.unwrap(), 1);

@@ -3,6 +3,7 @@
 
 mod autopay;
 mod changes_billed;
+mod corrected;
 mod courses;
 mod discount;
 mod draft;

@@ -338,7 +338,7 @@ async fn an_unreadable_profile_is_in_the_way_of_a_document_alone() {
 }
 
 /// Until a session waits for a row; one that skips what is locked only looks at the lock.
-async fn somebody_waits(owner: &mut PgConnection) {
+pub(super) async fn somebody_waits(owner: &mut PgConnection) {
     let sql = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     let waits = async {
         while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *owner).await.unwrap() {

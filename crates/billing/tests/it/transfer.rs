@@ -9,6 +9,7 @@ use billing::payment_provider;
 use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tenancy::event::Kind;
 use tenancy::reseller::Reseller;
 use tenancy::{Ctx, Scope, user};
@@ -16,11 +17,13 @@ use testkit::{World, world};
 
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
+use super::draft::drafting;
+use super::items::{GIB, selling, storage, stores};
 use super::one_off_item::{add, list};
 use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
-use super::run::told_on;
+use super::run::{somebody_waits, told_on};
 use super::tax::{customer, is, taxing};
 use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, with_one_seat, world_on};
 
@@ -212,6 +215,30 @@ async fn what_both_have_charged_each_takes_back_in_its_part() {
     assert!(of_both.iter().all(|part| shown.iter().any(|one| one.contains(part))), "{shown:#?}");
 }
 
+/// No run had opened the cycle: what was used of it is billed once, and by the new one, of the former one's days too.
+#[tokio::test]
+async fn what_nobody_had_billed_yet_the_new_reseller_bills_once() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    stores(&world, "2026-01-11T00:00", 31 * GIB).await;
+    at(&world, "2026-01-20T12:00");
+    let (other, ctx) = moved(&world).await;
+    run_and_verify(&world, "2026-02-01").await;
+    run_and_verify(&world, "2026-03-01").await;
+    let expected = [
+        "invoice 2026-01-01 10.00 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 10.00 EUR",
+        // 31 GiB for 21 of 31 days.
+        "invoice 2026-02-01 12.10 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 10.00 EUR; \
+         usage 2026-01-01..2026-02-01 x21 = 0 seat-days, 2.10 EUR",
+        "invoice 2026-03-01 13.10 EUR; recurring 2026-03-01..2026-04-01 x1 = 31 seat-days, 10.00 EUR; \
+         usage 2026-02-01..2026-03-01 x31 = 0 seat-days, 3.10 EUR",
+    ];
+    assert_eq!(all_shown(&ctx).await, expected);
+    assert!(invoices(&ctx).await.iter().all(|one| one.issuer.id == other.id));
+}
+
 /// The new one's part lies in a draft, which is discarded and made anew; the former one's is final all the while.
 #[tokio::test]
 async fn a_part_of_a_credit_can_be_a_draft_and_is_made_anew() {
@@ -308,4 +335,44 @@ async fn each_issuer_s_invoices_are_charged_by_what_it_was_told_alone() {
     assert_eq!(customers, ["cus_1", "cus_1", "cus_1", "cus_2"]);
     assert_eq!(states(&ctx).await, ["paid 2500/0"; 4]);
     assert_clean(&scene.world).await;
+}
+
+/// The result of what somebody does who has to wait for the tenant's row, which a move holds, and must hold nothing that the move locks next.
+async fn beside_a_move<T: Send + 'static>(
+    world: &World,
+    owner: &mut PgConnection,
+    waiting: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let mut moving = world.ctx.begin().await.unwrap();
+    sqlx::query("select id from tenants for update").execute(moving.conn()).await.unwrap();
+    let waiting = tokio::spawn(waiting);
+    somebody_waits(owner).await;
+    let next = "select id from subscriptions for update nowait";
+    sqlx::query(next).execute(moving.conn()).await.expect("the move would wait for who waits for it");
+    moving.commit().await.unwrap();
+    waiting.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_and_a_move_never_wait_for_each_other_crosswise() {
+    let world = subscribed().await;
+    let mut owner = PgConnection::connect(&world.test_db.url()).await.unwrap();
+    let run_on = |day: &str| {
+        at(&world, &format!("{day}T10:00"));
+        let (db, day) = (world.test_db.db(), date(day));
+        async move { billing::run::run(&db, day, None).await.unwrap() }
+    };
+    // An account,
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-01-01")).await;
+    assert_eq!((summary.accounts_billed, summary.invoices), (1, 1));
+    // a draft whose day has come,
+    drafting(&world, 20, 0).await;
+    at(&world, "2026-02-01T10:00");
+    assert_eq!(run(&world, "2026-02-01").await.drafts, 1);
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-02-25")).await;
+    assert_eq!((summary.accounts_billed, summary.invoices), (0, 1));
+    // and what has become of the tenant.
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    let summary = beside_a_move(&world, &mut owner, run_on("2026-02-26")).await;
+    assert_eq!((summary.accounts_billed, summary.drafts), (1, 1));
 }

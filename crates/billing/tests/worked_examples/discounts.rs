@@ -1,6 +1,6 @@
 //! An amount off, split over items, of which one is removed.
 
-use billing::rating::{UnitPrice, split};
+use billing::rating::UnitPrice;
 
 use crate::case::{Case, Outcome, plain};
 use crate::comparison::Comparison;
@@ -45,4 +45,18 @@ fn over_items(case: &Case) -> Result<Outcome, String> {
     });
     comparison.bill(currency, &[credit]);
     Ok(comparison.outcome())
+}
+
+/// An amount over charges in proportion, as whoever gives one off several items has to split it: Pillarbox takes an amount off one.
+/// Each gets the floor of its part, and the last one what remains, as far as its charge goes.
+fn split(amount_minor: i64, charges_minor: &[i64]) -> Vec<i64> {
+    let total: i64 = charges_minor.iter().sum();
+    let amount = amount_minor.min(total);
+    let mut parts: Vec<i64> = charges_minor.iter().map(|charge| amount * charge / total.max(1)).collect();
+    let mut rest = amount - parts.iter().sum::<i64>();
+    for (part, charge) in parts.iter_mut().zip(charges_minor).rev() {
+        let more = rest.min(charge - *part);
+        (*part, rest) = (*part + more, rest - more);
+    }
+    parts
 }

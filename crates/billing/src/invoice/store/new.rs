@@ -8,11 +8,14 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::OfTenants;
 use uuid::Uuid;
 
+use super::{discount, group};
 use crate::Error;
 use crate::by_tenant::by_tenant;
+use crate::invoice::corrected::{BilledLine, Subject};
+use crate::invoice::tax::OfCycle;
 use crate::invoice::{Billing, Customer, DocumentKind, InvoiceLine, Issuer};
 use crate::ledger::Posting;
-use crate::rating::{Cycle, GroupTotal, PriceBasis, Totals};
+use crate::rating::{Cycle, GroupTotal, PriceBasis, Span, Totals};
 
 /// A document to be written.
 #[derive(Debug)]
@@ -228,6 +231,56 @@ pub(crate) async fn creditable(
         let (issued_on, left_minor) = (row.issued_on, row.left);
         (TenantId::from_uuid(row.tenant_id), Creditable { invoice, issuer, issued_on, left_minor })
     })))
+}
+
+/// What final documents that count as billed charge and take back of the cycles of which credit notes of these tenants take something
+/// back, each line with what is off it; in the order of the documents.
+pub(crate) async fn billed_lines(
+    tx: &mut impl OfTenants,
+    of: &[TenantId],
+    credit_notes: &[InvoiceId],
+) -> Result<Vec<BilledLine>, Error> {
+    let asked: Vec<Uuid> = of.iter().map(|id| id.uuid()).collect();
+    let notes: Vec<Uuid> = credit_notes.iter().map(|id| id.uuid()).collect();
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query!(
+        r#"select l.tenant_id, l.invoice_id, i.issuer_id, l.item, lower(l.cycle) as "cycle!", lower(l.period) as "starts_on!",
+             upper(l.period) as "ends_on!", l.price_id, l.discount_percentage::text as "discount_percentage!",
+             l.discount_off::text as "discount_off!", l.tax_category, l.tax_rate::text as "tax_rate!",
+             sum(l.amount_minor)::bigint as "net_minor!"
+           from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
+           where l.tenant_id = any ($1) and l.tenant_id = any ($2) and i.status = 'final'
+             and exists (select from invoice_lines c where c.tenant_id = l.tenant_id and c.invoice_id = any ($3)
+               and c.item = l.item and lower(c.cycle) = lower(l.cycle) and c.amount_minor < 0)
+             and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
+           group by l.tenant_id, i.boundary, i.revision, i.issuer_id, l.invoice_id, l.rated_position, l.item, l.cycle, l.period,
+             l.price_id, l.discount_percentage, l.discount_off, l.tax_category, l.tax_rate
+           order by l.tenant_id, i.boundary, i.revision, i.issuer_id, l.invoice_id, l.rated_position"#,
+        &tenants,
+        &asked,
+        &notes
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let subject = Subject {
+                issuer: ResellerId::from_uuid(row.issuer_id),
+                tenant_id: Some(TenantId::from_uuid(row.tenant_id)),
+                cycle: OfCycle { item: row.item, starts_on: row.cycle },
+                group: group(&row.tax_category, &row.tax_rate)?.beside_others(),
+            };
+            let off = discount(&row.discount_percentage, &row.discount_off)?;
+            Ok(BilledLine {
+                document: InvoiceId::from_uuid(row.invoice_id),
+                subject,
+                rate: (row.price_id.map(PriceId::from_uuid), off),
+                period: Span::new(row.starts_on, row.ends_on).ok_or(Error::Stored("period"))?,
+                net_minor: row.net_minor,
+            })
+        })
+        .collect()
 }
 
 /// How much of an invoice a credit note takes back.

@@ -10,13 +10,18 @@ use tenancy::{OfTenants, TenantTx};
 use crate::Error;
 use crate::invoice::Billing;
 
-/// Keeps runs and changes of the subscription away until the transaction ends. `false` without a subscription.
-pub(crate) async fn hold(tx: &mut TenantTx) -> Result<bool, db::Error> {
+/// Keeps runs and changes of the subscription away until the transaction ends, and before that the tenant from being locked whole, as
+/// who does locks it first.
+pub(crate) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let held = sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await?;
-    Ok(held.is_some())
+    sqlx::query!(
+        "select s.id from subscriptions s join tenants t on t.id = s.tenant_id
+         where s.tenant_id = $1 for key share of t for update of s",
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// The tenants with a draft that is to become final by a day, after the one given; those that live by a test clock by theirs instead, if

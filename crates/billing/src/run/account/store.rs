@@ -28,7 +28,7 @@ pub(super) struct Claim {
 }
 
 /// Locks the accounts' rows, so that none is moved to another reseller, and keeps their tenants from being locked whole; without
-/// those that somebody else holds, and those that were destroyed.
+/// those that somebody else holds, and those that were destroyed. The tenant's row first, as a move and whoever destroys it do.
 pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query_as!(
@@ -36,7 +36,7 @@ pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, 
         r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!", t.deleted_at
            from subscriptions s join tenants t on t.id = s.tenant_id
            where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id
-           for update of s skip locked for key share of t skip locked"#,
+           for key share of t skip locked for update of s skip locked"#,
         &tenants
     )
     .fetch_all(tx.conn())
@@ -52,7 +52,7 @@ pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<Te
         Row,
         r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!", t.deleted_at
            from subscriptions s join tenants t on t.id = s.tenant_id
-           where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id for update of s for key share of t"#,
+           where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id for key share of t for update of s"#,
         &tenants
     )
     .fetch_all(tx.conn())
@@ -75,8 +75,8 @@ impl Row {
     }
 }
 
-/// When the tenant was deleted, if it is and was not destroyed; nobody restores or destroys it until the transaction ends. The account's
-/// row has to be locked, if there is one: others lock that first, too.
+/// When the tenant was deleted, if it is and was not destroyed; nobody restores or destroys it until the transaction ends. The account
+/// has to be locked, if there is one: that keeps the tenant's row already.
 pub(super) async fn deleted_at(tx: &mut TenantTx) -> Result<Option<DateTime<Utc>>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let deleted_at = sqlx::query_scalar!(

@@ -8,6 +8,7 @@ use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::super::DocumentSums;
+use super::super::corrections::References;
 use super::super::difference::Difference;
 use super::super::store::{OverRefunded, TwoBalances, fault};
 use super::Recorded;
@@ -128,6 +129,22 @@ pub(super) async fn document_sums(
     .fetch_all(tx.conn())
     .await?;
     Ok(sums)
+}
+
+/// By how much each credit note corrects which invoices, of those that were chosen by its lines.
+pub(super) async fn references(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<References, db::Error> {
+    let rows = sqlx::query!(
+        "select credit_note_id, invoice_id, amount_minor from wholesale_credit_note_references where reseller_id = $1 and by_lines",
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut references = References::new();
+    for row in rows {
+        let of_one = references.entry(InvoiceId::from_uuid(row.credit_note_id)).or_default();
+        of_one.insert(InvoiceId::from_uuid(row.invoice_id), row.amount_minor);
+    }
+    Ok(references)
 }
 
 /// Where the ledger and what it was posted from differ, leg by leg.

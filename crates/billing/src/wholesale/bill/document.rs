@@ -12,6 +12,7 @@ use super::super::invoice::{self, NewInvoice, WholesaleLine, store as invoices};
 use super::super::rate::{PartyLine, amounts};
 use super::{Rated, store};
 use crate::Error;
+use crate::invoice::corrected::{correct, taken_back};
 use crate::invoice::tax::{Past, treatment_on};
 use crate::invoice::{Billing, Customer, DocumentKind, Issuer};
 use crate::profile::{self, DAYS_TO_PAY};
@@ -219,23 +220,22 @@ pub(super) async fn write(
 }
 
 async fn write_one(tx: &mut SystemTx, new: &NewInvoice<'_>, draft: &Draft) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable =
-        if new.total_minor < 0 { invoices::creditable(tx, new.reseller_id).await? } else { Vec::new() };
     invoices::insert(tx, new).await?;
     invoices::insert_lines(tx, new, &draft.lines).await?;
     for (total, reason) in draft.taxes() {
         invoices::insert_tax(tx, new, total, reason).await?;
     }
-    // The newest invoices first. What was credited never exceeds what was invoiced.
-    let mut left = new.total_minor.saturating_neg();
-    for (invoice, open) in creditable {
-        if left > 0 {
-            invoices::insert_reference(tx, new, invoice, open.min(left)).await?;
-            left -= open.min(left);
-        }
+    if new.total_minor >= 0 {
+        return Ok(());
     }
-    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
+    let taken = taken_back(&invoices::billed_lines(tx, new.reseller_id, new.id).await?)?.remove(&new.id);
+    let mut creditable = invoices::creditable(tx, new.reseller_id).await?;
+    let credit_minor = new.total_minor.saturating_neg();
+    let corrected = correct(credit_minor, &taken.unwrap_or_default(), OPERATOR, &mut creditable)?;
+    for (invoice, amount_minor) in corrected {
+        invoices::insert_reference(tx, new, invoice, amount_minor).await?;
+    }
+    Ok(())
 }
 
 fn describe(of: &PartyLine, all: &[PartyLine], agreement: &Agreement) -> String {

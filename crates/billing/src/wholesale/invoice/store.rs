@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
-use crate::invoice::store::group;
+use crate::invoice::corrected::{BilledLine, Subject};
+use crate::invoice::issued::UNDISCOUNTED;
+use crate::invoice::store::{Creditable, group};
 use crate::invoice::tax::{OfCycle, Past};
 use crate::invoice::{Billing, Customer, DocumentKind, Filter, InvoiceTax, Issuer, Status};
 use crate::profile::store::read;
@@ -179,13 +181,13 @@ pub(in crate::wholesale) async fn past(
     Ok(past)
 }
 
-/// The invoices of which something has not been credited yet, the newest first, with how much.
+/// The invoices of which something has not been credited yet, the newest first.
 pub(in crate::wholesale) async fn creditable(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
+) -> Result<Vec<Creditable>, db::Error> {
     let rows = sqlx::query!(
-        r#"select id, "left" as "left!" from (
+        r#"select id, issued_on, "left" as "left!" from (
              select i.id, i.issued_on, i.total_minor - coalesce((
                select sum(r.amount_minor) from wholesale_credit_note_references r
                where r.reseller_id = i.reseller_id and r.invoice_id = i.id), 0)::bigint as "left"
@@ -195,7 +197,55 @@ pub(in crate::wholesale) async fn creditable(
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.id), row.left)).collect())
+    let rows = rows.into_iter().map(|row| Creditable {
+        invoice: InvoiceId::from_uuid(row.id),
+        issuer: OPERATOR,
+        issued_on: row.issued_on,
+        left_minor: row.left,
+    });
+    Ok(rows.collect())
+}
+
+/// What documents that count as billed charge and take back of the cycles of which a credit note takes something back, in the order of
+/// the documents.
+pub(in crate::wholesale) async fn billed_lines(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    credit_note: InvoiceId,
+) -> Result<Vec<BilledLine>, Error> {
+    let rows = sqlx::query!(
+        r#"select l.invoice_id, l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.period) as "starts_on!",
+             upper(l.period) as "ends_on!", l.price_id, l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
+           from wholesale_invoice_lines l
+           join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
+           where l.reseller_id = $1
+             and (l.item, lower(l.cycle)) in (select c.item, lower(c.cycle) from wholesale_invoice_lines c
+               where c.reseller_id = $1 and c.invoice_id = $2 and c.amount_minor < 0)
+             and not exists (select from wholesale_unbilled_documents u where u.reseller_id = i.reseller_id and u.invoice_id = i.id)
+           order by i.boundary, i.revision, l.invoice_id, l.position"#,
+        reseller_id.uuid(),
+        credit_note.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let subject = Subject {
+                issuer: OPERATOR,
+                tenant_id: row.tenant_id.map(TenantId::from_uuid),
+                cycle: OfCycle { item: row.item, starts_on: row.cycle },
+                group: group(&row.tax_category, &row.tax_rate)?.beside_others(),
+            };
+            Ok(BilledLine {
+                document: InvoiceId::from_uuid(row.invoice_id),
+                subject,
+                rate: (Some(PriceId::from_uuid(row.price_id)), UNDISCOUNTED),
+                period: Span::new(row.starts_on, row.ends_on).ok_or(Error::Stored("period"))?,
+                net_minor: row.amount_minor,
+            })
+        })
+        .collect()
 }
 
 pub(in crate::wholesale) async fn insert_reference(

@@ -219,6 +219,43 @@ async fn a_credit_of_what_was_taxed_in_two_groups_is_a_line_in_each() {
     verified(&world).await;
 }
 
+/// Of the same cycle, newer and of more, but another tenant's.
+#[tokio::test]
+async fn a_credit_corrects_the_invoice_that_billed_the_tenant() {
+    let world = world_on("2026-01-01").await;
+    let prices = vec![NewPrice { interval: "year".into(), ..price("month", "365", CreditToBalance) }];
+    let book = publish(&world.operator, None, prices).await.unwrap();
+    agree(&world, &world.reseller, PutAgreement { interval: "year".into(), ..agreed(&book, 0) }).await;
+    let goes = tenant_of(&world, &world.reseller, "Goes", 1).await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-11T12:00");
+    tenant_of(&world, &world.reseller, "Comes", 2).await;
+    at(&world, "2026-02-01T12:00");
+    run(&world, "2026-02-01").await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&goes, None).await.unwrap();
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let documents = documents(&world, &world.reseller).await;
+    let [first, second, note] = &documents[..] else { panic!("{documents:?}") };
+    let totals = [first, second, note].map(|one| one.total.amount_minor);
+    assert_eq!(totals, [36_500, 71_000, -32_400]);
+    assert_eq!(note.corrects, [first.id]);
+    verified(&world).await;
+    let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    for table in ["invoices", "credit_note_references"] {
+        let statement = format!("alter table wholesale_{table} no force row level security");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
+    }
+    let moved = "update wholesale_credit_note_references set invoice_id =
+         (select id from wholesale_invoices where kind = 'invoice' and number = 2)";
+    sqlx::raw_sql(moved).execute(&owner).await.unwrap();
+    let mut found = Vec::new();
+    verify(&world.operator, None, |finding: &Finding| found.push(finding.difference.clone())).await.unwrap();
+    let expected = Difference::Corrected { credit_note: note.id, invoice: second.id, instead: first.id };
+    assert_eq!(found, [expected]);
+}
+
 #[tokio::test]
 async fn who_the_operator_is_is_its_own_to_say() {
     let world = world_on("2026-01-01").await;
