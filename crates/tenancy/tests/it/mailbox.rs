@@ -222,7 +222,7 @@ async fn two_are_made_delegates_of_each_other_at_once() {
 }
 
 #[tokio::test]
-async fn who_reads_an_administrator_s_mailbox_is_beyond_a_helpdesk() {
+async fn who_may_use_an_administrator_s_mailbox_is_beyond_a_helpdesk() {
     let world = World::new().await;
     let person = async |local: &str, role| {
         let mut new = testkit::world::new_user(&format!("{local}@acme.example"), None);
@@ -233,12 +233,12 @@ async fn who_reads_an_administrator_s_mailbox_is_beyond_a_helpdesk() {
     let secretary = person("secretary", Role::User).await;
     let helpdesk = world.login(&desk).await.ctx;
     user::reset_password(&helpdesk, secretary.id, "another good password".into()).await.unwrap();
-    for right in [Right::Read, Right::FullAccess] {
+    for right in [Right::Read, Right::FullAccess, Right::SendAs, Right::SendOnBehalf] {
         delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[right]).await.unwrap();
         let refused = user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await;
         assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
     }
-    delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[Right::SendAs]).await.unwrap();
+    delegate::remove(&world.ctx, boss.mailbox_id, secretary.id).await.unwrap();
     user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await.unwrap();
 }
 
