@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kernel::{TenantId, UserId};
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use tenancy::{domain, quota};
@@ -265,6 +266,67 @@ async fn a_session_that_was_there_goes_on_and_an_ended_one_does_not() {
         .await
         .unwrap();
     assert_eq!(epochs, [3, 0]);
+}
+
+/// Of one who signed in by two addresses of theirs, and one whose address somebody else has now.
+const NETWORKS: &str = "
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, path, name, created_at) values
+      ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into domains (tenant_id, id, name, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'acme.example', 'active', now());
+    insert into users (tenant_id, id, display_name, role, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-00000000000a', 'Ada', 'user', 'active', now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-00000000000b', 'Bob', 'user', 'active', now());
+    insert into mailboxes (tenant_id, id, user_id, kind, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000011', '01900000-0000-7000-8000-00000000000a', 'personal', now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000012', '01900000-0000-7000-8000-00000000000b', 'personal', now());
+    insert into addresses (tenant_id, domain_id, id, local_part, mailbox_id, is_primary, released_at)
+      select '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003',
+        ('01900000-0000-7000-8000-00000000002' || id)::uuid, local_part,
+        ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, is_primary, case when is_released then now() end
+      from (values (1, 11, 'ada', true, false), (2, 11, 'countess', false, false), (3, 12, 'bob', true, false), (4, 12, 'sales', false, true))
+        as one (id, mailbox, local_part, is_primary, is_released);
+    insert into sign_in_networks (account, network, last_success_at)
+      select sha256(convert_to(address, 'UTF8')), network, '2026-01-30 12:00Z'::timestamptz - days * interval '1 day'
+      from (values ('ada@acme.example', '192.0.2.0/24', 40), ('countess@acme.example', '192.0.2.0/24', 2),
+        ('countess@acme.example', '198.51.100.0/24', 3), ('sales@acme.example', '203.0.113.0/24', 1), ('x@else.example', '203.0.113.0/24', 1))
+        as one (address, network, days);
+    commit";
+
+#[tokio::test]
+async fn networks_that_were_known_stay_so() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version < 74);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(NETWORKS).execute(&mut conn).await.unwrap();
+    test_db.db().migrate().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let known = async |conn: &mut sqlx::PgConnection, user: &str| -> Vec<String> {
+        let tenant: TenantId = "ten_01900000000070008000000000000002".parse().unwrap();
+        let user: UserId = user.parse().unwrap();
+        // As the throttle names an account.
+        sqlx::query_scalar(
+            "select network || ' ' || to_char(last_success_at at time zone 'UTC', 'DD') from sign_in_networks
+             where account = sha256(convert_to($1, 'UTF8')) order by 1",
+        )
+        .bind(format!("{tenant}/{user}"))
+        .fetch_all(conn)
+        .await
+        .unwrap()
+    };
+    let ada = known(&mut conn, "usr_0190000000007000800000000000000a").await;
+    assert_eq!(ada, ["192.0.2.0/24 28", "198.51.100.0/24 27"]);
+    assert_eq!(known(&mut conn, "usr_0190000000007000800000000000000b").await, Vec::<String>::new());
 }
 
 /// As `docs/operating.md` says that an installation may have it.
