@@ -6,6 +6,7 @@ use std::time::Duration;
 use kernel::{TenantId, UserId};
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
+use tenancy::mailbox::{self, MailboxChange};
 use tenancy::{domain, quota};
 use testkit::{TestDb, world};
 
@@ -197,6 +198,20 @@ const SPELLINGS: &str = r"
         (4, 11, U&'nin\0303o', true), (5, 12, U&'ni\00f1o', false),
         (6, 11, U&'a\030a\0323', false), (7, 11, U&'a\0323\030a', true),
         (8, 11, 'ada', false)) as one (id, mailbox, local_part, is_released);
+    insert into mailboxes (tenant_id, id, kind, display_name, created_at)
+      select '01900000-0000-7000-8000-000000000002', ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, 'shared', 'Shared', now()
+      from (values (13), (14), (15)) as one (mailbox);
+    insert into groups (tenant_id, id, display_name, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000041', 'Group', now());
+    insert into addresses (tenant_id, domain_id, id, local_part, mailbox_id, group_id, is_primary)
+      select '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003',
+        ('01900000-0000-7000-8000-0000000000' || id)::uuid, local_part,
+        ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, ('01900000-0000-7000-8000-0000000000' || member_group)::uuid, is_primary
+      from (values
+        (31, 13, null, U&'zo\00eb', false), (32, 13, null, U&'zoe\0308', true),
+        (33, null, 41, U&'e\0302\0323', false), (34, null, 41, U&'e\0323\0302', true),
+        (35, 14, null, U&'b\037e', true), (36, 14, null, repeat(U&'\0958', 11), false),
+        (37, 15, null, 'one', true), (38, 15, null, 'two', true)) as one (id, mailbox, member_group, local_part, is_primary);
     commit";
 
 #[tokio::test]
@@ -212,10 +227,13 @@ async fn addresses_are_composed_and_no_two_become_one() {
     sqlx::raw_sql(SPELLINGS).execute(&mut conn).await.unwrap();
     test_db.db().migrate().await.unwrap();
     sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
-    let kept: Vec<String> = sqlx::query_scalar("select local_part from addresses order by id")
-        .fetch_all(&mut conn)
-        .await
-        .unwrap();
+    let kept: Vec<String> = sqlx::query_scalar(
+        "select local_part || case when is_primary then ' primary' else '' end from addresses order by id",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let too_long = "\u{958}".repeat(11);
     let expected = [
         "j\u{fc}rgen",
         // Somebody has that one already.
@@ -224,12 +242,36 @@ async fn addresses_are_composed_and_no_two_become_one() {
         // What was let go of is in nobody's way.
         "ni\u{f1}o",
         "ni\u{f1}o",
-        // One mailbox has no address twice.
+        // What one mailbox has and had stays two.
         "\u{1ea1}\u{30a}",
         "a\u{323}\u{30a}",
         "ada",
+        // What one mailbox or group has in two spellings becomes one.
+        "zo\u{eb} primary",
+        "\u{1ec7} primary",
+        // Which would be none.
+        "b\u{37e} primary",
+        &too_long,
+        "one primary",
+        "two",
     ];
     assert_eq!(kept, expected);
+    let second = "update addresses set is_primary = true where local_part = 'two'";
+    let refused = sqlx::raw_sql(second).execute(&mut conn).await.unwrap_err();
+    assert_eq!(
+        refused.as_database_error().and_then(|error| error.constraint()),
+        Some("addresses_one_primary")
+    );
+    // What could not be composed can be changed all the same.
+    let operator = world::operator(&test_db);
+    let ctx = operator.enter("ten_01900000000070008000000000000002".parse().unwrap()).await.unwrap();
+    let change = MailboxChange { address: Some("bob@acme.example".to_owned()), ..MailboxChange::default() };
+    let id = "mbx_01900000000070008000000000000014".parse().unwrap();
+    let mailbox = mailbox::update(&ctx, id, None, change).await.unwrap();
+    assert_eq!(mailbox.primary_address, "bob@acme.example");
+    assert_eq!(mailbox.aliases, ["b\u{37e}@acme.example".to_owned(), format!("{too_long}@acme.example")]);
+    let change = MailboxChange { aliases: Some(Vec::new()), ..MailboxChange::default() };
+    assert_eq!(mailbox::update(&ctx, id, None, change).await.unwrap().aliases, Vec::<String>::new());
 }
 
 /// Of one whose sessions were ended before.
