@@ -3,6 +3,8 @@
 
 pub(crate) mod store;
 
+use std::collections::BTreeSet;
+
 use kernel::{AliasId, EmailAddress, GroupId, MailboxId, Page, PageRequest};
 use serde_json::json;
 
@@ -208,6 +210,19 @@ pub(crate) async fn change(
         }
     }
     Ok(())
+}
+
+/// Whether other aliases are wanted than something has, with its primary address. That it is given another one changes none: the old one becomes an
+/// alias by that, unless it is dropped.
+pub(crate) fn changes_aliases(primary: Option<&str>, aliases: &[String], wanted: &Wanted) -> bool {
+    let Some(others) = &wanted.aliases else { return false };
+    let first = wanted.primary.as_ref().map(EmailAddress::to_string);
+    let first = first.as_deref().or(primary);
+    let others: Vec<String> = others.iter().map(EmailAddress::to_string).collect();
+    let is_alias = |address: &&str| Some(*address) != first;
+    let had: BTreeSet<&str> = aliases.iter().map(String::as_str).chain(primary).filter(is_alias).collect();
+    let wants: BTreeSet<&str> = others.iter().map(String::as_str).filter(is_alias).collect();
+    had != wants
 }
 
 /// An address in use is a conflict.
