@@ -109,6 +109,9 @@ const SHARED: &str = "
         (3, 5, 'shared', 'deleted'), (4, 6, 'shared', 'active'), (4, 7, 'room', 'active')) as made (tenant, number, kind, status);
     commit";
 
+const COUNTED: &str = "select right(id::text, 1) || ' ' || shared_mailboxes_used from resellers
+     union select right(id::text, 1) || ' ' || shared_mailboxes_used from tenants order by 1";
+
 #[tokio::test]
 async fn shared_mailboxes_that_were_there_are_counted_at_every_level() {
     // Which has the roles made.
@@ -123,16 +126,20 @@ async fn shared_mailboxes_that_were_there_are_counted_at_every_level() {
     let db = test_db.db();
     db.migrate().await.unwrap();
     sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
-    let counted: Vec<String> = sqlx::query_scalar(
-        "select right(id::text, 1) || ' ' || shared_mailboxes_used from resellers
-         union select right(id::text, 1) || ' ' || shared_mailboxes_used from tenants order by 1",
-    )
-    .fetch_all(&mut conn)
-    .await
-    .unwrap();
+    let counted: Vec<String> = sqlx::query_scalar(COUNTED).fetch_all(&mut conn).await.unwrap();
     // What the deleted tenant has counts above it once it is restored.
     assert_eq!(counted, ["1 3", "2 3", "3 3", "4 2"]);
     assert_eq!(quota::drift(&db).await.unwrap(), 0);
+    // What a server that counts none leaves is put right by what the operator's manual says.
+    let off = "update tenants set shared_mailboxes_used = 9; update resellers set shared_mailboxes_used = 0; reset role";
+    sqlx::raw_sql(off).execute(&mut conn).await.unwrap();
+    let manual = include_str!("../../../../docs/operating.md");
+    let statements = manual.split("```sql\n").filter_map(|rest| rest.split("```").next());
+    let mut recounts = statements.filter(|sql| sql.contains("update tenants set shared_mailboxes_used"));
+    let recount = sqlx::AssertSqlSafe(recounts.next().unwrap().to_owned());
+    sqlx::raw_sql(recount).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, String>(COUNTED).fetch_all(&mut conn).await.unwrap(), counted);
 }
 
 /// Of those who use both tables, some do in the one order and some in the other.
