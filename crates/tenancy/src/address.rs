@@ -3,6 +3,8 @@
 
 pub(crate) mod store;
 
+use std::collections::BTreeSet;
+
 use kernel::{AliasId, EmailAddress, GroupId, MailboxId, Page, PageRequest};
 use serde_json::json;
 
@@ -177,33 +179,50 @@ pub(crate) async fn change(
     target: Target,
     wanted: Wanted,
 ) -> Result<(), Error> {
+    let Wanted { primary, aliases } = wanted;
     let had = store::of(tx, target).await?;
-    let primary =
-        wanted.primary.or_else(|| had.iter().find(|one| one.is_primary).map(|one| one.address.clone()));
-    let aliases = match wanted.aliases {
-        Some(aliases) => aliases,
+    let first = match &primary {
+        Some(primary) => Some(primary.to_string()),
+        None => had.iter().find(|one| one.is_primary).map(|one| one.address.clone()),
+    };
+    let others: Vec<String> = match &aliases {
+        Some(aliases) => aliases.iter().map(EmailAddress::to_string).collect(),
         None => had.iter().map(|one| one.address.clone()).collect(),
     };
-    require_room(aliases.iter().filter(|alias| primary.as_ref() != Some(*alias)).count())?;
+    require_room(others.iter().filter(|alias| first.as_ref() != Some(*alias)).count())?;
     for one in &had {
-        let is_primary = primary.as_ref() == Some(&one.address);
-        if !is_primary && !aliases.contains(&one.address) {
+        let is_primary = first.as_ref() == Some(&one.address);
+        if !is_primary && !others.contains(&one.address) {
             store::delete(tx, one.id).await?;
         } else if one.is_primary != is_primary {
             store::set_primary(tx, one.id, is_primary).await?;
         }
     }
-    let is_new = |address: &EmailAddress| had.iter().all(|one| one.address != *address);
-    if let Some(primary) = primary.as_ref().filter(|primary| is_new(primary)) {
+    let is_new = |address: &String| had.iter().all(|one| one.address != *address);
+    if let Some(primary) = primary.as_ref().filter(|primary| is_new(&primary.to_string())) {
         add(tx, ctx, target, primary, true, "/address").await?;
     }
-    for (at, alias) in aliases.iter().enumerate().filter(|(_, alias)| primary.as_ref() != Some(*alias)) {
+    for (at, alias) in aliases.iter().flatten().enumerate() {
+        let text = alias.to_string();
         // One that is named twice is new the first time only, and taken the second.
-        if is_new(alias) || aliases[..at].contains(alias) {
+        if first.as_ref() != Some(&text) && (is_new(&text) || others[..at].contains(&text)) {
             add(tx, ctx, target, alias, false, &format!("/aliases/{at}")).await?;
         }
     }
     Ok(())
+}
+
+/// Whether other aliases are wanted than something has, with its primary address. That it is given another one changes none: the old one becomes an
+/// alias by that, unless it is dropped.
+pub(crate) fn changes_aliases(primary: Option<&str>, aliases: &[String], wanted: &Wanted) -> bool {
+    let Some(others) = &wanted.aliases else { return false };
+    let first = wanted.primary.as_ref().map(EmailAddress::to_string);
+    let first = first.as_deref().or(primary);
+    let others: Vec<String> = others.iter().map(EmailAddress::to_string).collect();
+    let is_alias = |address: &&str| Some(*address) != first;
+    let had: BTreeSet<&str> = aliases.iter().map(String::as_str).chain(primary).filter(is_alias).collect();
+    let wants: BTreeSet<&str> = others.iter().map(String::as_str).filter(is_alias).collect();
+    had != wants
 }
 
 /// An address in use is a conflict.

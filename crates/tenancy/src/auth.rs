@@ -292,9 +292,9 @@ impl Auth {
         let ids = person.as_ref().map(|person| (person.tenant_id, person.user_id));
         let attempt = throttle::Attempt::new(username, ids, origin);
         // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
-        attempt.admit(&self.db).await?;
-        let turn = password::turn(attempt.asker()).await?;
-        attempt.admit(&self.db).await?;
+        let is_known = attempt.admit(&self.db).await?;
+        let turn = password::turn(attempt.asker(is_known)).await?;
+        attempt.begin(&self.db).await?;
         let db = self.db.clone();
         // With the count, or who does not wait for the answer could try as many as they like.
         password::to_the_end(async move {

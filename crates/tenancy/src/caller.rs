@@ -78,8 +78,8 @@ pub struct Caller {
     actions: Option<Arc<BTreeSet<Action>>>,
     /// When an API key ends.
     expires_at: Option<DateTime<Utc>>,
-    /// The networks that an API key is good from; empty: from anywhere.
-    networks: Vec<IpNet>,
+    /// The networks that an API key is good from; `None`: from anywhere.
+    networks: Option<Arc<[IpNet]>>,
     origin: Origin,
     /// The tenant that it was about to enter when it was proven, and where that was; `None` in there: nowhere.
     seen: Option<Arc<(TenantId, Option<Place>)>>,
@@ -89,8 +89,18 @@ pub struct Caller {
 
 impl Caller {
     pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, origin: Origin) -> Self {
-        let (actions, expires_at, networks, seen, trial) = (None, None, Vec::new(), None, None);
-        Self { db, principal, role, scope, actions, expires_at, networks, origin, seen, trial }
+        Self {
+            db,
+            principal,
+            role,
+            scope,
+            actions: None,
+            expires_at: None,
+            networks: None,
+            origin,
+            seen: None,
+            trial: None,
+        }
     }
 
     pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
@@ -103,8 +113,9 @@ impl Caller {
         self
     }
 
-    pub(crate) fn bound_to(mut self, networks: Vec<IpNet>) -> Self {
-        self.networks = networks;
+    /// Bound to networks, if there are any.
+    pub(crate) fn bound_to(mut self, networks: &[IpNet]) -> Self {
+        self.networks = (!networks.is_empty()).then(|| networks.into());
         self
     }
 
@@ -130,7 +141,7 @@ impl Caller {
 
     /// The networks that its credential is good from; empty: from anywhere.
     pub(crate) fn networks(&self) -> &[IpNet] {
-        &self.networks
+        self.networks.as_deref().unwrap_or_default()
     }
 
     /// Whether it holds everything that a role allows, so that it may hand that role out or take it away. What every

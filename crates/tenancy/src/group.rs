@@ -148,7 +148,8 @@ pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<
 /// Changes a group.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] and [`Error::Invalid`] as [`create`].
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] and [`Error::Invalid`] as [`create`]; [`Error::Forbidden`], also
+/// for other aliases without the right to change aliases.
 pub async fn update(
     ctx: &Ctx,
     id: GroupId,
@@ -160,6 +161,9 @@ pub async fn update(
     let mut tx = ctx.begin().await?;
     let old = require(&mut tx, id).await?;
     require_version(if_version, old.version)?;
+    if address::changes_aliases(old.address.as_deref(), &old.aliases, &wanted) {
+        ctx.require(Action::AliasWrite)?;
+    }
     let group = apply(&mut tx, ctx, &old, &change, wanted).await?;
     if group == (Group { version: group.version, ..old.clone() }) {
         return Ok(old);

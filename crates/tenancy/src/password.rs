@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
-use crate::{Caller, Error, Origin};
+use crate::{Caller, Error, Origin, Scope};
 
 /// Each hash takes 19 MiB and a core for tens of milliseconds: one core at least is left to everybody else's requests.
 static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
@@ -20,9 +20,12 @@ static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
     )
 });
 
-/// How many may hash or wait for it: the last of them waits for some seconds on two cores.
+/// How many may hash or wait for it: the last of them waits for some seconds on two cores. Those who try an account from a network
+/// that is new to it take half of each bound at most, so that they keep out nobody who has signed in from where they are.
 const OF_ALL: usize = 256;
-/// How many of them may be from one network,
+/// How many of them may be of one tenant, or nobody's,
+const OF_A_SCOPE: usize = 64;
+/// from one network,
 const OF_A_NETWORK: usize = 64;
 /// and of one account.
 const OF_AN_ACCOUNT: usize = 16;
@@ -30,29 +33,58 @@ const OF_AN_ACCOUNT: usize = 16;
 /// Whose password is hashed. The machine's own hand is nobody.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
-    account: Vec<u8>,
-    network: String,
+    /// What names the account.
+    pub(crate) account: Vec<u8>,
+    /// What the account is part of; `None` of nobody's, which are counted together.
+    pub(crate) scope: Option<Scope>,
+    /// Where it is asked from.
+    pub(crate) network: String,
+    /// Whether the account was signed into from there.
+    pub(crate) is_known: bool,
 }
 
 impl Asker {
-    /// Of an account, by whatever names one, in a network.
-    pub(crate) fn new(account: impl Into<Vec<u8>>, network: impl Into<String>) -> Self {
-        Self { account: account.into(), network: network.into() }
-    }
-
     /// Whoever sets a password.
     fn of(caller: &Caller) -> Option<Self> {
-        let network = Origin::prefix(caller.network()?);
-        Some(Self::new(caller.principal().to_string(), network))
+        Some(Self {
+            account: caller.principal().to_string().into_bytes(),
+            scope: Some(caller.scope()),
+            network: Origin::prefix(caller.network()?),
+            is_known: true,
+        })
+    }
+}
+
+/// How many hash or wait for it, of all or of some.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Taken {
+    all: usize,
+    by_strangers: usize,
+}
+
+impl Taken {
+    fn has_room(self, room: usize, is_known: bool) -> bool {
+        self.all < room && (is_known || self.by_strangers < room / 2)
+    }
+
+    fn add(&mut self, is_known: bool) {
+        self.all += 1;
+        self.by_strangers += usize::from(!is_known);
+    }
+
+    fn take_away(&mut self, is_known: bool) {
+        self.all = self.all.saturating_sub(1);
+        self.by_strangers = self.by_strangers.saturating_sub(usize::from(!is_known));
     }
 }
 
 /// Who hashes or waits for it.
 #[derive(Debug, Default)]
 struct Queue {
-    all: usize,
-    accounts: HashMap<Vec<u8>, usize>,
-    networks: HashMap<String, usize>,
+    all: Taken,
+    accounts: HashMap<Vec<u8>, Taken>,
+    scopes: HashMap<Option<Scope>, Taken>,
+    networks: HashMap<String, Taken>,
 }
 
 static QUEUE: LazyLock<Mutex<Queue>> = LazyLock::new(Mutex::default);
@@ -64,36 +96,42 @@ fn queue() -> MutexGuard<'static, Queue> {
 impl Queue {
     /// Whether there was room.
     fn enter(&mut self, asker: Option<&Asker>) -> bool {
-        if self.all >= OF_ALL {
+        let is_known = asker.is_none_or(|asker| asker.is_known);
+        if !self.all.has_room(OF_ALL, is_known) || asker.is_some_and(|asker| !self.has_room_for(asker)) {
             return false;
         }
-        if let Some(Asker { account, network }) = asker {
-            let has_room = |there: Option<&usize>, room: usize| there.is_none_or(|there| *there < room);
-            let is_full = !has_room(self.accounts.get(account), OF_AN_ACCOUNT)
-                || !has_room(self.networks.get(network), OF_A_NETWORK);
-            if is_full {
-                return false;
-            }
-            *self.accounts.entry(account.clone()).or_default() += 1;
-            *self.networks.entry(network.clone()).or_default() += 1;
+        self.all.add(is_known);
+        if let Some(Asker { account, scope, network, .. }) = asker {
+            self.accounts.entry(account.clone()).or_default().add(is_known);
+            self.scopes.entry(*scope).or_default().add(is_known);
+            self.networks.entry(network.clone()).or_default().add(is_known);
         }
-        self.all += 1;
         true
     }
 
+    fn has_room_for(&self, asker: &Asker) -> bool {
+        let has_room = |taken: Option<&Taken>, room: usize| {
+            taken.copied().unwrap_or_default().has_room(room, asker.is_known)
+        };
+        has_room(self.accounts.get(&asker.account), OF_AN_ACCOUNT)
+            && has_room(self.scopes.get(&asker.scope), OF_A_SCOPE)
+            && has_room(self.networks.get(&asker.network), OF_A_NETWORK)
+    }
+
     fn leave(&mut self, asker: Option<&Asker>) {
-        self.all = self.all.saturating_sub(1);
-        if let Some(Asker { account, network }) = asker {
-            one_less(&mut self.accounts, account);
-            one_less(&mut self.networks, network);
+        self.all.take_away(asker.is_none_or(|asker| asker.is_known));
+        if let Some(Asker { account, scope, network, is_known }) = asker {
+            one_less(&mut self.accounts, account, *is_known);
+            one_less(&mut self.scopes, scope, *is_known);
+            one_less(&mut self.networks, network, *is_known);
         }
     }
 }
 
-fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    match counts.get_mut(key) {
-        Some(count) if *count > 1 => *count -= 1,
-        _ => {
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, Taken>, key: &K, is_known: bool) {
+    if let Some(taken) = counts.get_mut(key) {
+        taken.take_away(is_known);
+        if taken.all == 0 {
             counts.remove(key);
         }
     }
@@ -118,7 +156,7 @@ pub(crate) struct Turn {
 /// so no more than have a place are tried without having been counted.
 ///
 /// # Errors
-/// [`Error::Busy`] when too many wait already, of all, of the account or from the network.
+/// [`Error::Busy`] when too many wait already, of all, of the account, of the tenant or from the network.
 pub(crate) async fn turn(asker: Option<Asker>) -> Result<Turn, Error> {
     if !queue().enter(asker.as_ref()) {
         return Err(Error::Busy);
@@ -184,27 +222,68 @@ async fn run<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use kernel::TenantId;
+    use uuid::Uuid;
+
     use super::*;
+
+    fn asker(account: u16, tenant: u16, network: u16) -> Asker {
+        let tenant_id = TenantId::from_uuid(Uuid::from_u128(u128::from(tenant)));
+        Asker {
+            account: account.to_be_bytes().to_vec(),
+            scope: Some(Scope::Tenant(tenant_id)),
+            network: network.to_string(),
+            is_known: true,
+        }
+    }
+
+    fn stranger(account: u16, tenant: u16, network: u16) -> Asker {
+        Asker { is_known: false, ..asker(account, tenant, network) }
+    }
+
+    /// Those of them that there was room for.
+    fn entered(queue: &mut Queue, askers: impl Iterator<Item = Asker>) -> Vec<Asker> {
+        askers.filter(|asker| queue.enter(Some(asker))).collect()
+    }
 
     #[test]
     fn nobody_takes_all_places_and_each_is_given_back() {
         let mut queue = Queue::default();
-        let one = Asker::new("one", "office");
-        let entered = (0..100).filter(|_| queue.enter(Some(&one))).count();
-        assert_eq!(entered, OF_AN_ACCOUNT);
+        let mut came = entered(&mut queue, (0..100).map(|_| asker(1, 1, 1)));
+        assert_eq!(came.len(), OF_AN_ACCOUNT);
         // From elsewhere it is the same account.
-        assert!(!queue.enter(Some(&Asker::new("one", "home"))));
-        let colleagues: Vec<_> = (0..100u8).map(|n| Asker::new([n], "office")).collect();
-        let entered = colleagues.iter().filter(|colleague| queue.enter(Some(colleague))).count();
-        assert_eq!(entered, OF_A_NETWORK - OF_AN_ACCOUNT);
-        let others: Vec<_> = (0..300u16).map(|n| Asker::new(n.to_be_bytes(), n.to_string())).collect();
-        let entered = others.iter().filter(|other| queue.enter(Some(other))).count();
-        assert_eq!(entered, OF_ALL - OF_A_NETWORK);
+        assert!(!queue.enter(Some(&asker(1, 1, 2))));
+        let colleagues = entered(&mut queue, (10..110).map(|n| asker(n, n, 1)));
+        assert_eq!(colleagues.len(), OF_A_NETWORK - OF_AN_ACCOUNT);
+        let of_the_tenant = entered(&mut queue, (200..300).map(|n| asker(n, 1, n)));
+        assert_eq!(of_the_tenant.len(), OF_A_SCOPE - OF_AN_ACCOUNT);
+        let others = entered(&mut queue, (300..900).map(|n| asker(n, n, n)));
+        came.extend(colleagues.into_iter().chain(of_the_tenant).chain(others));
+        assert_eq!(came.len(), OF_ALL);
         assert!(!queue.enter(None));
-        let came = [vec![one; OF_AN_ACCOUNT], colleagues[..OF_A_NETWORK - OF_AN_ACCOUNT].to_vec()].concat();
-        for asker in came.iter().chain(&others[..OF_ALL - OF_A_NETWORK]) {
+        for asker in &came {
             queue.leave(Some(asker));
         }
-        assert_eq!((queue.all, queue.accounts.len(), queue.networks.len()), (0, 0, 0));
+        assert_eq!(queue.all, Taken::default());
+        assert_eq!((queue.accounts.len(), queue.scopes.len(), queue.networks.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn strangers_leave_half_of_everything_to_those_who_are_known() {
+        let mut queue = Queue::default();
+        assert_eq!(entered(&mut queue, (0..100).map(|n| stranger(1, 1, n))).len(), OF_AN_ACCOUNT / 2);
+        assert!(queue.enter(Some(&asker(1, 1, 1))));
+        let nobody = |n| Asker { scope: None, ..stranger(n, 0, n) };
+        assert_eq!(entered(&mut queue, (100..300).map(nobody)).len(), OF_A_SCOPE / 2);
+        let here = (300..500).map(|n| stranger(n, n, 1_000));
+        assert_eq!(entered(&mut queue, here).len(), OF_A_NETWORK / 2);
+        assert!(queue.enter(Some(&asker(2, 2, 1_000))));
+        let mut strangers = entered(&mut queue, (500..900).map(|n| stranger(n, n, n)));
+        assert_eq!(queue.all.by_strangers, OF_ALL / 2);
+        assert!(queue.enter(Some(&asker(3, 3, 3))));
+        // A place that a stranger gives back is a stranger's again.
+        let left = strangers.pop().unwrap();
+        queue.leave(Some(&left));
+        assert!(queue.enter(Some(&left)) && !queue.enter(Some(&stranger(4, 4, 4))));
     }
 }

@@ -6,8 +6,6 @@ mod lifecycle;
 mod offboard;
 mod store;
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId, named};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -186,6 +184,9 @@ pub async fn update(
     let mut tx = ctx.begin().await?;
     let old = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
+    if changes_aliases(&old, &wanted) {
+        ctx.require(Action::AliasWrite)?;
+    }
     let user = apply(&mut tx, ctx, &old, &change, wanted).await?;
     if user == (User { version: user.version, ..old.clone() }) {
         return Ok(old);
@@ -205,9 +206,6 @@ async fn apply(
     if change.role.is_some_and(|role| !ctx.caller().holds(role)) {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
-    if changes_aliases(old, &wanted) {
-        ctx.require(Action::AliasWrite)?;
-    }
     store::update(tx, old.id, change).await.map_err(taken)?;
     if wanted.primary.is_some() || wanted.aliases.is_some() {
         address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
@@ -217,14 +215,8 @@ async fn apply(
     Ok(user)
 }
 
-/// Whether other aliases are wanted than the user has. The primary address, old and new, is the user's own and is left out.
 fn changes_aliases(old: &User, wanted: &Wanted) -> bool {
-    let Some(aliases) = &wanted.aliases else { return false };
-    let primary = wanted.primary.as_ref().map(EmailAddress::to_string);
-    let is_alias = |address: &String| *address != old.address && primary.as_ref() != Some(address);
-    let had: BTreeSet<String> = old.aliases.iter().filter(|alias| is_alias(alias)).cloned().collect();
-    let wants: BTreeSet<String> = aliases.iter().map(EmailAddress::to_string).filter(is_alias).collect();
-    had != wants
+    address::changes_aliases(Some(&old.address), &old.aliases, wanted)
 }
 
 fn taken(error: db::Error) -> Error {

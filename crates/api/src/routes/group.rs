@@ -196,6 +196,8 @@ struct GroupPatch {
 }
 
 /// Change a group
+///
+/// Other `aliases` than there are need `aliases:write` too. A new `address` does not: the old one stays as an alias.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/groups/{group_id}", tag = "Groups", operation_id = "update_group",
     params(GroupPath, DryRun),
     responses((status = 200, description = "The group as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Group>),

@@ -95,7 +95,7 @@ struct MailboxPatch {
 
 /// Change a mailbox that is nobody's own
 ///
-/// A personal one changes with its user.
+/// A personal one changes with its user. Other `aliases` than there are need `aliases:write` too. A new `address` does not: the old one stays as an alias.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "update_mailbox",
     params(MailboxPath, DryRun),
     responses((status = 200, description = "The mailbox as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),

@@ -29,7 +29,8 @@ impl Target {
 /// An address that is in use.
 pub(crate) struct Held {
     pub(crate) id: AliasId,
-    pub(crate) address: EmailAddress,
+    /// As it is kept: what a version before took may be no address any more.
+    pub(crate) address: String,
     pub(crate) is_primary: bool,
 }
 
@@ -59,7 +60,7 @@ pub(super) async fn insert(
 }
 
 /// The addresses that lead to a mailbox or group.
-pub(super) async fn of(tx: &mut TenantTx, target: Target) -> Result<Vec<Held>, crate::Error> {
+pub(super) async fn of(tx: &mut TenantTx, target: Target) -> Result<Vec<Held>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select a.id, a.local_part || '@' || d.name as "address!", a.is_primary
@@ -70,13 +71,9 @@ pub(super) async fn of(tx: &mut TenantTx, target: Target) -> Result<Vec<Held>, c
         target.group()
     )
     .fetch_all(tx.conn())
-    .await
-    .map_err(Error::from)?;
-    let held = rows.into_iter().map(|row| {
-        let address = row.address.parse().map_err(crate::Error::internal)?;
-        Ok(Held { id: AliasId::from_uuid(row.id), address, is_primary: row.is_primary })
-    });
-    held.collect()
+    .await?;
+    let held = |id, address, is_primary| Held { id: AliasId::from_uuid(id), address, is_primary };
+    Ok(rows.into_iter().map(|row| held(row.id, row.address, row.is_primary)).collect())
 }
 
 pub(super) async fn count_aliases(tx: &mut TenantTx, target: Target) -> Result<usize, Error> {

@@ -64,7 +64,7 @@ pub(super) async fn caller(
     }
     let caller = Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin)
         .until(key.expires_at)
-        .bound_to(key.networks.clone());
+        .bound_to(&key.networks);
     // By the calendar: the last use moves on with each, so that the time since then says nothing of when one was noted.
     let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() < now.date_naive());
     let is_new_address = used_from.len() < api_key::MAX_ADDRESSES

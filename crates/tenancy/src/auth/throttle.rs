@@ -1,10 +1,10 @@
 //! How often passwords may be tried.
 //!
-//! Failures are counted by account and network, by network, and by account. Nobody is locked out by what others do
-//! elsewhere: what is counted over all networks of an account, and over all accounts of a network, slows down only who has
-//! not signed in there before; and where somebody has, the pause that failures bring on stays short. Where an account is
-//! guessed at from many networks, each that is new to it is given a place in a queue: whoever comes back when it has come is let
-//! through, however many others try meanwhile.
+//! Failures are counted by account and network, and by network; and tries are counted by account, of those from networks that
+//! are new to it. Nobody is locked out by what others do elsewhere: what is counted over all networks of an account, and over all
+//! accounts of a network, slows down only who has not signed in there before; and where somebody has, the pause that failures bring
+//! on stays short. Where an account is guessed at from many networks, each that is new to it is given a place in a queue, as long as
+//! that has one: whoever comes back when it has come is let through once, however many others try meanwhile.
 
 mod store;
 
@@ -14,16 +14,16 @@ use kernel::{EmailAddress, TenantId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::password::Asker;
-use crate::{Error, Origin, api_key};
+use crate::{Error, Origin, Scope, api_key};
 
-/// Failures are forgotten this long after the first.
+/// Failures are forgotten this long after the first, and a place is kept this long for who does not come. No place is farther away.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 /// How often an account may be tried in vain from one network before there are pauses, each twice the one before.
 const FREE_FAILURES: i32 = 5;
 /// The longest pause for a network from which the account was signed into.
 const KNOWN_PAUSE: TimeDelta = TimeDelta::seconds(10);
-/// How often any accounts may be tried in vain from one network in a window, and one account from any networks before they queue.
-const FAILURES_AT_LARGE: i32 = 50;
+/// How often any accounts may be tried in vain from one network in a window, and one account from networks new to it before they queue.
+const AT_LARGE: i32 = 50;
 /// How far apart the places of an account's queue are.
 const PLACE_EVERY: TimeDelta = TimeDelta::seconds(10);
 /// How long a network is known for an account after the last sign-in.
@@ -34,8 +34,19 @@ const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
 pub(super) struct Attempt {
     /// A digest of the person, whichever of their addresses was given, or of the address that is nobody's: who reads the table learns no address.
     account: [u8; 32],
+    /// Whose tenant's; `None` of nobody.
+    tenant_id: Option<TenantId>,
     /// `None` for the machine's own hand, which is not throttled.
-    network: Option<String>,
+    network: Option<Network>,
+}
+
+/// Where a try comes from.
+#[derive(Debug)]
+struct Network {
+    /// By which it is known.
+    prefix: String,
+    /// By which it has a place: more than one prefix may be one customer's.
+    site: String,
 }
 
 /// Failures counted in one place.
@@ -43,7 +54,7 @@ pub(super) struct Attempt {
 pub(super) struct Count {
     failures: i32,
     window_started_at: DateTime<Utc>,
-    /// Of an account, when all that was tried from networks that are new to it has been paid for, a [`PLACE_EVERY`] each.
+    /// When the pause ends.
     blocked_until: Option<DateTime<Utc>>,
 }
 
@@ -51,9 +62,12 @@ pub(super) struct Count {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     both: Option<Count>,
-    account: Option<Count>,
     network: Option<Count>,
     is_known: bool,
+    /// When the place comes that its site has in the account's queue.
+    place_at: Option<DateTime<Utc>>,
+    /// The last place that was given of the account's queue. The first tries take places too, which are in the past.
+    last_place_at: Option<DateTime<Utc>>,
 }
 
 /// What becomes of an attempt.
@@ -62,7 +76,7 @@ enum Verdict {
     Admitted,
     /// Not before then.
     Early(DateTime<Utc>),
-    /// It is given a place in the account's queue, and may come back when that has come.
+    /// It is given a place in the account's queue, if there is one, and may come back when that has come.
     Queued,
 }
 
@@ -70,6 +84,7 @@ impl Attempt {
     /// A try for `person`, whom `username` names, or for nobody.
     pub(super) fn new(username: &str, person: Option<(TenantId, UserId)>, origin: Origin) -> Self {
         let account = match person {
+            // As the step for the schema has it that carried known networks over.
             Some((tenant_id, user_id)) => format!("{tenant_id}/{user_id}"),
             None => username
                 .parse::<EmailAddress>()
@@ -77,80 +92,133 @@ impl Attempt {
         };
         Self {
             account: Sha256::digest(account.as_bytes()).into(),
-            network: origin.network.map(Origin::prefix),
+            tenant_id: person.map(|(tenant_id, _)| tenant_id),
+            network: origin
+                .network
+                .map(|address| Network { prefix: Origin::prefix(address), site: Origin::site(address) }),
         }
     }
 
-    /// Whose password is checked.
-    pub(super) fn asker(&self) -> Option<Asker> {
-        self.network.as_ref().map(|network| Asker::new(self.account, network))
+    /// Whose password is checked; `is_known` as [`Attempt::admit`] says.
+    pub(super) fn asker(&self, is_known: bool) -> Option<Asker> {
+        let network = self.network.as_ref()?.prefix.clone();
+        let scope = self.tenant_id.map(Scope::Tenant);
+        Some(Asker { account: self.account.to_vec(), scope, network, is_known })
     }
 
+    /// Whether the account was signed into from there, if it may be tried now. Nothing is used up by that: it is before the wait for a turn to hash.
+    ///
     /// # Errors
     /// [`Error::Throttled`] when it comes too early.
-    pub(super) async fn admit(&self, db: &Db) -> Result<(), Error> {
-        let Some(network) = &self.network else { return Ok(()) };
-        let now = db.env().now();
-        let mut tx = api_key::system(db).await?;
-        let counts = store::counts(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
-        let at = match counts.verdict(now) {
-            Verdict::Admitted => return Ok(()),
-            Verdict::Early(at) => at,
-            Verdict::Queued => self.queue(tx, network, now).await?,
-        };
-        metrics::counter!("pillarbox_sign_ins_throttled_total").increment(1);
-        let secs = (at - now).num_seconds().max(0) + 1;
-        Err(Error::Throttled { retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX) })
+    pub(super) async fn admit(&self, db: &Db) -> Result<bool, Error> {
+        let Some(network) = &self.network else { return Ok(true) };
+        let (_, counts) = self.look(db, network, db.env().now()).await?;
+        Ok(counts.is_known)
     }
 
-    /// Gives the network a place in the account's queue; when it may come back.
-    async fn queue(
+    /// Begins the try, with a turn to hash in hand: uses up the place or the end of a pause by which it is admitted. Of several that
+    /// come by the same one, one begins.
+    ///
+    /// # Errors
+    /// As [`Attempt::admit`].
+    pub(super) async fn begin(&self, db: &Db) -> Result<(), Error> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let now = db.env().now();
+        let (mut tx, counts) = self.look(db, network, now).await?;
+        if !self.use_up(&mut tx, network, &counts, now).await? {
+            return Err(throttled(now + PLACE_EVERY, now));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// What is counted of an attempt that need not wait.
+    async fn look(
         &self,
-        mut tx: SystemTx,
-        network: &str,
+        db: &Db,
+        network: &Network,
         now: DateTime<Utc>,
-    ) -> Result<DateTime<Utc>, Error> {
-        if !store::claim(&mut tx, &self.account, network, now).await? {
+    ) -> Result<(SystemTx, Counts), Error> {
+        let mut tx = api_key::system(db).await?;
+        let Network { prefix, site } = network;
+        let counts = store::counts(&mut tx, &self.account, prefix, site, now - KNOWN_FOR).await?;
+        let at = match counts.verdict(now) {
+            Verdict::Admitted => return Ok((tx, counts)),
+            Verdict::Early(at) => at,
+            Verdict::Queued => self.queue(tx, site, now).await?,
+        };
+        Err(throttled(at, now))
+    }
+
+    /// Gives a site a place in the account's queue; when it may come back.
+    async fn queue(&self, mut tx: SystemTx, site: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+        if !store::claim(&mut tx, &self.account, site, now, now - WINDOW).await? {
             // Another request of this moment has been given it; this one is told of it then.
             return Ok(now);
         }
-        let at = self.place(&mut tx, now).await?;
-        store::block(&mut tx, &self.account, network, at).await?;
+        let Some(at) = self.take_place(&mut tx, now, now + WINDOW).await? else {
+            // All are taken: without one, it asks again.
+            return Ok(now + WINDOW);
+        };
+        store::put_place(&mut tx, &self.account, site, at).await?;
         tx.commit().await?;
         Ok(at)
     }
 
-    /// Takes the next place of the account's queue; when it comes. It is in the past while the first tries are free.
-    async fn place(&self, tx: &mut SystemTx, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
-        let farthest = now + WINDOW + at_large();
-        let paid_at =
-            store::take_place(tx, &self.account, now, PLACE_EVERY.as_seconds_f64(), farthest).await?;
-        Ok(paid_at - at_large())
+    /// Takes the next place of the account's queue; `None` when that is beyond `farthest`.
+    async fn take_place(
+        &self,
+        tx: &mut SystemTx,
+        now: DateTime<Utc>,
+        farthest: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        let every_secs = PLACE_EVERY.as_seconds_f64();
+        let taken = store::take_place(tx, &self.account, now, first_place(now), every_secs, farthest).await?;
+        Ok(taken)
+    }
+
+    /// Whether nobody else has used up meanwhile what an admitted attempt comes by.
+    async fn use_up(
+        &self,
+        tx: &mut SystemTx,
+        network: &Network,
+        counts: &Counts,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        if let Some(ended) = counts.pause(now)
+            && !store::renew_pause(tx, &self.account, &network.prefix, ended, now + KNOWN_PAUSE).await?
+        {
+            return Ok(false);
+        }
+        if counts.is_known {
+            return Ok(true);
+        }
+        match counts.place(now) {
+            Some(at) => Ok(store::leave_place(tx, &self.account, &network.site, at).await?),
+            None => Ok(self.take_place(tx, now, now).await?.is_some()),
+        }
     }
 
     /// Counts a failure.
     pub(super) async fn failed(&self, db: &Db) -> Result<(), Error> {
-        let Some(network) = &self.network else { return Ok(()) };
+        let Some(Network { prefix, .. }) = &self.network else { return Ok(()) };
         let now = db.env().now();
         let mut tx = api_key::system(db).await?;
-        let is_known = store::is_known(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
-        let failures = store::count(&mut tx, &self.account, network, now, now - WINDOW).await?;
-        store::count(&mut tx, &[], network, now, now - WINDOW).await?;
-        let place = if is_known { None } else { Some(self.place(&mut tx, now).await?) };
+        let is_known = store::is_known(&mut tx, &self.account, prefix, now - KNOWN_FOR).await?;
+        let failures = store::count(&mut tx, &self.account, prefix, now, now - WINDOW).await?;
         let pause = pause_after(failures, is_known).map(|pause| now + pause);
-        if let Some(at) = place.filter(|at| *at > now).max(pause) {
-            store::block(&mut tx, &self.account, network, at).await?;
-        }
+        store::set_pause(&mut tx, &self.account, prefix, pause).await?;
+        store::count(&mut tx, &[], prefix, now, now - WINDOW).await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// Remembers that the account was signed into from there, and forgets the failures.
     pub(super) async fn succeeded(&self, db: &Db) -> Result<(), Error> {
-        let Some(network) = &self.network else { return Ok(()) };
+        let Some(Network { prefix, .. }) = &self.network else { return Ok(()) };
         let mut tx = api_key::system(db).await?;
-        store::remember(&mut tx, &self.account, network, db.env().now()).await?;
-        store::forget(&mut tx, &self.account, network).await?;
+        store::remember(&mut tx, &self.account, prefix, db.env().now()).await?;
+        store::forget(&mut tx, &self.account, prefix).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -158,23 +226,48 @@ impl Attempt {
 
 impl Counts {
     fn verdict(&self, now: DateTime<Utc>) -> Verdict {
-        let pair = self.both.and_then(|count| count.blocked_until);
-        let network = self.network.filter(|count| !self.is_known && count.failures >= FAILURES_AT_LARGE);
+        let network = self.network.filter(|count| !self.is_known && count.failures >= AT_LARGE);
         let network = network.map(|count| count.window_started_at + WINDOW);
-        if let Some(at) = pair.max(network).filter(|at| *at > now) {
+        if let Some(at) = self.pause(now).max(network).filter(|at| *at > now) {
             return Verdict::Early(at);
         }
-        // Whoever was told to wait for something, and did, has waited for this too.
-        let is_first = !self.is_known && pair.is_none();
-        let paid_at = self.account.and_then(|count| count.blocked_until);
-        let is_queue = paid_at.is_some_and(|at| at + PLACE_EVERY - at_large() > now);
-        if is_first && is_queue { Verdict::Queued } else { Verdict::Admitted }
+        if self.is_known {
+            return Verdict::Admitted;
+        }
+        match self.place(now) {
+            Some(at) if at > now => Verdict::Early(at),
+            Some(_) => Verdict::Admitted,
+            None if self.next_place(now) <= now => Verdict::Admitted,
+            None => Verdict::Queued,
+        }
+    }
+
+    /// When the pause ends or has ended, if it still counts.
+    fn pause(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.both.and_then(|count| count.blocked_until).filter(|at| *at > now - WINDOW)
+    }
+
+    /// The place of its site, while it is kept.
+    fn place(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.place_at.filter(|at| *at > now - WINDOW)
+    }
+
+    /// The place that the next to come would be given.
+    fn next_place(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let after_last = self.last_place_at.map(|at| at + PLACE_EVERY);
+        after_last.map_or(first_place(now), |at| at.max(first_place(now)))
     }
 }
 
-/// What the tries take together that an account has free.
-fn at_large() -> TimeDelta {
-    PLACE_EVERY * FAILURES_AT_LARGE
+/// The place that is given in an account's queue where nobody was: so far in the past that [`AT_LARGE`] have come.
+fn first_place(now: DateTime<Utc>) -> DateTime<Utc> {
+    now - PLACE_EVERY * (AT_LARGE - 1)
+}
+
+fn throttled(at: DateTime<Utc>, now: DateTime<Utc>) -> Error {
+    metrics::counter!("pillarbox_sign_ins_throttled_total").increment(1);
+    let secs = (at - now).num_seconds().max(0) + 1;
+    Error::Throttled { retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX) }
 }
 
 /// How long to pause after so many failures.
@@ -211,19 +304,24 @@ mod tests {
     }
 
     #[test]
-    fn failures_at_large_slow_down_strangers_only() {
+    fn what_is_counted_at_large_slows_down_strangers_only() {
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
-        let many = Count { failures: FAILURES_AT_LARGE, window_started_at: now, blocked_until: None };
+        let many = Count { failures: AT_LARGE, window_started_at: now, blocked_until: None };
         let stranger = Counts { network: Some(many), ..Counts::default() };
         assert_eq!(stranger.verdict(now), Verdict::Early(now + WINDOW));
         assert_eq!(stranger.verdict(now + WINDOW), Verdict::Admitted);
-        let tried = Count { failures: 0, blocked_until: Some(now + at_large()), ..many };
-        let stranger = Counts { account: Some(tried), ..Counts::default() };
+        let stranger = Counts { last_place_at: Some(now), ..Counts::default() };
         assert_eq!(stranger.verdict(now), Verdict::Queued);
         assert_eq!(stranger.verdict(now + PLACE_EVERY), Verdict::Admitted);
-        let place = Count { failures: 0, blocked_until: Some(now), ..many };
-        assert_eq!(Counts { both: Some(place), ..stranger }.verdict(now), Verdict::Admitted);
-        let owner = Counts { account: Some(tried), network: Some(many), is_known: true, both: None };
+        let place_at = now + PLACE_EVERY;
+        let waiting = Counts { place_at: Some(place_at), last_place_at: Some(now + WINDOW), ..stranger };
+        assert_eq!(waiting.verdict(now), Verdict::Early(place_at));
+        assert_eq!(waiting.verdict(place_at), Verdict::Admitted);
+        assert_eq!(waiting.verdict(place_at + WINDOW - PLACE_EVERY), Verdict::Admitted);
+        // Not kept for good: many that nobody has come for are not used all at once.
+        let late = Counts { last_place_at: Some(place_at + WINDOW), ..waiting };
+        assert_eq!(late.verdict(place_at + WINDOW), Verdict::Queued);
+        let owner = Counts { network: Some(many), is_known: true, ..late };
         assert_eq!(owner.verdict(now), Verdict::Admitted);
     }
 }

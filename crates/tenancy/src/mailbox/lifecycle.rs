@@ -70,7 +70,7 @@ async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mail
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] `mailbox_is_personal`, `address_taken`, `too_many_aliases`;
-/// [`Error::Invalid`].
+/// [`Error::Invalid`]; [`Error::Forbidden`], also for other aliases without the right to change aliases.
 pub async fn update(
     ctx: &Ctx,
     id: MailboxId,
@@ -87,9 +87,13 @@ pub async fn update(
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
     let old = require_nobodys(&mut tx, id, if_version).await?;
+    let wanted = Wanted { primary, aliases };
+    if address::changes_aliases(Some(&old.primary_address), &old.aliases, &wanted) {
+        ctx.require(Action::AliasWrite)?;
+    }
     store::update(&mut tx, id, change.display_name.as_deref()).await?;
-    if primary.is_some() || aliases.is_some() {
-        address::change(&mut tx, ctx, Target::Mailbox(id), Wanted { primary, aliases }).await?;
+    if wanted.primary.is_some() || wanted.aliases.is_some() {
+        address::change(&mut tx, ctx, Target::Mailbox(id), wanted).await?;
     }
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     if mailbox == (Mailbox { version: mailbox.version, ..old.clone() }) {

@@ -6,7 +6,7 @@ use kernel::{Cursor, EmailAddress, PageRequest, UserId};
 use secrecy::SecretString;
 
 use super::{Filter, NewUser, User, UserChange, lifecycle, prepare, require_manageable};
-use crate::policy::Capability;
+use crate::policy::{self, Capability};
 use crate::{Action, Ctx, Error, TenantTx, event, mailbox, require_version};
 
 /// The most users that [`list`] looks at for a filter that no index answers.
@@ -75,7 +75,7 @@ pub async fn get(ctx: &Ctx, id: UserId) -> Result<Account, Error> {
 /// # Errors
 /// Those of `change`; [`Error::NotFound`]; [`Error::VersionMismatch`] when `if_version` is not the account's;
 /// [`Error::Conflict`], [`Error::Invalid`] and [`Error::Forbidden`] as [`super::update`], the last also for a quota that the
-/// caller may not set.
+/// caller may not set; for other aliases only where the caller's role may not change any.
 pub async fn update<E: From<Error>>(
     ctx: &Ctx,
     id: UserId,
@@ -105,6 +105,11 @@ async fn put(
     let id = old.user.id;
     if change.user != UserChange::default() {
         let wanted = super::check_change(&change.user)?;
+        // A user's addresses are part of what a directory knows of them, so its key needs no right to aliases of its own; its role has one.
+        let may_change_aliases = policy::allows(ctx.caller().role(), Action::AliasWrite);
+        if super::changes_aliases(&old.user, &wanted) && !may_change_aliases {
+            return Err(Error::Forbidden(Action::AliasWrite.as_str()));
+        }
         super::apply(&mut tx, ctx, &old.user, &change.user, wanted).await?;
     }
     set_sign_in(&mut tx, ctx, &old.user, change.may_sign_in.unwrap_or(old.may_sign_in())).await?;

@@ -281,20 +281,83 @@ async fn an_owner_in_a_new_network_is_let_through_in_turn_however_many_guess() {
 }
 
 #[tokio::test]
-async fn nobody_s_place_is_farther_than_a_quarter_of_an_hour() {
+async fn tries_from_new_networks_are_bounded_however_many_there_are() {
     let world = World::new().await;
     let auth = auth(&world).await;
     world.user("ada", None).await;
-    for n in 0..250 {
-        let origin = from(&world, &format!("198.51.{n}.1"));
-        let _ = auth.token(password_grant("a wrong password"), origin).await;
-    }
-    let away = from(&world, "203.0.113.5");
-    let own = async || auth.token(password_grant(world::PASSWORD), away).await;
-    let Err(Error::Throttled { retry_after_secs }) = own().await else { panic!("no place") };
+    let (home, away) = (from(&world, "192.0.2.10"), from(&world, "203.0.113.5"));
+    let own = async |origin: Origin| auth.token(password_grant(world::PASSWORD), origin).await;
+    own(home).await.unwrap();
+    let guess_from_all = async || {
+        let mut tried = 0;
+        for n in 0..250 {
+            let origin = from(&world, &format!("198.51.{n}.1"));
+            let refused = auth.token(password_grant("a wrong password"), origin).await;
+            tried += i64::from(matches!(refused, Err(Error::Unauthenticated)));
+        }
+        tried
+    };
+    // Signing in took the first place. Ninety have one within the next quarter of an hour.
+    assert_eq!(guess_from_all().await, 49);
+    let Err(Error::Throttled { retry_after_secs }) = own(away).await else { panic!("let through") };
     assert_eq!(retry_after_secs, 901);
-    world.test_db.clock().advance(TimeDelta::seconds(901));
-    own().await.unwrap();
+    for _ in 0..2 {
+        world.test_db.clock().advance(TimeDelta::seconds(901));
+        assert_eq!(guess_from_all().await, 90);
+        own(home).await.unwrap();
+    }
+    // Who asks when one is free has it.
+    world.test_db.clock().advance(TimeDelta::seconds(20));
+    let Err(Error::Throttled { retry_after_secs }) = own(away).await else { panic!("let through") };
+    assert!(retry_after_secs <= 901, "{retry_after_secs}");
+    world.test_db.clock().advance(TimeDelta::seconds(i64::from(retry_after_secs)));
+    own(away).await.unwrap();
+}
+
+#[tokio::test]
+async fn networks_of_one_site_have_one_place() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let guess = async |n: i64| {
+        let origin = from(&world, &format!("2001:db8:1:{n:02x}00::1"));
+        auth.token(password_grant("a wrong password"), origin).await.unwrap_err()
+    };
+    for n in 0..50 {
+        assert!(matches!(guess(n).await, Error::Unauthenticated));
+    }
+    for n in 50..100 {
+        let Error::Throttled { retry_after_secs } = guess(n).await else { panic!("let through") };
+        assert_eq!(retry_after_secs, 11);
+    }
+    world.test_db.clock().advance(TimeDelta::seconds(11));
+    assert!(matches!(guess(100).await, Error::Unauthenticated));
+    assert!(matches!(guess(101).await, Error::Throttled { .. }));
+}
+
+#[tokio::test]
+async fn a_place_and_the_end_of_a_pause_are_good_for_one_try() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let guess = |origin: Origin| auth.token(password_grant("a wrong password"), origin);
+    let at_once = async |origin: Origin| {
+        let outcomes = futures::future::join_all((0..16).map(|_| guess(origin))).await;
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Unauthenticated))).count()
+    };
+    let (home, stranger) = (from(&world, "192.0.2.10"), from(&world, "203.0.113.5"));
+    auth.token(password_grant(world::PASSWORD), home).await.unwrap();
+    for _ in 0..5 {
+        guess(home).await.unwrap_err();
+    }
+    world.test_db.clock().advance(TimeDelta::seconds(2));
+    assert_eq!(at_once(home).await, 1, "of those who were known");
+    for n in 0..60 {
+        guess(from(&world, &format!("198.51.{n}.1"))).await.unwrap_err();
+    }
+    assert!(matches!(guess(stranger).await, Err(Error::Throttled { .. })));
+    world.test_db.clock().advance(TimeDelta::seconds(121));
+    assert_eq!(at_once(stranger).await, 1, "of those who had a place");
 }
 
 #[tokio::test]

@@ -41,6 +41,15 @@ fn every_role_that_says_where_events_are_sent_to_may_read_them() {
 }
 
 #[test]
+fn every_role_that_changes_mailboxes_and_groups_may_change_their_aliases() {
+    for &role in Role::ALL {
+        for action in [Action::MailboxWrite, Action::GroupWrite] {
+            assert!(!allows(role, action) || allows(role, Action::AliasWrite), "{role} {action}");
+        }
+    }
+}
+
+#[test]
 fn every_role_that_says_who_may_use_a_mailbox_may_do_there_what_it_lets_others_do() {
     for &role in Role::ALL.iter().filter(|&&role| allows(role, Action::MailboxWrite)) {
         for &action in Action::ALL {

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kernel::{TenantId, UserId};
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
+use tenancy::mailbox::{self, MailboxChange};
 use tenancy::{domain, quota};
 use testkit::{TestDb, world};
 
@@ -107,6 +109,9 @@ const SHARED: &str = "
         (3, 5, 'shared', 'deleted'), (4, 6, 'shared', 'active'), (4, 7, 'room', 'active')) as made (tenant, number, kind, status);
     commit";
 
+const COUNTED: &str = "select right(id::text, 1) || ' ' || shared_mailboxes_used from resellers
+     union select right(id::text, 1) || ' ' || shared_mailboxes_used from tenants order by 1";
+
 #[tokio::test]
 async fn shared_mailboxes_that_were_there_are_counted_at_every_level() {
     // Which has the roles made.
@@ -121,16 +126,20 @@ async fn shared_mailboxes_that_were_there_are_counted_at_every_level() {
     let db = test_db.db();
     db.migrate().await.unwrap();
     sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
-    let counted: Vec<String> = sqlx::query_scalar(
-        "select right(id::text, 1) || ' ' || shared_mailboxes_used from resellers
-         union select right(id::text, 1) || ' ' || shared_mailboxes_used from tenants order by 1",
-    )
-    .fetch_all(&mut conn)
-    .await
-    .unwrap();
+    let counted: Vec<String> = sqlx::query_scalar(COUNTED).fetch_all(&mut conn).await.unwrap();
     // What the deleted tenant has counts above it once it is restored.
     assert_eq!(counted, ["1 3", "2 3", "3 3", "4 2"]);
     assert_eq!(quota::drift(&db).await.unwrap(), 0);
+    // What a server that counts none leaves is put right by what the operator's manual says.
+    let off = "update tenants set shared_mailboxes_used = 9; update resellers set shared_mailboxes_used = 0; reset role";
+    sqlx::raw_sql(off).execute(&mut conn).await.unwrap();
+    let manual = include_str!("../../../../docs/operating.md");
+    let statements = manual.split("```sql\n").filter_map(|rest| rest.split("```").next());
+    let mut recounts = statements.filter(|sql| sql.contains("update tenants set shared_mailboxes_used"));
+    let recount = sqlx::AssertSqlSafe(recounts.next().unwrap().to_owned());
+    sqlx::raw_sql(recount).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, String>(COUNTED).fetch_all(&mut conn).await.unwrap(), counted);
 }
 
 /// Of those who use both tables, some do in the one order and some in the other.
@@ -196,6 +205,20 @@ const SPELLINGS: &str = r"
         (4, 11, U&'nin\0303o', true), (5, 12, U&'ni\00f1o', false),
         (6, 11, U&'a\030a\0323', false), (7, 11, U&'a\0323\030a', true),
         (8, 11, 'ada', false)) as one (id, mailbox, local_part, is_released);
+    insert into mailboxes (tenant_id, id, kind, display_name, created_at)
+      select '01900000-0000-7000-8000-000000000002', ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, 'shared', 'Shared', now()
+      from (values (13), (14), (15)) as one (mailbox);
+    insert into groups (tenant_id, id, display_name, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000041', 'Group', now());
+    insert into addresses (tenant_id, domain_id, id, local_part, mailbox_id, group_id, is_primary)
+      select '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003',
+        ('01900000-0000-7000-8000-0000000000' || id)::uuid, local_part,
+        ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, ('01900000-0000-7000-8000-0000000000' || member_group)::uuid, is_primary
+      from (values
+        (31, 13, null, U&'zo\00eb', false), (32, 13, null, U&'zoe\0308', true),
+        (33, null, 41, U&'e\0302\0323', false), (34, null, 41, U&'e\0323\0302', true),
+        (35, 14, null, U&'b\037e', true), (36, 14, null, repeat(U&'\0958', 11), false),
+        (37, 15, null, 'one', true), (38, 15, null, 'two', true)) as one (id, mailbox, member_group, local_part, is_primary);
     commit";
 
 #[tokio::test]
@@ -211,10 +234,13 @@ async fn addresses_are_composed_and_no_two_become_one() {
     sqlx::raw_sql(SPELLINGS).execute(&mut conn).await.unwrap();
     test_db.db().migrate().await.unwrap();
     sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
-    let kept: Vec<String> = sqlx::query_scalar("select local_part from addresses order by id")
-        .fetch_all(&mut conn)
-        .await
-        .unwrap();
+    let kept: Vec<String> = sqlx::query_scalar(
+        "select local_part || case when is_primary then ' primary' else '' end from addresses order by id",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let too_long = "\u{958}".repeat(11);
     let expected = [
         "j\u{fc}rgen",
         // Somebody has that one already.
@@ -223,12 +249,36 @@ async fn addresses_are_composed_and_no_two_become_one() {
         // What was let go of is in nobody's way.
         "ni\u{f1}o",
         "ni\u{f1}o",
-        // One mailbox has no address twice.
+        // What one mailbox has and had stays two.
         "\u{1ea1}\u{30a}",
         "a\u{323}\u{30a}",
         "ada",
+        // What one mailbox or group has in two spellings becomes one.
+        "zo\u{eb} primary",
+        "\u{1ec7} primary",
+        // Which would be none.
+        "b\u{37e} primary",
+        &too_long,
+        "one primary",
+        "two",
     ];
     assert_eq!(kept, expected);
+    let second = "update addresses set is_primary = true where local_part = 'two'";
+    let refused = sqlx::raw_sql(second).execute(&mut conn).await.unwrap_err();
+    assert_eq!(
+        refused.as_database_error().and_then(|error| error.constraint()),
+        Some("addresses_one_primary")
+    );
+    // What could not be composed can be changed all the same.
+    let operator = world::operator(&test_db);
+    let ctx = operator.enter("ten_01900000000070008000000000000002".parse().unwrap()).await.unwrap();
+    let change = MailboxChange { address: Some("bob@acme.example".to_owned()), ..MailboxChange::default() };
+    let id = "mbx_01900000000070008000000000000014".parse().unwrap();
+    let mailbox = mailbox::update(&ctx, id, None, change).await.unwrap();
+    assert_eq!(mailbox.primary_address, "bob@acme.example");
+    assert_eq!(mailbox.aliases, ["b\u{37e}@acme.example".to_owned(), format!("{too_long}@acme.example")]);
+    let change = MailboxChange { aliases: Some(Vec::new()), ..MailboxChange::default() };
+    assert_eq!(mailbox::update(&ctx, id, None, change).await.unwrap().aliases, Vec::<String>::new());
 }
 
 /// Of one whose sessions were ended before.
@@ -265,6 +315,67 @@ async fn a_session_that_was_there_goes_on_and_an_ended_one_does_not() {
         .await
         .unwrap();
     assert_eq!(epochs, [3, 0]);
+}
+
+/// Of one who signed in by two addresses of theirs, and one whose address somebody else has now.
+const NETWORKS: &str = "
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, path, name, created_at) values
+      ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into domains (tenant_id, id, name, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'acme.example', 'active', now());
+    insert into users (tenant_id, id, display_name, role, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-00000000000a', 'Ada', 'user', 'active', now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-00000000000b', 'Bob', 'user', 'active', now());
+    insert into mailboxes (tenant_id, id, user_id, kind, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000011', '01900000-0000-7000-8000-00000000000a', 'personal', now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000012', '01900000-0000-7000-8000-00000000000b', 'personal', now());
+    insert into addresses (tenant_id, domain_id, id, local_part, mailbox_id, is_primary, released_at)
+      select '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003',
+        ('01900000-0000-7000-8000-00000000002' || id)::uuid, local_part,
+        ('01900000-0000-7000-8000-0000000000' || mailbox)::uuid, is_primary, case when is_released then now() end
+      from (values (1, 11, 'ada', true, false), (2, 11, 'countess', false, false), (3, 12, 'bob', true, false), (4, 12, 'sales', false, true))
+        as one (id, mailbox, local_part, is_primary, is_released);
+    insert into sign_in_networks (account, network, last_success_at)
+      select sha256(convert_to(address, 'UTF8')), network, '2026-01-30 12:00Z'::timestamptz - days * interval '1 day'
+      from (values ('ada@acme.example', '192.0.2.0/24', 40), ('countess@acme.example', '192.0.2.0/24', 2),
+        ('countess@acme.example', '198.51.100.0/24', 3), ('sales@acme.example', '203.0.113.0/24', 1), ('x@else.example', '203.0.113.0/24', 1))
+        as one (address, network, days);
+    commit";
+
+#[tokio::test]
+async fn networks_that_were_known_stay_so() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version < 74);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(NETWORKS).execute(&mut conn).await.unwrap();
+    test_db.db().migrate().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let known = async |conn: &mut sqlx::PgConnection, user: &str| -> Vec<String> {
+        let tenant: TenantId = "ten_01900000000070008000000000000002".parse().unwrap();
+        let user: UserId = user.parse().unwrap();
+        // As the throttle names an account.
+        sqlx::query_scalar(
+            "select network || ' ' || to_char(last_success_at at time zone 'UTC', 'DD') from sign_in_networks
+             where account = sha256(convert_to($1, 'UTF8')) order by 1",
+        )
+        .bind(format!("{tenant}/{user}"))
+        .fetch_all(conn)
+        .await
+        .unwrap()
+    };
+    let ada = known(&mut conn, "usr_0190000000007000800000000000000a").await;
+    assert_eq!(ada, ["192.0.2.0/24 28", "198.51.100.0/24 27"]);
+    assert_eq!(known(&mut conn, "usr_0190000000007000800000000000000b").await, Vec::<String>::new());
 }
 
 /// As `docs/operating.md` says that an installation may have it.

@@ -4,8 +4,10 @@ use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
 use tenancy::delegate::{self, Right};
-use tenancy::user::UserChange;
-use tenancy::{Ctx, Error, Role, user};
+use tenancy::group::{self, GroupChange, NewGroup};
+use tenancy::mailbox::{self, Kind, MailboxChange, NewMailbox};
+use tenancy::user::{UserChange, directory};
+use tenancy::{Action, Ctx, Error, Role, user};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -60,7 +62,12 @@ async fn a_domain_belongs_to_one_tenant() {
 
 /// The tenant, entered with a key of the role.
 async fn by_key(world: &World, role: Role) -> Ctx {
-    let (_, secret) = api_key::create_for_tenant(&world.ctx, NewApiKey::full(role)).await.unwrap();
+    entered(world, NewApiKey::full(role)).await
+}
+
+/// The tenant, entered with a new key.
+async fn entered(world: &World, key: NewApiKey) -> Ctx {
+    let (_, secret) = api_key::create_for_tenant(&world.ctx, key).await.unwrap();
     let auth = Auth::new(world.test_db.db()).await.unwrap();
     auth.bearer(secret.expose_secret(), world.origin()).await.unwrap().enter(world.tenant.id).await.unwrap()
 }
@@ -88,9 +95,73 @@ async fn whoever_may_change_users_and_no_aliases_changes_none() {
     let renamed = UserChange { address: Some("lovelace@acme.example".into()), aliases: None, ..same };
     let ada = user::update(&helpdesk, ada.id, None, renamed).await.unwrap();
     assert_eq!(ada.aliases, ["ada@acme.example", "countess@acme.example"]);
+    // The old one stays, where others are named too.
+    let rename = |others: &[&str]| UserChange {
+        address: Some("a@acme.example".into()),
+        aliases: aliases(others),
+        ..UserChange::default()
+    };
+    let had = ["ada@acme.example", "countess@acme.example"];
+    let refused = user::update(&helpdesk, ada.id, None, rename(&had)).await;
+    assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{refused:?}");
+    // By a directory it is the same for this role.
+    let of_account = directory::Change { user: rename(&had), ..directory::Change::default() };
+    let change = |_: &directory::Account| Ok::<_, Error>(of_account);
+    let refused = directory::update(&helpdesk, ada.id, None, None, change).await;
+    assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{refused:?}");
+    let all = [&had[..], &["lovelace@acme.example"]].concat();
+    let ada = user::update(&helpdesk, ada.id, None, rename(&all)).await.unwrap();
+    assert_eq!(ada.aliases, all);
     let admin = by_key(&world, Role::TenantAdmin).await;
     let change = UserChange { aliases: aliases(&[]), ..UserChange::default() };
     assert_eq!(user::update(&admin, ada.id, None, change).await.unwrap().aliases, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_directory_s_key_changes_aliases_by_its_right_to_users() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let actions = [Action::UserRead, Action::UserWrite].into();
+    let key = entered(&world, NewApiKey { actions, ..NewApiKey::full(Role::TenantAdmin) }).await;
+    let aliases = Some(vec!["countess@acme.example".to_owned()]);
+    let change = UserChange { aliases, ..UserChange::default() };
+    let refused = user::update(&key, ada.id, None, change.clone()).await;
+    assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{refused:?}");
+    let change = directory::Change { user: change, may_sign_in: Some(false), quota_bytes: None };
+    let account = directory::update(&key, ada.id, None, None, |_| Ok::<_, Error>(change)).await.unwrap();
+    assert_eq!(account.user.aliases, ["countess@acme.example"]);
+    assert!(!account.may_sign_in());
+}
+
+#[tokio::test]
+async fn aliases_of_mailboxes_and_groups_need_the_right_to_aliases() {
+    let world = World::new().await;
+    let actions = [Action::MailboxWrite, Action::GroupWrite].into();
+    let narrowed = entered(&world, NewApiKey { actions, ..NewApiKey::full(Role::TenantAdmin) }).await;
+    let (old, new) = (vec!["info@acme.example".to_owned()], Some(vec!["team@acme.example".to_owned()]));
+    let mailbox = NewMailbox {
+        kind: Kind::Shared,
+        display_name: "Desk".into(),
+        address: "desk@acme.example".into(),
+        aliases: old.clone(),
+        quota_bytes: None,
+    };
+    let id = mailbox::create(&narrowed, mailbox).await.unwrap().id;
+    let change = MailboxChange { aliases: new.clone(), ..MailboxChange::default() };
+    let refused = mailbox::update(&narrowed, id, None, change).await;
+    assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{refused:?}");
+    let address = Some("front@acme.example".to_owned());
+    let both = vec!["desk@acme.example".to_owned(), "info@acme.example".to_owned()];
+    let change = MailboxChange { address, aliases: Some(both.clone()), display_name: None };
+    assert_eq!(mailbox::update(&narrowed, id, None, change).await.unwrap().aliases, both);
+
+    let aliases = vec!["all@acme.example".to_owned()];
+    let group = NewGroup { display_name: "All".into(), aliases, ..NewGroup::default() };
+    let id = group::create(&narrowed, group).await.unwrap().id;
+    let change = GroupChange { aliases: new, ..GroupChange::default() };
+    let refused = group::update(&narrowed, id, None, change.clone()).await;
+    assert!(matches!(refused, Err(Error::Forbidden("aliases:write"))), "{refused:?}");
+    group::update(&world.ctx, id, None, change).await.unwrap();
 }
 
 #[tokio::test]

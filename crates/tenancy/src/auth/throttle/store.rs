@@ -8,29 +8,39 @@ use super::{Count, Counts};
 pub(super) async fn counts(
     tx: &mut SystemTx,
     account: &[u8],
-    network: &str,
+    prefix: &str,
+    site: &str,
     known_since: DateTime<Utc>,
 ) -> Result<Counts, Error> {
     let rows = sqlx::query!(
-        "select account, network, failures, window_started_at, blocked_until from sign_in_failures
-         where (account = $1 and network = $2) or (account = $1 and network = '') or (account = '' and network = $2)",
+        "select account, network, failures, window_started_at, blocked_until, place_at from sign_in_failures
+         where (account = $1 and network in ($2, $3, '')) or (account = '' and network = $2)",
         account,
-        network
+        prefix,
+        site
     )
     .fetch_all(tx.conn())
     .await?;
     let mut counts =
-        Counts { is_known: is_known(tx, account, network, known_since).await?, ..Counts::default() };
+        Counts { is_known: is_known(tx, account, prefix, known_since).await?, ..Counts::default() };
     for row in rows {
         let count = Count {
             failures: row.failures,
             window_started_at: row.window_started_at,
             blocked_until: row.blocked_until,
         };
-        match (row.account.is_empty(), row.network.is_empty()) {
-            (true, _) => counts.network = Some(count),
-            (false, true) => counts.account = Some(count),
-            (false, false) => counts.both = Some(count),
+        if row.account.is_empty() {
+            counts.network = Some(count);
+        } else if row.network.is_empty() {
+            counts.last_place_at = row.place_at;
+        } else {
+            // Of IPv4 both are one.
+            if row.network == site {
+                counts.place_at = row.place_at;
+            }
+            if row.network == prefix {
+                counts.both = Some(count);
+            }
         }
     }
     Ok(counts)
@@ -77,60 +87,119 @@ pub(super) async fn count(
     Ok(failures)
 }
 
-/// Keeps the place in an account's queue for a network that has none; whether it had none. Of those that come at once, each waits for the one before
-/// and sees what that was given.
+/// Keeps the place in an account's queue for a site that has none, or one that is over; whether it had none. Of those that come at
+/// once, each waits for the one before and sees what that was given.
 pub(super) async fn claim(
     tx: &mut SystemTx,
     account: &[u8],
-    network: &str,
+    site: &str,
     now: DateTime<Utc>,
+    over_since: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "insert into sign_in_failures as f (account, network, failures, window_started_at, blocked_until) values ($1, $2, 0, $3, $3)
-         on conflict (account, network) do update set blocked_until = $3 where f.blocked_until is null",
+        "insert into sign_in_failures as f (account, network, failures, window_started_at, place_at) values ($1, $2, 0, $3, $3)
+         on conflict (account, network) do update set place_at = $3 where f.place_at is null or f.place_at <= $4",
         account,
-        network,
-        now
+        site,
+        now,
+        over_since
     )
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Moves the end of an account's queue on by a place, but not beyond `farthest`; where it is then.
+/// Takes the place of an account's queue that follows the last, or `first` if that is later, unless it is beyond `farthest`. The window is left alone: it is
+/// that of what else is counted of the account.
 pub(super) async fn take_place(
     tx: &mut SystemTx,
     account: &[u8],
     now: DateTime<Utc>,
+    first: DateTime<Utc>,
     every_secs: f64,
     farthest: DateTime<Utc>,
-) -> Result<DateTime<Utc>, Error> {
-    let end = sqlx::query_scalar!(
-        r#"insert into sign_in_failures as f (account, network, failures, window_started_at, blocked_until)
-             values ($1, '', 0, $2, $2::timestamptz + make_interval(secs => $3))
-           on conflict (account, network) do update set
-             window_started_at = $2, blocked_until = least(greatest(f.blocked_until, $2) + make_interval(secs => $3), $4)
-           returning blocked_until as "blocked_until!""#,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    let place = sqlx::query_scalar!(
+        r#"insert into sign_in_failures as f (account, network, failures, window_started_at, place_at) values ($1, '', 0, $2, $3)
+           on conflict (account, network) do update set place_at = greatest(f.place_at + make_interval(secs => $4), $3)
+             where greatest(f.place_at + make_interval(secs => $4), $3) <= $5
+           returning place_at as "place_at!""#,
         account,
         now,
+        first,
         every_secs,
         farthest
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(end)
+    Ok(place)
 }
 
-pub(super) async fn block(
+pub(super) async fn put_place(
     tx: &mut SystemTx,
     account: &[u8],
-    network: &str,
+    site: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update sign_in_failures set place_at = $3 where account = $1 and network = $2",
+        account,
+        site,
+        at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Gives a place up; false when it is not there any more.
+pub(super) async fn leave_place(
+    tx: &mut SystemTx,
+    account: &[u8],
+    site: &str,
+    at: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update sign_in_failures set place_at = null where account = $1 and network = $2 and place_at = $3",
+        account,
+        site,
+        at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Begins a pause in place of one that has ended; false when another request has.
+pub(super) async fn renew_pause(
+    tx: &mut SystemTx,
+    account: &[u8],
+    prefix: &str,
+    ended: DateTime<Utc>,
     until: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update sign_in_failures set blocked_until = $4 where account = $1 and network = $2 and blocked_until = $3",
+        account,
+        prefix,
+        ended,
+        until
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn set_pause(
+    tx: &mut SystemTx,
+    account: &[u8],
+    prefix: &str,
+    until: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "update sign_in_failures set blocked_until = $3 where account = $1 and network = $2",
         account,
-        network,
+        prefix,
         until
     )
     .execute(tx.conn())
@@ -170,7 +239,8 @@ pub(super) async fn prune(
     networks_before: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "delete from sign_in_failures where window_started_at < $1 and (blocked_until is null or blocked_until < $1)",
+        "delete from sign_in_failures
+         where window_started_at < $1 and (blocked_until is null or blocked_until < $1) and (place_at is null or place_at < $1)",
         failures_before
     )
     .execute(tx.conn())
