@@ -63,6 +63,16 @@ struct Row {
 }
 
 impl Row {
+    /// The wrapped key that it holds.
+    fn wrapped_key(&self) -> Result<WrappedKey, KeyError> {
+        let wrapped = WrappedKey::decode(&self.wrapped)?;
+        // Another's in its place is as good as none.
+        if (wrapped.tenant(), wrapped.generation()) != (self.tenant_id, self.generation) {
+            return Err(KeyError::Refused(wrapped.kek().clone()));
+        }
+        Ok(wrapped)
+    }
+
     /// Whether it is the row's fault that its key was not unwrapped.
     fn is_damaged(&self, error: &Error) -> bool {
         match error {
@@ -301,12 +311,7 @@ impl Keys {
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
-        // Another's in its place is as good as none.
-        if (wrapped.tenant(), wrapped.generation()) != (row.tenant_id, row.generation) {
-            return Err(KeyError::Refused(wrapped.kek().clone()).into());
-        }
-        Ok(self.encryption.unwrap(&wrapped).await?)
+        Ok(self.encryption.unwrap(&row.wrapped_key()?).await?)
     }
 
     /// The key in a wrapping, as a row or an object has it.
@@ -372,14 +377,13 @@ impl Keys {
 
     /// Finishes what is begun for a key, and wraps it anew if it has to be; whether it was.
     async fn settle(&self, row: Row) -> Result<bool, Error> {
-        if !self.finish(&row).await? {
+        // First of all: where the row is damaged, the objects are all that is left of the key, the former one too.
+        let wrapped = row.wrapped_key()?;
+        let key = self.encryption.unwrap(&wrapped).await?;
+        if !self.finish(&row).await? || wrapped.kek() == self.encryption.current() {
             return Ok(false);
         }
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
-        if wrapped.kek() == self.encryption.current() {
-            return Ok(false);
-        }
-        let wrapped = self.encryption.wrap(&self.encryption.unwrap(&wrapped).await?).await?;
+        let wrapped = self.encryption.wrap(&key).await?;
         let id = self.db.env().new_id();
         let mut tx = self.system().await?;
         let replaced = store::replace(&mut tx, &row, id, &wrapped).await?;

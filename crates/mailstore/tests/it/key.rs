@@ -289,6 +289,54 @@ async fn an_interrupted_change_goes_on_and_what_cannot_be_read_is_passed_by() {
     assert!(same(&both.sealing(bench.ctx()).await.unwrap(), &key).await);
 }
 
+/// The row of the second generation, made something else: what is wrapped, what it is, with what it is wrapped, and another one, which opens.
+const SPOILT: [&str; 4] = [
+    "update tenant_keys set wrapped = set_byte(wrapped, length(wrapped) - 1, get_byte(wrapped, length(wrapped) - 1) # 1)
+     where generation = 2",
+    "update tenant_keys set wrapped = set_byte(wrapped, 0, 0) where generation = 2",
+    "update tenant_keys set wrapped = set_byte(wrapped, 29, get_byte(wrapped, 29) # 1) where generation = 2",
+    "update tenant_keys set wrapped = (select wrapped from tenant_keys where generation = 1) where generation = 2",
+];
+
+#[tokio::test]
+async fn a_change_of_the_key_encryption_key_leaves_what_a_damaged_row_has_in_the_bucket() {
+    for sql in SPOILT {
+        let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+        let before = keys(&bench, &old);
+        before.rotate(bench.ctx()).await.unwrap();
+        let second = before.sealing(bench.ctx()).await.unwrap();
+        spoil(&bench, sql).await;
+        let both = keys(&bench, &format!("{new}{old}"));
+        assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 1, failed: 1 }, "{sql}");
+        let found = from_the_bucket(&bench, &format!("{new}{old}")).await;
+        let [_, kept] = &found[..] else { panic!("{found:?} after {sql}") };
+        assert!(same(kept, &second).await, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_was_interrupted_stores_and_erases_nothing_for_a_row_that_was_damaged_since() {
+    for (sql, is_put) in SPOILT.into_iter().flat_map(|sql| [(sql, false), (sql, true)]) {
+        let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+        let before = keys(&bench, &old);
+        before.rotate(bench.ctx()).await.unwrap();
+        let second = before.sealing(bench.ctx()).await.unwrap();
+        let both = keys(&bench, &format!("{new}{old}"));
+        let interrupted = if is_put { &bench.blobs.keeping } else { &bench.blobs.keyless };
+        interrupted.store(true, Ordering::SeqCst);
+        assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 2 });
+        interrupted.store(false, Ordering::SeqCst);
+        spoil(&bench, sql).await;
+        assert_eq!(both.rewrap().await.unwrap().failed, 1, "{sql}");
+        let found = from_the_bucket(&bench, &format!("{new}{old}")).await;
+        let seconds: Vec<_> = found.iter().filter(|key| key.generation().number() == 2).collect();
+        assert_eq!(seconds.len(), 1 + usize::from(is_put), "{sql}");
+        for kept in seconds {
+            assert!(same(kept, &second).await, "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_destroyed_tenant_leaves_no_key() {
     let (bench, kek) = (Bench::new().await, new_kek());
