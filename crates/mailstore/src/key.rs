@@ -4,6 +4,7 @@
 //! opened by whoever has the bucket and the key-encryption key. The installation has a key as well, as the tenant nil. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
 //!
 //! A key whose row was damaged does not seal any more; the next generation does, so that the tenant's mail goes on, and with it the journal, which is everybody's.
+//! Where it may be that this process has another key-encryption key of that name, nothing seals here.
 
 pub(crate) mod store;
 
@@ -28,7 +29,7 @@ pub const INSTALLATION: TenantId = TenantId::from_uuid(Uuid::nil());
 /// How many keys are looked up at a time.
 const BATCH: i64 = 500;
 
-/// How many keys are looked at to see whether a key-encryption key opens them: one, unless some are damaged.
+/// How many keys are looked at, at most, to see whether a key-encryption key opens them.
 const SAMPLES: i64 = 8;
 
 /// How many tenants' keys a process has in memory.
@@ -73,16 +74,9 @@ impl Row {
         Ok(wrapped)
     }
 
-    /// Whether it is the row's fault that its key was not unwrapped.
-    fn is_damaged(&self, error: &Error) -> bool {
-        match error {
-            Error::Key(cause) => match &**cause {
-                // The name in the wrapping has changed.
-                KeyError::Unknown(kek) => kek.as_str() != self.kek,
-                cause => cause.is_damage(),
-            },
-            _ => false,
-        }
+    /// Whether what it holds is a wrapped key, and says of itself what the row says.
+    fn is_consistent(&self) -> bool {
+        self.wrapped_key().is_ok_and(|wrapped| wrapped.kek().as_str() == self.kek)
     }
 }
 
@@ -137,7 +131,8 @@ impl Keys {
     /// The key that seals a tenant's mail now, or a minute ago; made if the tenant has none, or a damaged one. Callers at the same time wait for one of them.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a tenant that is being destroyed, [`Error::Key`] when its key-encryption key is not at hand, `Blob` when it cannot be stored.
+    /// [`Error::NotFound`] for a tenant that is being destroyed, [`Error::Key`] when its key-encryption key is not at hand, or is another one of that
+    /// name, `Blob` when it cannot be stored.
     pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
         self.sealing_of(ctx.tenant_id()).await
     }
@@ -169,23 +164,59 @@ impl Keys {
                     self.row(tenant, None).await?.ok_or(Error::NotFound)?
                 }
             };
-            let key = match self.unwrap(&row).await {
-                Err(error) if row.is_damaged(&error) => match damaged.replace(row.id) {
-                    None => {
-                        self.follow(&row, &error).await?;
-                        continue;
+            let error = match self.unwrap(&row).await {
+                Ok(key) => {
+                    // Where the row has changed under our hands, the next look sees to what.
+                    if row.is_stored || self.put(&row).await? {
+                        return Ok(key);
                     }
-                    // None could be added: it is being destroyed.
-                    Some(id) if id == row.id => return Err(Error::NotFound),
-                    Some(_) => return Err(error),
-                },
-                key => key?,
+                    continue;
+                }
+                Err(error) => error,
             };
-            // Where the row has changed under our hands, the next look sees to what.
-            if row.is_stored || self.put(&row).await? {
-                return Ok(key);
+            if !self.is_damaged(&row, &error).await? {
+                return Err(error);
+            }
+            match damaged.replace(row.id) {
+                None => self.follow(&row, &error).await?,
+                // None could be added: it is being destroyed.
+                Some(id) if id == row.id => return Err(Error::NotFound),
+                Some(_) => return Err(error),
             }
         }
+    }
+
+    /// Whether it is the row's fault that its key was not unwrapped.
+    async fn is_damaged(&self, row: &Row, error: &Error) -> Result<bool, Error> {
+        let Error::Key(cause) = error else { return Ok(false) };
+        match &**cause {
+            KeyError::Unavailable(_) => Ok(false),
+            KeyError::Unknown(_) | KeyError::Refused(_) | KeyError::Malformed(_) if !row.is_consistent() => {
+                Ok(true)
+            }
+            KeyError::Unknown(_) | KeyError::Malformed(_) => Ok(false),
+            KeyError::Refused(_) => self.opens_others(row).await,
+        }
+    }
+
+    /// Whether this process has the key-encryption key that a row names, rather than another one of that name, with which it must not seal: it opens
+    /// some of the other keys that are wrapped with it, and not fewer than it does not. Where two have wrapped, it has the one that has wrapped more.
+    async fn opens_others(&self, row: &Row) -> Result<bool, Error> {
+        let others = store::others_of_its_kek(&mut self.system().await?, row, SAMPLES).await?;
+        let (mut opened, mut refused) = (0, 0);
+        for other in others {
+            let Ok(wrapped) = WrappedKey::decode(&other) else { continue };
+            // A name that was changed says nothing of the row's.
+            if wrapped.kek().as_str() != row.kek {
+                continue;
+            }
+            match self.encryption.unwrap(&wrapped).await {
+                Ok(_) => opened += 1,
+                Err(error @ KeyError::Unavailable(_)) => return Err(error.into()),
+                Err(KeyError::Unknown(_) | KeyError::Refused(_) | KeyError::Malformed(_)) => refused += 1,
+            }
+        }
+        Ok(opened > 0 && opened >= refused)
     }
 
     /// Adds the generation after one that is damaged, for what is sealed from now on; unless another process has.

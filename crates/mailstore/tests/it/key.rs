@@ -12,7 +12,7 @@ use mailstore::ingest::ingest;
 use mailstore::key::{self, Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
+use pack::{DataKey, Generation, KeyEncryption as _, KeyError, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
@@ -211,6 +211,54 @@ async fn a_damaged_key_is_followed_by_another_and_only_what_it_sealed_is_lost() 
     assert!(local(&kek).unwrap(&some[0]).await.is_ok());
 }
 
+/// Another key-encryption key under the name of this one.
+fn namesake(kek: &str) -> String {
+    let (name, stranger) = (kek.split_once(' ').unwrap().0, new_kek());
+    format!("{name} {}", stranger.split_once(' ').unwrap().1)
+}
+
+async fn number_of_keys(bench: &Bench) -> i64 {
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut owner).await.unwrap();
+    sqlx::query_scalar("select count(*) from tenant_keys").fetch_one(&mut owner).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_encryption_key_of_the_right_name_alone_makes_no_key_for_one_that_it_does_not_open() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let wrong = namesake(&kek);
+    let (other, _) = bench.neighbour().await;
+    let (right, mistyped) = (keys(&bench, &kek), keys(&bench, &wrong));
+    let refused = async |ctx| {
+        let error = keys(&bench, &wrong).sealing(ctx).await.unwrap_err();
+        assert!(matches!(&error, Error::Key(cause) if matches!(**cause, KeyError::Refused(_))), "{error:?}");
+    };
+    // The only key, so that nothing tells whose fault it is.
+    right.sealing(bench.ctx()).await.unwrap();
+    refused(bench.ctx()).await;
+    right.sealing(&other).await.unwrap();
+    right.rotate(&other).await.unwrap();
+    refused(bench.ctx()).await;
+    refused(&other).await;
+    // Nor does one that it has made itself show that it is the right one.
+    mistyped.for_journal(None).await.unwrap();
+    refused(bench.ctx()).await;
+    refused(&other).await;
+    assert_eq!(number_of_keys(&bench).await, 4);
+
+    // What is no wrapped key, or not this one, is damaged whoever looks.
+    for sql in [
+        "update tenant_keys set wrapped = set_byte(wrapped, 0, 0) where generation = 2",
+        "update tenant_keys set wrapped = (select wrapped from tenant_keys where generation = 1 limit 1)
+         where generation = 3",
+    ] {
+        let before = number_of_keys(&bench).await;
+        spoil(&bench, sql).await;
+        keys(&bench, &wrong).sealing(&other).await.unwrap();
+        assert_eq!(number_of_keys(&bench).await, before + 1, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn a_tenant_that_is_being_destroyed_gets_no_key_for_a_damaged_one() {
     let (bench, kek) = (Bench::new().await, new_kek());
@@ -261,7 +309,7 @@ async fn the_key_encryption_key_changes_and_no_body_is_touched() {
     let after = keys(&bench, &new);
     assert!(same(&after.opening(bench.ctx(), Generation::FIRST).await.unwrap(), &first).await);
     let unknown = keys(&bench, &old).opening(bench.ctx(), Generation::FIRST).await.unwrap_err();
-    assert!(matches!(&unknown, Error::Key(cause) if matches!(**cause, pack::KeyError::Unknown(_))));
+    assert!(matches!(&unknown, Error::Key(cause) if matches!(**cause, KeyError::Unknown(_))));
     assert_eq!(unknown.code(), "internal");
 }
 
