@@ -90,7 +90,7 @@ pub struct Rewrapped {
 }
 
 /// For each key-encryption key that is in use, by its name, some keys that are wrapped with it: whoever opens one of each opens all that are not damaged. Those
-/// that are no wrapped keys any more are left out.
+/// that are no wrapped keys any more, or name another one, are left out.
 ///
 /// # Errors
 /// When the database fails.
@@ -98,7 +98,8 @@ pub struct Rewrapped {
 pub async fn in_use(db: &Db) -> Result<BTreeMap<String, Vec<WrappedKey>>, Error> {
     let mut in_use: BTreeMap<String, Vec<WrappedKey>> = BTreeMap::new();
     for (kek, wrapped) in store::some_of_each(&mut SystemTx::begin(db).await?, SAMPLES).await? {
-        in_use.entry(kek).or_default().extend(WrappedKey::decode(&wrapped).ok());
+        let wrapped = WrappedKey::decode(&wrapped).ok().filter(|wrapped| wrapped.kek().as_str() == kek);
+        in_use.entry(kek).or_default().extend(wrapped);
     }
     Ok(in_use)
 }
