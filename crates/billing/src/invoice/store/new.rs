@@ -294,8 +294,8 @@ pub(crate) struct Reference {
 
 pub(crate) async fn insert_references(tx: &mut impl OfTenants, new: &[Reference]) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into credit_note_references (tenant_id, credit_note_id, invoice_id, amount_minor)
-         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[])",
+        "insert into credit_note_references (tenant_id, credit_note_id, invoice_id, amount_minor, by_lines)
+         select *, true from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[])",
         &new.iter().map(|one| one.tenant_id.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|one| one.credit_note.uuid()).collect::<Vec<_>>(),
         &new.iter().map(|one| one.invoice.uuid()).collect::<Vec<_>>(),

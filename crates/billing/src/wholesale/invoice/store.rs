@@ -255,8 +255,8 @@ pub(in crate::wholesale) async fn insert_reference(
     amount_minor: i64,
 ) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into wholesale_credit_note_references (reseller_id, credit_note_id, invoice_id, amount_minor)
-         values ($1, $2, $3, $4)",
+        "insert into wholesale_credit_note_references (reseller_id, credit_note_id, invoice_id, amount_minor, by_lines)
+         values ($1, $2, $3, $4, true)",
         credit_note.reseller_id.uuid(),
         credit_note.id.uuid(),
         invoice.uuid(),
