@@ -32,6 +32,9 @@ const BATCH: i64 = 500;
 /// How many keys are looked at, at most, to see whether a key-encryption key opens them.
 const SAMPLES: i64 = 8;
 
+/// The highest generation that is believed of a damaged object: nobody changes a key as often, and higher ones do not fit into a row.
+const CREDIBLE: u32 = 1_000_000;
+
 /// How many tenants' keys a process has in memory.
 const REMEMBERED: u64 = 100_000;
 /// How long a process seals with the same key without looking whether there is a newer one.
@@ -78,6 +81,23 @@ impl Row {
     fn is_consistent(&self) -> bool {
         self.wrapped_key().is_ok_and(|wrapped| wrapped.kek().as_str() == self.kek)
     }
+}
+
+/// An object of a tenant's that holds no key that opens.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which one.
+    pub key: WrappedKeyId,
+    /// Why it does not open.
+    pub cause: KeyError,
+}
+
+/// What a damaged object of a tenant's says that it is, if that can be.
+fn told_by(tenant: TenantId, bytes: &[u8]) -> Option<WrappedKey> {
+    let wrapped = WrappedKey::decode(bytes).ok()?;
+    (wrapped.tenant() == tenant && wrapped.generation().number() <= CREDIBLE).then_some(wrapped)
 }
 
 /// What a change of the key-encryption key came to.
@@ -285,32 +305,57 @@ impl Keys {
         Ok(self.sealing(ctx).await?.generation())
     }
 
-    /// Writes down keys that have an object and no row, in a database that was made anew without the last it had. Those of tenants
-    /// that it does not have are left alone, and so are damaged ones.
+    /// Writes down keys that have an object and no row, in a database that was made anew without the last it had; which of these objects are damaged.
+    /// Those of tenants that it does not have are left alone.
+    ///
+    /// A damaged one is written down as well if it tells its generation, which is not used again: what that sealed opens once the object is mended.
     ///
     /// # Errors
     /// `Blob` when objects cannot be read, [`Error::Key`] when whoever has the key-encryption keys does not answer.
-    pub async fn adopt(&self, objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>) -> Result<(), Error> {
+    pub async fn adopt(
+        &self,
+        objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>,
+    ) -> Result<Vec<Damaged>, Error> {
         let ids: Vec<_> = objects.values().flatten().copied().collect();
         let known = store::known(&mut self.system().await?, &ids).await?;
+        let mut all_damaged = Vec::new();
         for (&tenant, keys) in objects {
+            let (mut damaged, mut told) = (Vec::new(), Vec::new());
             for &key in keys.iter().filter(|key| !known.contains(key)) {
                 let bytes = self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await?;
-                let wrapped = match self.checked(&bytes).await {
-                    Err(error) if error.is_damage() => continue,
-                    wrapped => wrapped?,
-                };
-                let (mut tx, now) = (self.system().await?, self.db.env().now());
-                store::insert(&mut tx, key, &wrapped, now).await?;
-                tx.commit().await?;
+                match self.checked(tenant, &bytes).await {
+                    Ok(wrapped) => self.write_down(key, &wrapped).await?,
+                    Err(cause) if cause.is_damage() => {
+                        damaged.push(Damaged { tenant, key, cause });
+                        told.extend(told_by(tenant, &bytes).map(|wrapped| (key, wrapped)));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
+            // After the others: one of the same generation may be whole.
+            for (key, wrapped) in told {
+                self.write_down(key, &wrapped).await?;
+            }
+            all_damaged.extend(damaged);
         }
-        Ok(())
+        let tenants = all_damaged.iter().map(|one| one.tenant).collect();
+        let kept = kept_of(&self.db, &tenants).await?;
+        all_damaged.retain(|one| one.tenant == INSTALLATION || kept.contains(&one.tenant));
+        Ok(all_damaged)
     }
 
-    /// The wrapped key that some bytes are. One whose key-encryption key is not at hand may open elsewhere.
-    async fn checked(&self, bytes: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn write_down(&self, id: WrappedKeyId, wrapped: &WrappedKey) -> Result<(), Error> {
+        let (mut tx, now) = (self.system().await?, self.db.env().now());
+        store::insert(&mut tx, id, wrapped, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The wrapped key of a tenant's that some bytes are. One whose key-encryption key is not at hand may open elsewhere.
+    async fn checked(&self, tenant: TenantId, bytes: &[u8]) -> Result<WrappedKey, KeyError> {
         let wrapped = WrappedKey::decode(bytes)?;
+        if wrapped.tenant() != tenant {
+            return Err(KeyError::Refused(wrapped.kek().clone()));
+        }
         match self.encryption.unwrap(&wrapped).await {
             Ok(_) | Err(KeyError::Unknown(_)) => Ok(wrapped),
             Err(error) => Err(error),

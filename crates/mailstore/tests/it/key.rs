@@ -1,5 +1,6 @@
 //! A tenant's keys: made once, in the bucket before they seal, changed without touching what they sealed, and gone with the tenant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use kernel::{Env, TenantId};
+use kernel::{Env, TenantId, WrappedKeyId};
 use mailstore::ingest::ingest;
 use mailstore::key::{self, Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
@@ -257,6 +258,64 @@ async fn a_key_encryption_key_of_the_right_name_alone_makes_no_key_for_one_that_
         keys(&bench, &wrong).sealing(&other).await.unwrap();
         assert_eq!(number_of_keys(&bench).await, before + 1, "{sql}");
     }
+}
+
+/// In a database that was made anew without them.
+async fn without_rows(bench: &Bench) {
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system; delete from tenant_keys").execute(&mut owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_generation_of_an_object_that_was_damaged_is_not_used_again_and_opens_once_that_is_mended() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let before = keys(&bench, &kek);
+    before.for_journal(None).await.unwrap();
+    before.rotate(bench.ctx()).await.unwrap();
+    let second = before.sealing(bench.ctx()).await.unwrap();
+    let tenant = bench.ctx().tenant_id();
+    let mut objects: BTreeMap<TenantId, Vec<WrappedKeyId>> = BTreeMap::new();
+    let mut newest = None;
+    for object in bench.blobs.keys().await {
+        let BlobKey::WrappedKey { tenant, key } = &object else { continue };
+        objects.entry(*tenant).or_default().push(*key);
+        let bytes = bench.blobs.get(&object).await.unwrap();
+        if WrappedKey::decode(&bytes).unwrap().generation().number() == 2 {
+            newest = Some((object.clone(), *key, bytes));
+        }
+    }
+    let (object, key, whole) = newest.unwrap();
+    without_rows(&bench).await;
+    let mut bytes = whole.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    bench.blobs.put(&object, bytes.into()).await.unwrap();
+
+    let after = keys(&bench, &kek);
+    let damaged = after.adopt(&objects).await.unwrap();
+    let [one] = &damaged[..] else { panic!("{damaged:?}") };
+    assert_eq!((one.tenant, one.key), (tenant, key));
+    assert_eq!(after.sealing(bench.ctx()).await.unwrap().generation().number(), 3);
+    assert!(matches!(after.opening(bench.ctx(), second.generation()).await, Err(Error::Key(_))));
+    // As the manual has it.
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut owner).await.unwrap();
+    let mending = sqlx::query("update tenant_keys set wrapped = $1 where id = $2")
+        .bind(whole.to_vec())
+        .bind(key.uuid());
+    assert_eq!(mending.execute(&mut owner).await.unwrap().rows_affected(), 1);
+    let mended = keys(&bench, &kek).opening(bench.ctx(), second.generation()).await.unwrap();
+    assert!(same(&mended, &second).await);
+
+    // One of another tenant's in its place is damaged too, and tells nothing; whole ones are adopted as they were.
+    without_rows(&bench).await;
+    let (_, installation) = objects.iter().find(|(of, _)| **of == key::INSTALLATION).unwrap();
+    let foreign = BlobKey::WrappedKey { tenant: key::INSTALLATION, key: installation[0] };
+    let bytes = bench.blobs.get(&foreign).await.unwrap();
+    bench.blobs.put(&object, bytes).await.unwrap();
+    let after = keys(&bench, &kek);
+    assert_eq!(after.adopt(&objects).await.unwrap().len(), 1);
+    assert_eq!(after.sealing(bench.ctx()).await.unwrap().generation(), Generation::FIRST);
+    assert_eq!(number_of_keys(&bench).await, 2);
 }
 
 #[tokio::test]
