@@ -457,7 +457,7 @@ async fn a_destroyed_tenant_leaves_no_key() {
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
     let due = purge::due_tenants(&db).await.unwrap();
-    assert_eq!(purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &due).await.unwrap().tenants, 1);
+    assert_eq!(purge::run(&bench.store, &db, &auth, purge::Terms::default(), &due).await.unwrap().tenants, 1);
 
     // Neither rows nor objects: packs that hold a part of their mail are noise from now on.
     let [left] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
@@ -507,10 +507,15 @@ async fn a_wrapping_that_lands_unheard_of_while_its_tenant_is_destroyed_goes_too
         }
         // A round that finds one that has just landed leaves the tenant to the next.
         for round in 0.. {
-            let purged =
-                purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
-                    .await
-                    .unwrap();
+            let purged = purge::run(
+                &store,
+                &db,
+                &auth,
+                purge::Terms::default(),
+                &purge::due_tenants(&db).await.unwrap(),
+            )
+            .await
+            .unwrap();
             if purged.tenants == 1 {
                 break;
             }
