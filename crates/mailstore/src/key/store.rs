@@ -71,7 +71,7 @@ pub(super) async fn others_of_its_kek(
     let wrapped = sqlx::query_scalar!(
         "select wrapped from tenant_keys where kek = $1 and (tenant_id, generation) <> ($2, $3)
          order by tenant_id, generation limit $4",
-        row.kek,
+        row.kek.as_str(),
         row.tenant_id.uuid(),
         to_column(row.generation),
         limit,
