@@ -27,8 +27,6 @@ const DEAD_FOR: TimeDelta = TimeDelta::days(6);
 const PACK_BYTES: u64 = 8 << 20;
 /// How many bodies a pack has at most.
 const PACK_BODIES: usize = 4_096;
-/// How many of a tenant's bodies are put in order at a time: to find the first ones takes a look at all that are due.
-const ORDERED: i64 = 200_000;
 /// How many tenants are looked up at a time.
 const TENANTS: i64 = 500;
 /// How many bodies are being read at a time.
@@ -41,6 +39,15 @@ pub struct Pace {
     pub lag: TimeDelta,
     /// How many bytes are moved in a second at most.
     pub bytes_per_second: u64,
+    /// How many of a tenant's bodies are put in order at a time: to find the first ones takes a look at all that are due.
+    pub ordered: i64,
+}
+
+impl Default for Pace {
+    /// After a day, as quickly as it goes.
+    fn default() -> Self {
+        Self { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX, ordered: 200_000 }
+    }
 }
 
 /// What a run moved.
@@ -71,14 +78,6 @@ struct Due {
 /// # Errors
 /// When what is due cannot be looked up.
 pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Error> {
-    run_ordering(store, db, pace, ORDERED).await
-}
-
-/// As [`run`], with so many of a tenant's bodies put in order at a time.
-///
-/// # Errors
-/// As [`run`].
-pub async fn run_ordering(store: &MailStore, db: &Db, pace: Pace, ordered: i64) -> Result<Compacted, Error> {
     let now = db.env().now();
     // A lag of more years than there are dates is never.
     let arrived_before = now.checked_sub_signed(pace.lag).unwrap_or(DateTime::UNIX_EPOCH);
@@ -93,7 +92,7 @@ pub async fn run_ordering(store: &MailStore, db: &Db, pace: Pace, ordered: i64) 
         for id in tenants {
             // A deleted one too: what it has in a pack keeps what is dead there of others.
             let moved = match server.enter_deleted_too(id).await {
-                Ok(ctx) => tenant(store, db, &ctx, due, pace, ordered, &mut done).await,
+                Ok(ctx) => tenant(store, db, &ctx, due, pace, &mut done).await,
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = moved {
@@ -151,12 +150,11 @@ async fn tenant(
     ctx: &Ctx,
     due: Due,
     pace: Pace,
-    ordered: i64,
     done: &mut Compacted,
 ) -> Result<(), Error> {
     let mut after = Turn::FIRST;
     loop {
-        let (found, last) = store::order(&mut system(db).await?, ctx, due, after, ordered).await?;
+        let (found, last) = store::order(&mut system(db).await?, ctx, due, after, pace.ordered).await?;
         let mut rest = &found[..];
         while !rest.is_empty() {
             let (some, others) = rest.split_at(fitting(rest));

@@ -4,6 +4,7 @@
 //! opened by whoever has the bucket and the key-encryption key. The installation has a key as well, as the tenant nil. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
 //!
 //! A key whose row was damaged does not seal any more; the next generation does, so that the tenant's mail goes on, and with it the journal, which is everybody's.
+//! Where it may be that this process has another key-encryption key of that name, nothing seals here.
 
 pub(crate) mod store;
 
@@ -28,8 +29,11 @@ pub const INSTALLATION: TenantId = TenantId::from_uuid(Uuid::nil());
 /// How many keys are looked up at a time.
 const BATCH: i64 = 500;
 
-/// How many keys are looked at to see whether a key-encryption key opens them: one, unless some are damaged.
+/// How many keys are looked at, at most, to see whether a key-encryption key opens them.
 const SAMPLES: i64 = 8;
+
+/// The highest generation that is believed of a damaged object: nobody changes a key as often, and higher ones do not fit into a row.
+const CREDIBLE: u32 = 1_000_000;
 
 /// How many tenants' keys a process has in memory.
 const REMEMBERED: u64 = 100_000;
@@ -63,17 +67,37 @@ struct Row {
 }
 
 impl Row {
-    /// Whether it is the row's fault that its key was not unwrapped.
-    fn is_damaged(&self, error: &Error) -> bool {
-        match error {
-            Error::Key(cause) => match &**cause {
-                // The name in the wrapping has changed.
-                KeyError::Unknown(kek) => kek.as_str() != self.kek,
-                cause => cause.is_damage(),
-            },
-            _ => false,
+    /// The wrapped key that it holds.
+    fn wrapped_key(&self) -> Result<WrappedKey, KeyError> {
+        let wrapped = WrappedKey::decode(&self.wrapped)?;
+        // Another's in its place is as good as none.
+        if (wrapped.tenant(), wrapped.generation()) != (self.tenant_id, self.generation) {
+            return Err(KeyError::Refused(wrapped.kek().clone()));
         }
+        Ok(wrapped)
     }
+
+    /// Whether what it holds is a wrapped key, and says of itself what the row says.
+    fn is_consistent(&self) -> bool {
+        self.wrapped_key().is_ok_and(|wrapped| wrapped.kek().as_str() == self.kek)
+    }
+}
+
+/// An object of a tenant's that holds no key that opens.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which one.
+    pub key: WrappedKeyId,
+    /// Why it does not open.
+    pub cause: KeyError,
+}
+
+/// What a damaged object of a tenant's says that it is, if that can be.
+fn told_by(tenant: TenantId, bytes: &[u8]) -> Option<WrappedKey> {
+    let wrapped = WrappedKey::decode(bytes).ok()?;
+    (wrapped.tenant() == tenant && wrapped.generation().number() <= CREDIBLE).then_some(wrapped)
 }
 
 /// What a change of the key-encryption key came to.
@@ -86,7 +110,7 @@ pub struct Rewrapped {
 }
 
 /// For each key-encryption key that is in use, by its name, some keys that are wrapped with it: whoever opens one of each opens all that are not damaged. Those
-/// that are no wrapped keys any more are left out.
+/// that are no wrapped keys any more, or name another one, are left out.
 ///
 /// # Errors
 /// When the database fails.
@@ -94,7 +118,8 @@ pub struct Rewrapped {
 pub async fn in_use(db: &Db) -> Result<BTreeMap<String, Vec<WrappedKey>>, Error> {
     let mut in_use: BTreeMap<String, Vec<WrappedKey>> = BTreeMap::new();
     for (kek, wrapped) in store::some_of_each(&mut SystemTx::begin(db).await?, SAMPLES).await? {
-        in_use.entry(kek).or_default().extend(WrappedKey::decode(&wrapped).ok());
+        let wrapped = WrappedKey::decode(&wrapped).ok().filter(|wrapped| wrapped.kek().as_str() == kek);
+        in_use.entry(kek).or_default().extend(wrapped);
     }
     Ok(in_use)
 }
@@ -127,7 +152,8 @@ impl Keys {
     /// The key that seals a tenant's mail now, or a minute ago; made if the tenant has none, or a damaged one. Callers at the same time wait for one of them.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a tenant that is being destroyed, [`Error::Key`] when its key-encryption key is not at hand, `Blob` when it cannot be stored.
+    /// [`Error::NotFound`] for a tenant that is being destroyed, [`Error::Key`] when its key-encryption key is not at hand, or is another one of that
+    /// name, `Blob` when it cannot be stored.
     pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
         self.sealing_of(ctx.tenant_id()).await
     }
@@ -159,23 +185,59 @@ impl Keys {
                     self.row(tenant, None).await?.ok_or(Error::NotFound)?
                 }
             };
-            let key = match self.unwrap(&row).await {
-                Err(error) if row.is_damaged(&error) => match damaged.replace(row.id) {
-                    None => {
-                        self.follow(&row, &error).await?;
-                        continue;
+            let error = match self.unwrap(&row).await {
+                Ok(key) => {
+                    // Where the row has changed under our hands, the next look sees to what.
+                    if row.is_stored || self.put(&row).await? {
+                        return Ok(key);
                     }
-                    // None could be added: it is being destroyed.
-                    Some(id) if id == row.id => return Err(Error::NotFound),
-                    Some(_) => return Err(error),
-                },
-                key => key?,
+                    continue;
+                }
+                Err(error) => error,
             };
-            // Where the row has changed under our hands, the next look sees to what.
-            if row.is_stored || self.put(&row).await? {
-                return Ok(key);
+            if !self.is_damaged(&row, &error).await? {
+                return Err(error);
+            }
+            match damaged.replace(row.id) {
+                None => self.follow(&row, &error).await?,
+                // None could be added: it is being destroyed.
+                Some(id) if id == row.id => return Err(Error::NotFound),
+                Some(_) => return Err(error),
             }
         }
+    }
+
+    /// Whether it is the row's fault that its key was not unwrapped.
+    async fn is_damaged(&self, row: &Row, error: &Error) -> Result<bool, Error> {
+        let Error::Key(cause) = error else { return Ok(false) };
+        match &**cause {
+            KeyError::Unavailable(_) => Ok(false),
+            KeyError::Unknown(_) | KeyError::Refused(_) | KeyError::Malformed(_) if !row.is_consistent() => {
+                Ok(true)
+            }
+            KeyError::Unknown(_) | KeyError::Malformed(_) => Ok(false),
+            KeyError::Refused(_) => self.opens_others(row).await,
+        }
+    }
+
+    /// Whether this process has the key-encryption key that a row names, rather than another one of that name, with which it must not seal: it opens
+    /// some of the other keys that are wrapped with it, and not fewer than it does not. Where two have wrapped, it has the one that has wrapped more.
+    async fn opens_others(&self, row: &Row) -> Result<bool, Error> {
+        let others = store::others_of_its_kek(&mut self.system().await?, row, SAMPLES).await?;
+        let (mut opened, mut refused) = (0, 0);
+        for other in others {
+            let Ok(wrapped) = WrappedKey::decode(&other) else { continue };
+            // A name that was changed says nothing of the row's.
+            if wrapped.kek().as_str() != row.kek {
+                continue;
+            }
+            match self.encryption.unwrap(&wrapped).await {
+                Ok(_) => opened += 1,
+                Err(error @ KeyError::Unavailable(_)) => return Err(error.into()),
+                Err(KeyError::Unknown(_) | KeyError::Refused(_) | KeyError::Malformed(_)) => refused += 1,
+            }
+        }
+        Ok(opened > 0 && opened >= refused)
     }
 
     /// Adds the generation after one that is damaged, for what is sealed from now on; unless another process has.
@@ -243,32 +305,57 @@ impl Keys {
         Ok(self.sealing(ctx).await?.generation())
     }
 
-    /// Writes down keys that have an object and no row, in a database that was made anew without the last it had. Those of tenants
-    /// that it does not have are left alone, and so are damaged ones.
+    /// Writes down keys that have an object and no row, in a database that was made anew without the last it had; which of these objects are damaged.
+    /// Those of tenants that it does not have are left alone.
+    ///
+    /// A damaged one is written down as well if it tells its generation, which is not used again: what that sealed opens once the object is mended.
     ///
     /// # Errors
     /// `Blob` when objects cannot be read, [`Error::Key`] when whoever has the key-encryption keys does not answer.
-    pub async fn adopt(&self, objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>) -> Result<(), Error> {
+    pub async fn adopt(
+        &self,
+        objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>,
+    ) -> Result<Vec<Damaged>, Error> {
         let ids: Vec<_> = objects.values().flatten().copied().collect();
         let known = store::known(&mut self.system().await?, &ids).await?;
+        let mut all_damaged = Vec::new();
         for (&tenant, keys) in objects {
+            let (mut damaged, mut told) = (Vec::new(), Vec::new());
             for &key in keys.iter().filter(|key| !known.contains(key)) {
                 let bytes = self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await?;
-                let wrapped = match self.checked(&bytes).await {
-                    Err(error) if error.is_damage() => continue,
-                    wrapped => wrapped?,
-                };
-                let (mut tx, now) = (self.system().await?, self.db.env().now());
-                store::insert(&mut tx, key, &wrapped, now).await?;
-                tx.commit().await?;
+                match self.checked(tenant, &bytes).await {
+                    Ok(wrapped) => self.write_down(key, &wrapped).await?,
+                    Err(cause) if cause.is_damage() => {
+                        damaged.push(Damaged { tenant, key, cause });
+                        told.extend(told_by(tenant, &bytes).map(|wrapped| (key, wrapped)));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
+            // After the others: one of the same generation may be whole.
+            for (key, wrapped) in told {
+                self.write_down(key, &wrapped).await?;
+            }
+            all_damaged.extend(damaged);
         }
-        Ok(())
+        let tenants = all_damaged.iter().map(|one| one.tenant).collect();
+        let kept = kept_of(&self.db, &tenants).await?;
+        all_damaged.retain(|one| one.tenant == INSTALLATION || kept.contains(&one.tenant));
+        Ok(all_damaged)
     }
 
-    /// The wrapped key that some bytes are. One whose key-encryption key is not at hand may open elsewhere.
-    async fn checked(&self, bytes: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn write_down(&self, id: WrappedKeyId, wrapped: &WrappedKey) -> Result<(), Error> {
+        let (mut tx, now) = (self.system().await?, self.db.env().now());
+        store::insert(&mut tx, id, wrapped, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The wrapped key of a tenant's that some bytes are. One whose key-encryption key is not at hand may open elsewhere.
+    async fn checked(&self, tenant: TenantId, bytes: &[u8]) -> Result<WrappedKey, KeyError> {
         let wrapped = WrappedKey::decode(bytes)?;
+        if wrapped.tenant() != tenant {
+            return Err(KeyError::Refused(wrapped.kek().clone()));
+        }
         match self.encryption.unwrap(&wrapped).await {
             Ok(_) | Err(KeyError::Unknown(_)) => Ok(wrapped),
             Err(error) => Err(error),
@@ -301,12 +388,7 @@ impl Keys {
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
-        // Another's in its place is as good as none.
-        if (wrapped.tenant(), wrapped.generation()) != (row.tenant_id, row.generation) {
-            return Err(KeyError::Refused(wrapped.kek().clone()).into());
-        }
-        Ok(self.encryption.unwrap(&wrapped).await?)
+        Ok(self.encryption.unwrap(&row.wrapped_key()?).await?)
     }
 
     /// The key in a wrapping, as a row or an object has it.
@@ -372,14 +454,13 @@ impl Keys {
 
     /// Finishes what is begun for a key, and wraps it anew if it has to be; whether it was.
     async fn settle(&self, row: Row) -> Result<bool, Error> {
-        if !self.finish(&row).await? {
+        // First of all: where the row is damaged, the objects are all that is left of the key, the former one too.
+        let wrapped = row.wrapped_key()?;
+        let key = self.encryption.unwrap(&wrapped).await?;
+        if !self.finish(&row).await? || wrapped.kek() == self.encryption.current() {
             return Ok(false);
         }
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(KeyError::from)?;
-        if wrapped.kek() == self.encryption.current() {
-            return Ok(false);
-        }
-        let wrapped = self.encryption.wrap(&self.encryption.unwrap(&wrapped).await?).await?;
+        let wrapped = self.encryption.wrap(&key).await?;
         let id = self.db.env().new_id();
         let mut tx = self.system().await?;
         let replaced = store::replace(&mut tx, &row, id, &wrapped).await?;

@@ -27,9 +27,24 @@ const BATCH: i64 = 500;
 /// How many objects are being deleted at a time.
 const OBJECTS_AT_ONCE: usize = 16;
 
-/// How long tenants wait for the journal before their keys go, and how often they look.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How often tenants look whether the journal is in the bucket, before their keys go.
 const LOOKS_EVERY: Duration = Duration::from_millis(200);
+
+/// On what terms it is to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// For how long backups of the database are kept.
+    pub backups_kept: TimeDelta,
+    /// How long tenants wait for the journal to get into the bucket; then they are left to a later run.
+    pub patience: Duration,
+}
+
+impl Default for Terms {
+    /// Thirty days, and two minutes.
+    fn default() -> Self {
+        Self { backups_kept: TimeDelta::days(30), patience: Duration::from_secs(120) }
+    }
+}
 
 /// What a run destroyed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,8 +99,7 @@ impl Rounds {
     }
 }
 
-/// Destroys all mailboxes that are due, and these tenants, which were ([`due_tenants`]), as far as they are; where backups of the database are kept
-/// for so long. Several processes may do so at once.
+/// Destroys all mailboxes that are due, and these tenants, which were ([`due_tenants`]), as far as they are. Several processes may do so at once.
 ///
 /// # Errors
 /// When the mailboxes that are due cannot be looked up, or what the journal has.
@@ -93,23 +107,8 @@ pub async fn run(
     store: &MailStore,
     db: &Db,
     auth: &Auth,
-    backups_kept: TimeDelta,
+    terms: Terms,
     tenants: &[TenantId],
-) -> Result<Purged, Error> {
-    run_within(store, db, auth, backups_kept, tenants, PATIENCE).await
-}
-
-/// As [`run`], which leaves the tenants to a later one where the journal has not got into the bucket within some time.
-///
-/// # Errors
-/// As [`run`].
-pub async fn run_within(
-    store: &MailStore,
-    db: &Db,
-    auth: &Auth,
-    backups_kept: TimeDelta,
-    tenants: &[TenantId],
-    patience: Duration,
 ) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let server = Caller::server(db.clone());
@@ -144,7 +143,7 @@ pub async fn run_within(
             }
         }
     }
-    if !begun.is_empty() && !is_in_the_bucket(db, patience).await? {
+    if !begun.is_empty() && !is_in_the_bucket(db, terms.patience).await? {
         purged.failed += begun.len() as u64;
         tracing::warn!(
             tenants = begun.len(),
@@ -153,7 +152,7 @@ pub async fn run_within(
         return Ok(purged);
     }
     for (id, destroyed) in begun {
-        match tenant(store, db, auth, (id, destroyed), backups_kept).await {
+        match tenant(store, db, auth, (id, destroyed), terms.backups_kept).await {
             Ok(is_gone) => purged.tenants += u64::from(is_gone),
             Err(error) => {
                 purged.failed += 1;

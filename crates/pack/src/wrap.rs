@@ -135,7 +135,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whether the wrapped key is to blame, rather than that its key-encryption key is not at hand.
+    /// Whether the wrapped key may be to blame: its key-encryption key is at hand, or another one of that name.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Malformed(_) => true,

@@ -138,7 +138,8 @@ pub async fn recover(
         return Err(Error::KeysMissing(list(&unread, &keys.damaged())));
     }
     let store = MailStore::new(db.clone(), blobs.clone(), encryption);
-    store.keys().adopt(keys.objects()).await?;
+    let damaged = store.keys().adopt(keys.objects()).await?;
+    keys.add_damaged(damaged);
     let found = match late {
         Late::Deliver => {
             let found = found::take_in(&store, &listing.packs, read_at, MOST_SECONDS).await?;

@@ -27,18 +27,31 @@ pub(crate) async fn open(
     let keys = LocalKeys::parse(&Env::system(), &text)
         .with_context(|| format!("reading the key-encryption keys of {place}"))?;
     for (kek, wrapped) in &in_use {
-        check(&keys, kek, wrapped).await.with_context(|| {
-            format!(
-                "tenants' keys are wrapped with the key-encryption key {kek}, which {place} does not have: without it their mail cannot \
-                 be read. Put it back, below the current one"
-            )
+        check(&keys, kek, wrapped).await.map_err(|error| {
+            let told = advice(&error, kek, &place);
+            anyhow::Error::new(error).context(told)
         })?;
     }
     Ok(Arc::new(keys))
 }
 
-/// Whether a key-encryption key opens what is wrapped with it, of which these are some; not all of it may be damaged, unless that is a single one which could
-/// not be wrapped anew.
+/// What is amiss with a key-encryption key, and what to do.
+fn advice(error: &KeyError, kek: &str, place: &str) -> String {
+    if error.is_damage() {
+        format!(
+            "the key-encryption key {kek} of {place} opens none of the tenants' keys that are wrapped with the one of that name: without \
+             that one their mail cannot be read. Put it there under its name"
+        )
+    } else {
+        format!(
+            "tenants' keys are wrapped with the key-encryption key {kek}, which {place} does not have: without it their mail cannot \
+             be read. Put it back, below the current one"
+        )
+    }
+}
+
+/// Whether a key-encryption key opens what is wrapped with it, of which these are some. Of the current one not all may be damaged: it wraps. Of an older one
+/// all that is left may be, since it could not be wrapped anew.
 async fn check(keys: &LocalKeys, kek: &str, wrapped: &[WrappedKey]) -> Result<(), KeyError> {
     let mut failed = None;
     for one in wrapped {
@@ -48,8 +61,12 @@ async fn check(keys: &LocalKeys, kek: &str, wrapped: &[WrappedKey]) -> Result<()
         }
     }
     match failed {
-        Some(error) if error.is_damage() && wrapped.len() == 1 && kek != keys.current().as_str() => {
-            tracing::error!(kek.id = kek, error.cause = %kernel::error::chain(&error), "a tenant's key is damaged");
+        Some(error) if error.is_damage() && kek != keys.current().as_str() => {
+            tracing::error!(
+                kek.id = kek,
+                error.cause = %kernel::error::chain(&error),
+                "no tenant's key opens that is wrapped with an older key-encryption key: they are damaged, or it is another one of that name"
+            );
             Ok(())
         }
         failed => failed.map_or(Ok(()), Err),
@@ -129,17 +146,20 @@ mod tests {
         let (bad, worse) = (damaged(&whole), damaged(&wrapped(&alone).await));
 
         check(&both, name, &[bad.clone(), whole.clone()]).await.unwrap();
-        // The only one that could not be wrapped anew.
+        // Those that could not be wrapped anew.
         check(&both, name, std::slice::from_ref(&bad)).await.unwrap();
+        check(&both, name, &[bad.clone(), worse]).await.unwrap();
         check(&both, name, &[]).await.unwrap();
-        for (keys, kek, wrapped) in [
-            (&latest, name, vec![whole]),
-            (&latest, name, vec![bad.clone()]),
+        for (keys, kek, wrapped, has_it) in [
+            (&latest, name, vec![whole], false),
+            (&latest, name, vec![bad], false),
             // Rather the key-encryption key is another one of that name.
-            (&both, name, vec![bad, worse]),
-            (&both, current, vec![damaged(&recent)]),
+            (&both, current, vec![damaged(&recent)], true),
         ] {
-            assert!(check(keys, kek, &wrapped).await.is_err(), "{kek} {wrapped:?}");
+            let error = check(keys, kek, &wrapped).await.unwrap_err();
+            let told = advice(&error, kek, "the file");
+            assert_eq!(told.contains("the file does not have"), !has_it, "{told}");
+            assert_eq!(told.contains("of the file opens none"), has_it, "{told}");
         }
     }
 

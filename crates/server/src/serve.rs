@@ -256,6 +256,7 @@ fn start(
     let compaction = mailstore::compact::Pace {
         lag: chrono::TimeDelta::hours(config.compaction_lag_hours.get().into()),
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
+        ..mailstore::compact::Pace::default()
     };
     let backups_kept = chrono::TimeDelta::days(config.backup_days.get().into());
     let db = platform.db.clone();

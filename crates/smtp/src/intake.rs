@@ -21,8 +21,6 @@ pub(crate) struct Intake {
     bytes: Vec<u8>,
     trace_bytes: usize,
     limit_bytes: u64,
-    /// For how many copies of it there is to be room.
-    copies: u64,
     kept: Result<Taken, Refusal>,
     /// How long it waits for more room.
     patience: Duration,
@@ -62,15 +60,10 @@ pub(crate) fn most_bytes(limit_bytes: u64) -> u64 {
 }
 
 impl Intake {
-    /// A message that begins with `trace` and may measure `limit_bytes` after it; with room for so many copies of it, and how long it waits for more.
-    pub(crate) fn new(
-        trace: Vec<u8>,
-        limit_bytes: u64,
-        copies: u64,
-        (room, patience): (Taken, Duration),
-    ) -> Self {
+    /// A message that begins with `trace` and may measure `limit_bytes` after it; with the room that it has, and how long it waits for more.
+    pub(crate) fn new(trace: Vec<u8>, limit_bytes: u64, (room, patience): (Taken, Duration)) -> Self {
         let trace_bytes = trace.len();
-        Self { bytes: trace, trace_bytes, limit_bytes, copies, kept: Ok(room), patience, dropped_bytes: 0 }
+        Self { bytes: trace, trace_bytes, limit_bytes, kept: Ok(room), patience, dropped_bytes: 0 }
     }
 
     /// Reads to the final dot, whether or not the message can be kept: the client goes on after it. An error ends the session: the message never
@@ -103,11 +96,10 @@ impl Intake {
         let needed = (self.bytes.len() + waiting + 2) as u64;
         if let Ok(room) = &mut self.kept {
             let wanted = needed.max((needed + needed / 2).min(most_bytes(self.limit_bytes)));
-            let is_short = self.copies * needed > room.bytes();
-            if is_short && room.grow(self.copies * wanted, self.patience).await.is_err() {
+            if needed > room.bytes() && room.grow(wanted, self.patience).await.is_err() {
                 self.refuse(Refusal::NoRoom);
             } else if needed > self.bytes.capacity() as u64 {
-                let more = room.bytes() / self.copies - self.bytes.len() as u64;
+                let more = room.bytes() - self.bytes.len() as u64;
                 self.bytes.reserve_exact(usize::try_from(more).unwrap_or(waiting + 2));
             }
         }
@@ -149,18 +141,15 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(10);
 
-    async fn fill(room_bytes: u64, limit_bytes: u64, copies: u64, blocks: usize) -> (Intake, u64) {
+    async fn fill(room_bytes: u64, limit_bytes: u64, blocks: usize) -> (Intake, u64) {
         let room = Room::new(room_bytes, room_bytes);
         let taken = room.take((), 1, PATIENCE).await.unwrap();
-        let mut intake = Intake::new(b"trace".to_vec(), limit_bytes, copies, (taken, PATIENCE));
+        let mut intake = Intake::new(b"trace".to_vec(), limit_bytes, (taken, PATIENCE));
         for _ in 0..blocks {
             intake.make_room(1000).await.extend_from_slice(&[b'x'; 1000]);
             intake.check();
             if let Ok(room) = &intake.kept {
-                assert!(
-                    intake.bytes.capacity() as u64 * copies <= room.bytes(),
-                    "holds no more than its room"
-                );
+                assert!(intake.bytes.capacity() as u64 <= room.bytes(), "holds no more than its room");
             }
         }
         let size = intake.body_bytes();
@@ -169,25 +158,18 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_what_fits() {
-        for copies in [1, 3] {
-            let (intake, size) = fill(1 << 20, 100_000, copies, 100).await;
-            assert_eq!(size, 100_000);
-            let (bytes, _room) = intake.finish().unwrap();
-            assert_eq!(bytes.len(), 100_005);
-            assert!(bytes.starts_with(b"tracexx"));
-        }
+        let (intake, size) = fill(1 << 20, 100_000, 100).await;
+        assert_eq!(size, 100_000);
+        let (bytes, _room) = intake.finish().unwrap();
+        assert_eq!(bytes.len(), 100_005);
+        assert!(bytes.starts_with(b"tracexx"));
     }
 
     #[tokio::test]
     async fn counts_what_it_drops() {
-        let (intake, size) = fill(1 << 20, 99_999, 1, 150).await;
+        let (intake, size) = fill(1 << 20, 99_999, 150).await;
         assert_eq!((size, intake.bytes.len(), intake.finish().err()), (150_000, 0, Some(Refusal::TooLarge)));
-        for (room_bytes, copies) in [(30_000, 1), (150_000, 3)] {
-            let (intake, size) = fill(room_bytes, 100_000, copies, 100).await;
-            assert_eq!(
-                (size, intake.bytes.len(), intake.finish().err()),
-                (100_000, 0, Some(Refusal::NoRoom))
-            );
-        }
+        let (intake, size) = fill(30_000, 100_000, 100).await;
+        assert_eq!((size, intake.bytes.len(), intake.finish().err()), (100_000, 0, Some(Refusal::NoRoom)));
     }
 }

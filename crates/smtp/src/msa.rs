@@ -14,20 +14,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use socket::listen::Listen;
-use socket::room::Room;
 use submission::Submission;
 use tenancy::auth::Auth;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::intake::most_bytes;
 use crate::reply::TOO_MANY_CONNECTIONS;
 
 pub use limits::Limits;
 pub use socket::listen::Mode;
 
-use data::COPIES;
+use data::Rooms;
 use session::Session;
 use turns::Turns;
 
@@ -53,8 +51,7 @@ impl fmt::Debug for Msa {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let largest_bytes = COPIES * most_bytes(limits.message_bytes);
-    let room = Arc::new(Room::new(limits.bodies_in_flight_bytes.max(largest_bytes), largest_bytes));
+    let rooms = Arc::new(Rooms::new(limits));
     let turns = Turns::new(limits.messages_at_once);
     let listen = Listen {
         protocol: "submission",
@@ -66,7 +63,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdow
     };
     let session = |stream, peer| {
         let session =
-            Session::new(service.clone(), stream, peer, (room.clone(), turns.clone()), shutdown.clone());
+            Session::new(service.clone(), stream, peer, (rooms.clone(), turns.clone()), shutdown.clone());
         let span = tracing::info_span!("submission.session", request.id = %session.request_id, submission.mode = mode.as_str());
         session.run(mode).instrument(span)
     };

@@ -273,7 +273,9 @@ async fn purge(worker: &Worker, rounds: &mut mailstore::purge::Rounds) {
     if !is_charged {
         return;
     }
-    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, worker.backups_kept, &due).await {
+    let terms =
+        mailstore::purge::Terms { backups_kept: worker.backups_kept, ..mailstore::purge::Terms::default() };
+    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth, terms, &due).await {
         Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
             metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);
             metrics::counter!("pillarbox_purged_tenants_total").increment(tenants);

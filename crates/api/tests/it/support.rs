@@ -293,9 +293,9 @@ impl App {
         let clock: chrono::DateTime<chrono::Utc> = text(&shown["test_clock"]).parse().unwrap();
         let due = json!({"now": clock + chrono::TimeDelta::days(32)});
         self.put(token, &format!("{tenant}/test-clock"), due).await.expect(200);
-        let (db, kept) = (self.db.db(), chrono::TimeDelta::days(30));
+        let (db, terms) = (self.db.db(), mailstore::purge::Terms::default());
         let due = mailstore::purge::due_tenants(&db).await.unwrap();
-        let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, kept, &due).await.unwrap();
+        let purged = mailstore::purge::run(&self.api.store, &db, &self.api.auth, terms, &due).await.unwrap();
         assert_eq!((purged.tenants, purged.failed), (1, 0));
     }
 

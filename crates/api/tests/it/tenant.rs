@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use axum::http::Method;
-use chrono::TimeDelta;
 use mailstore::compact::{self, Pace};
 use serde_json::{Value, json};
 
@@ -207,7 +206,7 @@ async fn how_much_of_its_mail_has_yet_to_move_from_beside_others_is_told() {
     assert_eq!(told().await, bytes, "that shares nothing from the start");
     let listed = app.get(&key, "/v1/tenants").await.expect(200)["data"][0]["storage"].clone();
     assert_eq!((&listed["dedicated"], &listed["shared_bytes"]), (&json!(true), &json!(null)));
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     assert_eq!(compact::run(&app.api.store, &app.db.db(), pace).await.unwrap().bodies, 1);
     assert_eq!(told().await, json!(0));
 }

@@ -165,17 +165,18 @@ pub(crate) async fn complete(tx: &mut impl OfTenants, completed: &[Completed<'_>
 
 /// Which invoices credit notes correct.
 async fn credits(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<Vec<Reference>, Error> {
-    let (tenants, notes): (BTreeSet<TenantId>, Vec<InvoiceId>) = completed
+    let notes: Vec<(TenantId, InvoiceId)> = completed
         .iter()
         .filter(|one| one.posting.total_minor() < 0)
         .map(|one| (one.ctx.tenant_id(), one.posting.document))
-        .unzip();
+        .collect();
     let mut references = Vec::new();
     if notes.is_empty() {
         return Ok(references);
     }
+    let tenants: BTreeSet<TenantId> = notes.iter().map(|(tenant, _)| *tenant).collect();
     let tenants: Vec<TenantId> = tenants.into_iter().collect();
-    let mut taken_back = taken_back(&store::billed_lines(tx, &tenants, &notes).await?)?;
+    let mut taken_back = taken_back(&store::billed_lines(tx, &notes).await?)?;
     let mut creditable = store::creditable(tx, &tenants).await?;
     let are_new: BTreeSet<InvoiceId> = completed.iter().map(|one| one.posting.document).collect();
     for invoices in creditable.values_mut() {

@@ -329,11 +329,15 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
     Ok(())
 }
 
-/// Lets the next run try what is parked of an issuer's tenants.
+/// Lets the next run try what is parked of an issuer's tenants; locks it in the order of their ids, as whoever locks many does.
 pub(crate) async fn unpark_of(tx: &mut SystemTx, issuer: ResellerId) -> Result<(), db::Error> {
     sqlx::query!(
-        "update subscriptions set parked_at = null, parked_reason = null, version = version + 1
-         where parked_at is not null and tenant_id in (select id from tenants where reseller_id = $1)",
+        "with parked as materialized (
+           select tenant_id from subscriptions
+           where parked_at is not null and tenant_id in (select id from tenants where reseller_id = $1)
+           order by tenant_id for no key update)
+         update subscriptions set parked_at = null, parked_reason = null, version = version + 1
+         from parked where subscriptions.tenant_id = parked.tenant_id",
         issuer.uuid()
     )
     .execute(tx.conn())

@@ -62,6 +62,23 @@ pub(super) async fn some_of_each(tx: &mut SystemTx, limit: i64) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (row.kek, row.wrapped)).collect())
 }
 
+/// The first wrapped keys of those with a row's key-encryption key, without the row's own.
+pub(super) async fn others_of_its_kek(
+    tx: &mut SystemTx,
+    row: &Row,
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let wrapped = sqlx::query_scalar!(
+        "select wrapped from tenant_keys where kek = $1 and (tenant_id, generation) <> ($2, $3)
+         order by tenant_id, generation limit $4",
+        row.kek.as_str(),
+        row.tenant_id.uuid(),
+        to_column(row.generation),
+        limit,
+    );
+    Ok(wrapped.fetch_all(tx.conn()).await?)
+}
+
 pub(super) async fn kept_of(
     tx: &mut SystemTx,
     tenants: &BTreeSet<TenantId>,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::support::{Bench, id, noise};
 
-const PACE: Pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+const PACE: Pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX, ordered: 200_000 };
 
 async fn run(bench: &Bench) -> Compacted {
     compact::run(&bench.store, &bench.world.test_db.db(), PACE).await.unwrap()
@@ -288,7 +288,7 @@ async fn however_few_are_put_in_order_at_a_time_each_moves_once() {
         bench.blobs.delete(&arrived[4]).await.unwrap();
         bench.world.test_db.clock().advance(TimeDelta::hours(25));
         let db = bench.world.test_db.db();
-        let moved = compact::run_ordering(&bench.store, &db, PACE, ordered).await.unwrap();
+        let moved = compact::run(&bench.store, &db, Pace { ordered, ..PACE }).await.unwrap();
         assert_eq!(moved, Compacted { bodies: 9, packs, unreadable: 1, failed: 0 }, "{ordered}");
         assert_eq!(run(&bench).await, Compacted { unreadable: 1, ..Compacted::default() });
         bench.assert_exact().await;

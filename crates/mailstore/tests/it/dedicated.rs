@@ -346,7 +346,7 @@ async fn what_was_shared_before_leaves_at_once_and_what_comes_from_then_on_is_ne
     let of_both = shared(&bob).await;
     assert!(of_both > 0 && shared(&ada).await > of_both, "that of before, and of ada's the other too");
     let run = || async {
-        let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+        let pace = Pace::default();
         compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap()
     };
     assert_eq!(run().await, Compacted { bodies: 1, packs: 1, ..Compacted::default() });

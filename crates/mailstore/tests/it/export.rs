@@ -356,7 +356,7 @@ async fn what_a_hold_keeps_of_a_deleted_mailbox_is_exported_and_what_none_keeps_
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let destroy = async || {
         assert_eq!(sweep::run(&bench.store, &db).await.failed, 0);
-        purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+        purge::run(&bench.store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
             .await
             .unwrap()
             .mailboxes
@@ -422,7 +422,7 @@ async fn nothing_is_taken_from_an_export_whose_mailbox_is_destroyed_meanwhile() 
         bench.world.test_db.clock().advance(TimeDelta::days(32));
         let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
         let due = purge::due_tenants(&db).await.unwrap();
-        let purged = purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &due).await.unwrap();
+        let purged = purge::run(&bench.store, &db, &auth, purge::Terms::default(), &due).await.unwrap();
         assert_eq!(purged.mailboxes, 1);
         hold.add_permits(1);
     });

@@ -289,7 +289,7 @@ async fn a_compaction_whose_upload_failed_leaves_nothing_in_the_bucket() {
     bad.world.test_db.clock().advance(TimeDelta::days(2));
     bad.faults.set([Rule::new("PUT", PACKS, Fault::LOST_ANSWER)]);
     let before = bad.faults.happened();
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     let done = compact::run(&bad.store, &bad.world.test_db.db(), pace).await.unwrap();
     assert_eq!(done, Compacted { failed: 2, ..Compacted::default() });
     assert!(bad.faults.happened() > before, "the fault did not happen");
@@ -331,7 +331,7 @@ async fn nothing_relies_on_a_conditional_request() {
     assert_eq!(bad.send_many(4).await, 0);
     // Old enough to be moved into packs of their tenants' own, and then to be swept.
     bad.world.test_db.clock().advance(TimeDelta::days(2));
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     let moved = compact::run(&bad.store, &bad.world.test_db.db(), pace).await.unwrap();
     assert!(moved != Compacted::default(), "nothing was compacted");
     bad.assert_even().await;

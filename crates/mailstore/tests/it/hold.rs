@@ -19,7 +19,7 @@ async fn destroy_what_is_due(bench: &Bench) -> Purged {
     let db = bench.world.test_db.db();
     assert_eq!(sweep::run(&bench.store, &db).await.failed, 0);
     let auth = Auth::new(db.clone()).await.unwrap();
-    purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+    purge::run(&bench.store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
         .await
         .unwrap()
 }

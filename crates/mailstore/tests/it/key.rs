@@ -1,5 +1,6 @@
 //! A tenant's keys: made once, in the bucket before they seal, changed without touching what they sealed, and gone with the tenant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,12 +8,12 @@ use std::time::Duration;
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use kernel::{Env, TenantId};
+use kernel::{Env, TenantId, WrappedKeyId};
 use mailstore::ingest::ingest;
 use mailstore::key::{self, Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
+use pack::{DataKey, Generation, KeyEncryption as _, KeyError, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
@@ -204,11 +205,117 @@ async fn a_damaged_key_is_followed_by_another_and_only_what_it_sealed_is_lost() 
     assert!(matches!(read(lost).await, Err(Error::Key(_))));
     let results = ingest(&store, vec![bench.target(ada)], bench.incoming(HELLO)).await;
     assert_eq!(read(id(&results[0])).await.unwrap().bytes, HELLO);
-    // What is no wrapped key any more tells nothing, and the others tell whether the key-encryption key is the right one.
+    // What is no wrapped key any more, or of another name, tells nothing. The others tell whether the key-encryption key is the right one.
     let in_use = key::in_use(&bench.world.test_db.db()).await.unwrap();
     let [(name, some)] = &in_use.iter().collect::<Vec<_>>()[..] else { panic!("{in_use:?}") };
-    assert_eq!((name.as_str(), some.len()), (local(&kek).current().as_str(), 6));
+    assert_eq!((name.as_str(), some.len()), (local(&kek).current().as_str(), 5));
     assert!(local(&kek).unwrap(&some[0]).await.is_ok());
+}
+
+/// Another key-encryption key under the name of this one.
+fn namesake(kek: &str) -> String {
+    let (name, stranger) = (kek.split_once(' ').unwrap().0, new_kek());
+    format!("{name} {}", stranger.split_once(' ').unwrap().1)
+}
+
+async fn number_of_keys(bench: &Bench) -> i64 {
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut owner).await.unwrap();
+    sqlx::query_scalar("select count(*) from tenant_keys").fetch_one(&mut owner).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_encryption_key_of_the_right_name_alone_makes_no_key_for_one_that_it_does_not_open() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let wrong = namesake(&kek);
+    let (other, _) = bench.neighbour().await;
+    let (right, mistyped) = (keys(&bench, &kek), keys(&bench, &wrong));
+    let refused = async |ctx| {
+        let error = keys(&bench, &wrong).sealing(ctx).await.unwrap_err();
+        assert!(matches!(&error, Error::Key(cause) if matches!(**cause, KeyError::Refused(_))), "{error:?}");
+    };
+    // The only key, so that nothing tells whose fault it is.
+    right.sealing(bench.ctx()).await.unwrap();
+    refused(bench.ctx()).await;
+    right.sealing(&other).await.unwrap();
+    right.rotate(&other).await.unwrap();
+    refused(bench.ctx()).await;
+    refused(&other).await;
+    // Nor does one that it has made itself show that it is the right one.
+    mistyped.for_journal(None).await.unwrap();
+    refused(bench.ctx()).await;
+    refused(&other).await;
+    assert_eq!(number_of_keys(&bench).await, 4);
+
+    // What is no wrapped key, or not this one, is damaged whoever looks.
+    for sql in [
+        "update tenant_keys set wrapped = set_byte(wrapped, 0, 0) where generation = 2",
+        "update tenant_keys set wrapped = (select wrapped from tenant_keys where generation = 1 limit 1)
+         where generation = 3",
+    ] {
+        let before = number_of_keys(&bench).await;
+        spoil(&bench, sql).await;
+        keys(&bench, &wrong).sealing(&other).await.unwrap();
+        assert_eq!(number_of_keys(&bench).await, before + 1, "{sql}");
+    }
+}
+
+/// In a database that was made anew without them.
+async fn without_rows(bench: &Bench) {
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system; delete from tenant_keys").execute(&mut owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_generation_of_an_object_that_was_damaged_is_not_used_again_and_opens_once_that_is_mended() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let before = keys(&bench, &kek);
+    before.for_journal(None).await.unwrap();
+    before.rotate(bench.ctx()).await.unwrap();
+    let second = before.sealing(bench.ctx()).await.unwrap();
+    let tenant = bench.ctx().tenant_id();
+    let mut objects: BTreeMap<TenantId, Vec<WrappedKeyId>> = BTreeMap::new();
+    let mut newest = None;
+    for object in bench.blobs.keys().await {
+        let BlobKey::WrappedKey { tenant, key } = &object else { continue };
+        objects.entry(*tenant).or_default().push(*key);
+        let bytes = bench.blobs.get(&object).await.unwrap();
+        if WrappedKey::decode(&bytes).unwrap().generation().number() == 2 {
+            newest = Some((object.clone(), *key, bytes));
+        }
+    }
+    let (object, key, whole) = newest.unwrap();
+    without_rows(&bench).await;
+    let mut bytes = whole.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    bench.blobs.put(&object, bytes.into()).await.unwrap();
+
+    let after = keys(&bench, &kek);
+    let damaged = after.adopt(&objects).await.unwrap();
+    let [one] = &damaged[..] else { panic!("{damaged:?}") };
+    assert_eq!((one.tenant, one.key), (tenant, key));
+    assert_eq!(after.sealing(bench.ctx()).await.unwrap().generation().number(), 3);
+    assert!(matches!(after.opening(bench.ctx(), second.generation()).await, Err(Error::Key(_))));
+    // As the manual has it.
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut owner).await.unwrap();
+    let mending = sqlx::query("update tenant_keys set wrapped = $1 where id = $2")
+        .bind(whole.to_vec())
+        .bind(key.uuid());
+    assert_eq!(mending.execute(&mut owner).await.unwrap().rows_affected(), 1);
+    let mended = keys(&bench, &kek).opening(bench.ctx(), second.generation()).await.unwrap();
+    assert!(same(&mended, &second).await);
+
+    // One of another tenant's in its place is damaged too, and tells nothing; whole ones are adopted as they were.
+    without_rows(&bench).await;
+    let (_, installation) = objects.iter().find(|(of, _)| **of == key::INSTALLATION).unwrap();
+    let foreign = BlobKey::WrappedKey { tenant: key::INSTALLATION, key: installation[0] };
+    let bytes = bench.blobs.get(&foreign).await.unwrap();
+    bench.blobs.put(&object, bytes).await.unwrap();
+    let after = keys(&bench, &kek);
+    assert_eq!(after.adopt(&objects).await.unwrap().len(), 1);
+    assert_eq!(after.sealing(bench.ctx()).await.unwrap().generation(), Generation::FIRST);
+    assert_eq!(number_of_keys(&bench).await, 2);
 }
 
 #[tokio::test]
@@ -261,7 +368,7 @@ async fn the_key_encryption_key_changes_and_no_body_is_touched() {
     let after = keys(&bench, &new);
     assert!(same(&after.opening(bench.ctx(), Generation::FIRST).await.unwrap(), &first).await);
     let unknown = keys(&bench, &old).opening(bench.ctx(), Generation::FIRST).await.unwrap_err();
-    assert!(matches!(&unknown, Error::Key(cause) if matches!(**cause, pack::KeyError::Unknown(_))));
+    assert!(matches!(&unknown, Error::Key(cause) if matches!(**cause, KeyError::Unknown(_))));
     assert_eq!(unknown.code(), "internal");
 }
 
@@ -289,6 +396,54 @@ async fn an_interrupted_change_goes_on_and_what_cannot_be_read_is_passed_by() {
     assert!(same(&both.sealing(bench.ctx()).await.unwrap(), &key).await);
 }
 
+/// The row of the second generation, made something else: what is wrapped, what it is, with what it is wrapped, and another one, which opens.
+const SPOILT: [&str; 4] = [
+    "update tenant_keys set wrapped = set_byte(wrapped, length(wrapped) - 1, get_byte(wrapped, length(wrapped) - 1) # 1)
+     where generation = 2",
+    "update tenant_keys set wrapped = set_byte(wrapped, 0, 0) where generation = 2",
+    "update tenant_keys set wrapped = set_byte(wrapped, 29, get_byte(wrapped, 29) # 1) where generation = 2",
+    "update tenant_keys set wrapped = (select wrapped from tenant_keys where generation = 1) where generation = 2",
+];
+
+#[tokio::test]
+async fn a_change_of_the_key_encryption_key_leaves_what_a_damaged_row_has_in_the_bucket() {
+    for sql in SPOILT {
+        let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+        let before = keys(&bench, &old);
+        before.rotate(bench.ctx()).await.unwrap();
+        let second = before.sealing(bench.ctx()).await.unwrap();
+        spoil(&bench, sql).await;
+        let both = keys(&bench, &format!("{new}{old}"));
+        assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 1, failed: 1 }, "{sql}");
+        let found = from_the_bucket(&bench, &format!("{new}{old}")).await;
+        let [_, kept] = &found[..] else { panic!("{found:?} after {sql}") };
+        assert!(same(kept, &second).await, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_was_interrupted_stores_and_erases_nothing_for_a_row_that_was_damaged_since() {
+    for (sql, is_put) in SPOILT.into_iter().flat_map(|sql| [(sql, false), (sql, true)]) {
+        let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+        let before = keys(&bench, &old);
+        before.rotate(bench.ctx()).await.unwrap();
+        let second = before.sealing(bench.ctx()).await.unwrap();
+        let both = keys(&bench, &format!("{new}{old}"));
+        let interrupted = if is_put { &bench.blobs.keeping } else { &bench.blobs.keyless };
+        interrupted.store(true, Ordering::SeqCst);
+        assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 2 });
+        interrupted.store(false, Ordering::SeqCst);
+        spoil(&bench, sql).await;
+        assert_eq!(both.rewrap().await.unwrap().failed, 1, "{sql}");
+        let found = from_the_bucket(&bench, &format!("{new}{old}")).await;
+        let seconds: Vec<_> = found.iter().filter(|key| key.generation().number() == 2).collect();
+        assert_eq!(seconds.len(), 1 + usize::from(is_put), "{sql}");
+        for kept in seconds {
+            assert!(same(kept, &second).await, "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_destroyed_tenant_leaves_no_key() {
     let (bench, kek) = (Bench::new().await, new_kek());
@@ -302,7 +457,7 @@ async fn a_destroyed_tenant_leaves_no_key() {
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
     let due = purge::due_tenants(&db).await.unwrap();
-    assert_eq!(purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &due).await.unwrap().tenants, 1);
+    assert_eq!(purge::run(&bench.store, &db, &auth, purge::Terms::default(), &due).await.unwrap().tenants, 1);
 
     // Neither rows nor objects: packs that hold a part of their mail are noise from now on.
     let [left] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
@@ -352,10 +507,15 @@ async fn a_wrapping_that_lands_unheard_of_while_its_tenant_is_destroyed_goes_too
         }
         // A round that finds one that has just landed leaves the tenant to the next.
         for round in 0.. {
-            let purged =
-                purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
-                    .await
-                    .unwrap();
+            let purged = purge::run(
+                &store,
+                &db,
+                &auth,
+                purge::Terms::default(),
+                &purge::due_tenants(&db).await.unwrap(),
+            )
+            .await
+            .unwrap();
             if purged.tenants == 1 {
                 break;
             }

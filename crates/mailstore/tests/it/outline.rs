@@ -125,9 +125,8 @@ async fn a_body_that_moves_while_it_is_looked_for_is_found() {
     let looking = outline::parsed(&bench.store, bench.ctx(), &messages);
     let moving = async {
         bench.blobs.wait_until_looking().await;
-        let lag = chrono::TimeDelta::hours(24);
         bench.world.test_db.clock().advance(chrono::TimeDelta::hours(25));
-        let pace = Pace { lag, bytes_per_second: u64::MAX };
+        let pace = Pace::default();
         let done = compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap();
         assert_eq!(done.bodies, 1);
         bench.sweep_out().await;

@@ -31,7 +31,7 @@ use crate::support::{Bench, HELLO, id, noise};
 async fn run(bench: &Bench) -> Purged {
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
-    purge::run(&bench.store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+    purge::run(&bench.store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
         .await
         .unwrap()
 }
@@ -302,7 +302,7 @@ async fn what_moves_while_its_tenant_is_destroyed_goes_too() {
     let reading = bench.blobs.hold_look(0);
     let store = bench.store.clone();
     let compaction = tokio::spawn(async move {
-        let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+        let pace = Pace::default();
         compact::run(&store, &db, pace).await.unwrap()
     });
     bench.blobs.wait_until_looking().await;
@@ -334,7 +334,7 @@ async fn a_tenant_that_is_being_destroyed_is_not_compacted() {
     bench.world.test_db.clock().advance(TimeDelta::days(32));
     bench.blobs.keeping.store(true, Ordering::SeqCst);
     assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 0, failed: 1 });
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     let compacted = compact::run(&other, &db, pace).await.unwrap();
     assert_eq!(compacted, Compacted::default());
 }
@@ -372,7 +372,7 @@ async fn in_a_bucket_that_keeps_versions_none_is_left_of_a_destroyed_tenants_key
     for (method, part) in [("GET", "versions"), ("DELETE", "versionId=")] {
         front.set([Rule::new(method, part, Fault::DENIED)]);
         let purged =
-            purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+            purge::run(&store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
                 .await
                 .unwrap();
         assert_eq!(purged, Purged { mailboxes: 0, tenants: 0, failed: 1 }, "{part}");
@@ -380,9 +380,10 @@ async fn in_a_bucket_that_keeps_versions_none_is_left_of_a_destroyed_tenants_key
         assert!(matches!(tenancy::purge::record(&gone).await, Err(Error::NotFound)), "{part}");
     }
     front.lift();
-    let purged = purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
-        .await
-        .unwrap();
+    let purged =
+        purge::run(&store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
+            .await
+            .unwrap();
     assert_eq!(purged, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     assert_eq!(versions(), []);
     tenancy::purge::record(&gone).await.unwrap();

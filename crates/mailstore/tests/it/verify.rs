@@ -43,7 +43,7 @@ async fn filled() -> (Bench, MailboxId) {
         bench.stored(ada, format!("Subject: {subject}\r\n\r\n{subject}\r\n").as_bytes()).await;
     }
     bench.world.test_db.clock().advance(TimeDelta::hours(25));
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     assert_eq!(compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap().bodies, 3);
     bench.sweep_out().await;
     bench.stored(ada, b"Subject: four\r\n\r\nfour\r\n").await;

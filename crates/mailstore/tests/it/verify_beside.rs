@@ -25,7 +25,7 @@ async fn mail_that_comes_and_goes_and_moves_meanwhile_is_no_finding() {
     let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
     let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
     let is_done = AtomicBool::new(false);
-    let pace = Pace { lag: TimeDelta::zero(), bytes_per_second: u64::MAX };
+    let pace = Pace { lag: TimeDelta::zero(), ..Pace::default() };
     let living = async {
         for round in 0..12 {
             let text = format!("Subject: {round}\r\n\r\n{}\r\n", "text ".repeat(round));
@@ -75,7 +75,7 @@ async fn what_moves_and_goes_between_two_looks_is_no_finding() {
         let hold = bench.blobs.hold_look(looks);
         let moving = async {
             bench.blobs.wait_until_looking().await;
-            let pace = Pace { lag: TimeDelta::zero(), bytes_per_second: u64::MAX };
+            let pace = Pace { lag: TimeDelta::zero(), ..Pace::default() };
             assert_eq!(compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap().bodies, 1);
             bench.sweep_out().await;
             assert!(!bench.blobs.packs().await.contains(&doomed[0]));
@@ -158,7 +158,7 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     }
     let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
     clock.advance(TimeDelta::hours(25));
-    let pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+    let pace = Pace::default();
     assert_eq!(compact::run(&bench.store, &db, pace).await.unwrap().bodies, 2);
     bench.sweep_out().await;
     bench.ingest(&[], HELLO).await;
@@ -220,7 +220,7 @@ async fn a_key_that_is_destroyed_while_it_is_put_back_is_gone_with_its_versions(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let store = MailStore::new(db.clone(), direct, testkit::kek::encryption());
-        purge::run(&store, &db, &auth, TimeDelta::days(30), &purge::due_tenants(&db).await.unwrap())
+        purge::run(&store, &db, &auth, purge::Terms::default(), &purge::due_tenants(&db).await.unwrap())
             .await
             .unwrap()
     });

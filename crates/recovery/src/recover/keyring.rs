@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use blob::{BlobKey, BlobStore};
 use kernel::{TenantId, WrappedKeyId};
-use mailstore::key::INSTALLATION;
+use mailstore::key::{Damaged, INSTALLATION};
 use pack::{DataKey, Generation, KeyEncryption, KeyError, WrappedKey};
 
 use crate::Error;
@@ -17,13 +17,6 @@ pub(super) struct Keyring {
     opened: BTreeMap<TenantId, BTreeMap<Generation, Vec<Arc<DataKey>>>>,
     missing: BTreeSet<TenantId>,
     damaged: Vec<Damaged>,
-}
-
-/// An object of a tenant's that holds no key that opens.
-struct Damaged {
-    tenant: TenantId,
-    key: WrappedKeyId,
-    cause: KeyError,
 }
 
 impl Keyring {
@@ -88,7 +81,13 @@ impl Keyring {
         self.encryption.unwrap(&WrappedKey::decode(bytes)?).await
     }
 
-    /// The objects that a key was looked for in and that hold none that opens, a line each.
+    /// Adds damaged objects that nobody looked for a key in.
+    pub(super) fn add_damaged(&mut self, damaged: Vec<Damaged>) {
+        let known: BTreeSet<_> = self.damaged.iter().map(|one| one.key).collect();
+        self.damaged.extend(damaged.into_iter().filter(|one| !known.contains(&one.key)));
+    }
+
+    /// The objects that were looked into and that hold no key that opens, a line each.
     pub(super) fn damaged(&self) -> Vec<String> {
         let line = |Damaged { tenant, key, cause }: &Damaged| {
             format!("{}: {}", BlobKey::WrappedKey { tenant: *tenant, key: *key }, kernel::error::chain(cause))

@@ -90,6 +90,22 @@ async fn a_damaged_object_that_sealed_nothing_since_the_base_is_passed_by_and_to
     assert_same(&was, &rows(&again.test_db).await);
 }
 
+#[tokio::test]
+async fn a_damaged_object_of_which_the_journal_has_no_row_is_told_once_and_its_generation_not_used_again() {
+    let bench = Bench::new().await;
+    bench.mailbox("ada").await;
+    bench.ship().await;
+    let first = key_object(&bench).await;
+    bench.store.keys().rotate(bench.ctx()).await.unwrap();
+    let objects = bench.objects(KeyPrefix::WrappedKeys(bench.ctx().tenant_id())).await;
+    let second = objects.into_iter().find(|key| *key != first).unwrap();
+    damage_object(&bench, &second).await;
+    let again = bench.recovered().await;
+    let [line] = &again.recovered.damaged[..] else { panic!("{:?}", again.recovered.damaged) };
+    assert!(line.starts_with(&second.to_string()), "{line}");
+    assert_eq!(again.store.keys().sealing(&again.ctx).await.unwrap().generation().number(), 3);
+}
+
 /// Its users and domains would be gone, its mail refused, and the next base would make that last.
 #[tokio::test]
 async fn a_damaged_object_that_the_journal_needs_ends_the_recovery_and_is_named() {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use blob::{BlobKey, KeyPrefix};
 use bytes::Bytes;
-use chrono::TimeDelta;
 use kernel::{MailboxId, MessageId};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, Flags};
@@ -67,7 +66,7 @@ async fn destroy(store: &MailStore, test_db: &TestDb) -> Purged {
     let db = test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
     let due = purge::due_tenants(&db).await.unwrap();
-    purge::run(store, &db, &auth, TimeDelta::days(30), &due).await.unwrap()
+    purge::run(store, &db, &auth, purge::Terms::default(), &due).await.unwrap()
 }
 
 /// The same, while the journal gets into the bucket.
@@ -102,9 +101,9 @@ async fn a_tenant_is_left_to_a_later_round_where_the_journal_does_not_get_into_t
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
     let due = purge::due_tenants(&db).await.unwrap();
-    let (kept, patience) = (TimeDelta::days(30), Duration::from_millis(300));
+    let terms = purge::Terms { patience: Duration::from_millis(300), ..purge::Terms::default() };
     for _ in 0..2 {
-        let purged = purge::run_within(&bench.store, &db, &auth, kept, &due, patience).await.unwrap();
+        let purged = purge::run(&bench.store, &db, &auth, terms, &due).await.unwrap();
         assert_eq!(purged, Purged { mailboxes: 0, tenants: 0, failed: 1 });
         assert_eq!(bench.objects(KeyPrefix::Tenant(gone.tenant_id())).await, objects);
     }

@@ -207,7 +207,9 @@ async fn keys_of_a_tenant_go_once_a_recovery_knows_that_they_are_to() {
     let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
     let due = mailstore::purge::due_tenants(&db).await.unwrap();
     assert_eq!(due, [other]);
-    let mut purging = Box::pin(mailstore::purge::run(&bench.store, &db, &auth, TimeDelta::zero(), &due));
+    let terms =
+        mailstore::purge::Terms { backups_kept: TimeDelta::zero(), ..mailstore::purge::Terms::default() };
+    let mut purging = Box::pin(mailstore::purge::run(&bench.store, &db, &auth, terms, &due));
     let early = tokio::time::timeout(Duration::from_millis(700), &mut purging).await;
     assert!(early.is_err(), "nothing of it is in the bucket yet: {early:?}");
     assert!(!bench.objects(KeyPrefix::Tenant(other)).await.is_empty(), "its key has to be there");

@@ -58,7 +58,7 @@ pub(super) async fn data(
         }
     };
     wire.reply(&Reply::start_data()).await?;
-    let mut intake = Intake::new(trace.into_bytes(), limits.message_bytes, 1, (room, limits.body_wait));
+    let mut intake = Intake::new(trace.into_bytes(), limits.message_bytes, (room, limits.body_wait));
     intake.receive(wire, &limits.transfer).await?;
 
     let size_bytes = intake.body_bytes();

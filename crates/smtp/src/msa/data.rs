@@ -1,18 +1,35 @@
 //! DATA: the message, and whether it was accepted for all its recipients.
 
 use bytes::Bytes;
-use socket::room::NoRoom;
+use kernel::MailboxId;
+use socket::room::{NoRoom, Room};
 use submission::{Envelope, Error, Secured};
 use tokio::time::Instant;
 
+use super::limits::Limits;
 use super::session::{End, Login, Session, Transaction};
 use crate::codec::path::ReversePath;
-use crate::intake::{Intake, Refusal, first_bytes};
+use crate::intake::{Intake, Refusal, first_bytes, most_bytes};
 use crate::reply::{Reply, is_ours};
 
-/// How often a message is in memory, when all of it has come: as it came, mended, and sealed. It takes room for all of them as it comes: what is there
-/// waits for none.
-pub(super) const COPIES: u64 = 3;
+/// How often a message is in memory once more when all of it has come: mended, and sealed.
+const COPIES: u64 = 2;
+
+/// Room for messages, in which each mailbox has its share: what two of the largest take, at least. That of copies is a room of its own: who waits for it
+/// waits only for those who wait for nobody, however much is just coming.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    coming: Room<MailboxId>,
+    copies: Room<MailboxId>,
+}
+
+impl Rooms {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let share_bytes = COPIES * most_bytes(limits.message_bytes);
+        let room = || Room::new((limits.bodies_in_flight_bytes / 2).max(share_bytes), share_bytes);
+        Self { coming: room(), copies: room() }
+    }
+}
 
 /// Takes the message in. An error ends the session: the message never ended, and nothing of it is kept.
 pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
@@ -27,8 +44,8 @@ pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
     let turn = session.turns.take(mailbox_id);
     let Some(_turn) = turn else { return refuse_early(session, Reply::too_many_messages()).await };
     let (id, started, limits) = (transaction.id, Instant::now(), session.service.limits.clone());
-    let wanted_bytes = COPIES * first_bytes(transaction.mail.size_bytes);
-    let room = match session.room.take(mailbox_id, wanted_bytes, limits.body_wait).await {
+    let wanted_bytes = first_bytes(transaction.mail.size_bytes);
+    let room = match session.rooms.coming.take(mailbox_id, wanted_bytes, limits.body_wait).await {
         Ok(room) => room,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
@@ -36,12 +53,18 @@ pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
         }
     };
     session.wire.reply(&Reply::start_data()).await?;
-    let mut intake = Intake::new(Vec::new(), limits.message_bytes, COPIES, (room, limits.body_wait));
+    let mut intake = Intake::new(Vec::new(), limits.message_bytes, (room, limits.body_wait));
     intake.receive(&mut session.wire, &limits.transfer).await?;
     let size_bytes = intake.body_bytes();
     let reply = match intake.finish() {
         // The room is given back when the message is durable.
-        Ok((bytes, _room)) => accept(session, transaction, bytes.into()).await,
+        Ok((bytes, _room)) => {
+            let copies_bytes = COPIES * bytes.len() as u64;
+            match session.rooms.copies.take(mailbox_id, copies_bytes, limits.body_wait).await {
+                Ok(_copies) => accept(session, transaction, bytes.into()).await,
+                Err(NoRoom) => refuse(Refusal::NoRoom),
+            }
+        }
         Err(refusal) => refuse(refusal),
     };
     metrics::histogram!("pillarbox_submission_data_duration_seconds").record(started.elapsed().as_secs_f64());

@@ -9,8 +9,9 @@ use crate::limits::Transfer;
 pub struct Limits {
     /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most [`mailstore::MAX_MESSAGE_BYTES`]. Told by SIZE.
     pub message_bytes: u64,
-    /// The most bytes that messages in the middle of DATA may occupy together, three times their size each. Those of one mailbox have an eighth of
-    /// it, or what one of the largest size takes. Who needs more waits. At least what one takes is used.
+    /// The most bytes that messages in the middle of DATA may occupy together: a half of it as they come, and the other half for two copies of each that has
+    /// come. Those of one mailbox have an eighth of each half, or what two of the largest size take as they come. Who needs more waits. At least what two
+    /// take is used.
     pub bodies_in_flight_bytes: u64,
     /// How many messages of one mailbox may be in the middle of DATA.
     pub messages_at_once: usize,

@@ -4,16 +4,16 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use kernel::{MailboxId, RequestId};
+use kernel::RequestId;
 use socket::listen::Mode;
 use socket::login::{FailedLogins, ShuttingDown};
-use socket::room::Room;
 use submission::Addressee;
 use tenancy::{MailLogin, Origin};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::data::Rooms;
 use super::turns::Turns;
 use super::{Msa, auth, data, hello, mail, rcpt, starttls};
 use crate::codec::command::{self, Command, Dialect};
@@ -26,7 +26,7 @@ use crate::wire::{Interruption, Wire};
 pub(crate) struct Session {
     pub(super) service: Arc<Msa>,
     pub(super) wire: Wire,
-    pub(super) room: Arc<Room<MailboxId>>,
+    pub(super) rooms: Arc<Rooms>,
     pub(super) turns: Turns,
     pub(super) peer: IpAddr,
     pub(super) shutdown: CancellationToken,
@@ -114,7 +114,7 @@ impl Session {
         service: Arc<Msa>,
         stream: TcpStream,
         peer: IpAddr,
-        (room, turns): (Arc<Room<MailboxId>>, Turns),
+        (rooms, turns): (Arc<Rooms>, Turns),
         shutdown: CancellationToken,
     ) -> Self {
         let limits = &service.limits;
@@ -123,7 +123,7 @@ impl Session {
             login_by: Instant::now() + limits.login_timeout,
             request_id: service.auth.db().env().new_id(),
             service,
-            room,
+            rooms,
             turns,
             peer,
             shutdown,

@@ -17,7 +17,7 @@ async fn nothing_that_looks_after_bodies_takes_it() {
     let bench = Bench::new().await;
     let db = bench.submission.db();
     let id = bench.accept(&["bob@b.example"]).await;
-    let pace = compact::Pace { lag: TimeDelta::hours(1), bytes_per_second: u64::MAX };
+    let pace = compact::Pace { lag: TimeDelta::hours(1), ..compact::Pace::default() };
     for _ in 0..3 {
         sweep::run(&bench.store, db).await;
         assert_eq!(compact::run(&bench.store, db, pace).await.unwrap().failed, 0);
@@ -50,7 +50,7 @@ async fn goes_with_its_mailbox_and_its_tenant() {
     bench.advance(TimeDelta::days(32));
     let auth = Auth::new(db.clone()).await.unwrap();
     let purged =
-        purge::run(&bench.store, db, &auth, TimeDelta::days(30), &purge::due_tenants(db).await.unwrap())
+        purge::run(&bench.store, db, &auth, purge::Terms::default(), &purge::due_tenants(db).await.unwrap())
             .await
             .unwrap();
     assert_eq!((purged.mailboxes, purged.failed), (1, 0));
@@ -67,7 +67,7 @@ async fn goes_with_its_mailbox_and_its_tenant() {
     bench.advance(TimeDelta::days(32));
     let auth = Auth::new(db.clone()).await.unwrap();
     let purged =
-        purge::run(&bench.store, db, &auth, TimeDelta::days(30), &purge::due_tenants(db).await.unwrap())
+        purge::run(&bench.store, db, &auth, purge::Terms::default(), &purge::due_tenants(db).await.unwrap())
             .await
             .unwrap();
     assert_eq!((purged.tenants, purged.failed), (1, 0));

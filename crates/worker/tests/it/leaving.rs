@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use db::Db;
 use kernel::{PageRequest, TenantId};
 use mailstore::MailStore;
-use mailstore::purge::{Purged, Rounds};
+use mailstore::purge::{Purged, Rounds, Terms};
 use sqlx::Connection;
 use tenancy::auth::Auth;
 use tenancy::tenant::NewTenant;
@@ -37,8 +37,7 @@ impl Destroying {
 
     /// Those of these that may go.
     async fn these(&self, due: &[TenantId]) -> Purged {
-        let kept = TimeDelta::days(30);
-        mailstore::purge::run(&self.store, &self.db, &self.auth, kept, due).await.unwrap()
+        mailstore::purge::run(&self.store, &self.db, &self.auth, Terms::default(), due).await.unwrap()
     }
 
     /// Whoever is due and may go.

@@ -53,8 +53,8 @@ impl Working {
             db,
             store: store.clone(),
             compaction: mailstore::compact::Pace {
-                lag: chrono::TimeDelta::hours(24),
                 bytes_per_second: 8 << 20,
+                ..mailstore::compact::Pace::default()
             },
             backups_kept: chrono::TimeDelta::days(30),
             auth: Auth::new(world.test_db.db()).await.unwrap(),

@@ -214,14 +214,18 @@ pub(in crate::wholesale) async fn billed_lines(
     credit_note: InvoiceId,
 ) -> Result<Vec<BilledLine>, Error> {
     let rows = sqlx::query!(
-        r#"select l.invoice_id, l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.period) as "starts_on!",
+        // What is asked for is hidden from the planner, as in docs/decisions/lookups.md: it goes from cycle to cycle by `wholesale_invoice_lines_cycle`,
+        // also where nearly all lines are of one reseller. The operator's number series is locked meanwhile.
+        r#"with taken as materialized (
+             select distinct c.reseller_id, c.item, lower(c.cycle) as starts_on from wholesale_invoice_lines c
+             where c.reseller_id = (select $1::uuid) and c.invoice_id = (select $2::uuid) and c.amount_minor < 0)
+           select l.invoice_id, l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.period) as "starts_on!",
              upper(l.period) as "ends_on!", l.price_id, l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
-           from wholesale_invoice_lines l
+           from taken
+           join wholesale_invoice_lines l on l.reseller_id = taken.reseller_id and l.item = taken.item
+             and lower(l.cycle) = taken.starts_on
            join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
-           where l.reseller_id = $1
-             and (l.item, lower(l.cycle)) in (select c.item, lower(c.cycle) from wholesale_invoice_lines c
-               where c.reseller_id = $1 and c.invoice_id = $2 and c.amount_minor < 0)
-             and not exists (select from wholesale_unbilled_documents u where u.reseller_id = i.reseller_id and u.invoice_id = i.id)
+           where not exists (select from wholesale_unbilled_documents u where u.reseller_id = i.reseller_id and u.invoice_id = i.id)
            order by i.boundary, i.revision, l.invoice_id, l.position"#,
         reseller_id.uuid(),
         credit_note.uuid()
@@ -255,8 +259,8 @@ pub(in crate::wholesale) async fn insert_reference(
     amount_minor: i64,
 ) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into wholesale_credit_note_references (reseller_id, credit_note_id, invoice_id, amount_minor)
-         values ($1, $2, $3, $4)",
+        "insert into wholesale_credit_note_references (reseller_id, credit_note_id, invoice_id, amount_minor, by_lines)
+         values ($1, $2, $3, $4, true)",
         credit_note.reseller_id.uuid(),
         credit_note.id.uuid(),
         invoice.uuid(),

@@ -92,10 +92,10 @@ async fn in_data(client: &mut Smtp, user: &User, size_bytes: usize) -> String {
 
 #[tokio::test]
 async fn one_mailbox_does_not_take_the_room_of_others() {
-    // A mailbox has a mebibyte of it, and a message of a hundred thousand bytes takes a third of that.
+    // A mailbox has an eighth of a half of it as messages come, and one of a hundred thousand bytes takes a third of that.
     let limits = Limits {
         message_bytes: 100_000,
-        bodies_in_flight_bytes: 8 << 20,
+        bodies_in_flight_bytes: 6 << 20,
         body_wait: Duration::from_millis(200),
         ..quick()
     };
@@ -114,6 +114,31 @@ async fn one_mailbox_does_not_take_the_room_of_others() {
     first.send(&[MESSAGE, b".\r\n"].concat()).await.unwrap();
     assert_eq!(codes(&first.read_reply().await.unwrap()), "250 2.0.0");
     assert_eq!(in_data(&mut fourth, &ada, 100_000).await, "354", "the room came back");
+}
+
+/// Thirty mebibytes each, where the largest has fifty, on a smaller scale.
+#[tokio::test]
+async fn two_large_messages_of_one_mailbox_may_come_at_once() {
+    let limits = Limits {
+        message_bytes: 1_000_000,
+        bodies_in_flight_bytes: 8 << 20,
+        body_wait: Duration::from_secs(2),
+        ..quick()
+    };
+    let server = Submitting::with(limits).await;
+    let ada = server.world.user("ada", None).await;
+    let lines = [&b"x".repeat(58)[..], b"\r\n"].concat().repeat(10_000);
+    let (begin, rest) = lines.split_at(500_000 / 60 * 60);
+    let (mut slow, mut quick) = (server.signed_in(&ada).await, server.signed_in(&ada).await);
+    for client in [&mut slow, &mut quick] {
+        assert_eq!(in_data(client, &ada, 0).await, "354");
+        client.send(&[MESSAGE, begin].concat()).await.unwrap();
+    }
+    for client in [&mut quick, &mut slow] {
+        client.send(&[rest, b".\r\n"].concat()).await.unwrap();
+        assert_eq!(codes(&client.read_reply().await.unwrap()), "250 2.0.0");
+    }
+    assert_eq!(server.messages(&ada).await.len(), 2);
 }
 
 /// However often some of it comes, and however quickly it began.
