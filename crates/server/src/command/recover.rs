@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
 use db::Db;
 use db::cluster::{self, Profile};
+use mailstore::found::Found;
 use recovery::{Late, Recovered, Step};
 
 use crate::config::Config;
@@ -26,10 +27,7 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
     database.close().await;
     let made = made.context("recovering the database")?;
     report(&made);
-    println!(
-        "{} messages that may have been accepted after that were found in their packs and delivered",
-        made.recovered.found.messages
-    );
+    tell_found(&made.recovered.found);
     println!("what rows name in packs was not read: `pillarbox blob verify` tells what is missing");
     Ok(made.status())
 }
@@ -84,6 +82,26 @@ async fn ask(live: &Db) -> Result<(TimeDelta, u64), recovery::Error> {
     // First, so that a recovery comes to it that begins later.
     let last_put = recovery::last_put(live).await?;
     Ok((recovery::ship::lag(live).await?, last_put))
+}
+
+/// What became of mail that only packs have.
+fn tell_found(found: &Found) {
+    println!(
+        "{} messages that may have been accepted after that were found in their packs and delivered",
+        found.messages
+    );
+    if found.messages > 0 {
+        println!(
+            "what of them was acknowledged to nobody, its server or import being killed up to six minutes before that, arrives twice if it is sent again"
+        );
+    }
+    if found.passed_over > 0 {
+        println!(
+            "{} messages were passed over: they came in more than six minutes before that and were acknowledged to nobody. Their packs stay, and \
+             `pillarbox blob verify` calls them unclaimed",
+            found.passed_over
+        );
+    }
 }
 
 /// A database that was made anew.
