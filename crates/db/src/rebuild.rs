@@ -67,14 +67,17 @@ impl Rebuild {
         if !tables(&mut connection).await?.is_empty() {
             return Err(Error::NotEmpty);
         }
-        Ok(Self {
+        let mut rebuild = Self {
             connection,
             lifted: None,
             schema: 0,
             is_filled: false,
             tables: BTreeMap::new(),
             broken: Vec::new(),
-        })
+        };
+        // What is begun and not finished is thrown away, so no statement waits for the disk.
+        rebuild.run("set synchronous_commit = off").await?;
+        Ok(rebuild)
     }
 
     /// Puts images in, in their order. Where they say that the schema made a step, it makes it. What came before a failure may be in.
@@ -104,6 +107,8 @@ impl Rebuild {
         self.advance_sequences().await?;
         self.migrate(None).await?;
         bind_owner(&mut self.connection, true).await?;
+        // A commit that waits for the disk does so for all before it: that of the statistics.
+        self.run("reset synchronous_commit").await?;
         // Of the catalog, only a superuser may.
         let tables = tables(&mut self.connection).await?;
         self.run(&format!("analyze {}", tables.join(", "))).await?;

@@ -119,6 +119,13 @@ impl Kind {
 /// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
 pub(crate) const RESERVATION: TimeDelta = TimeDelta::hours(2);
 
+/// For how long after its id was made what is uploaded may be committed. What took longer is refused, and whoever sent it sends it again: it waited for a
+/// mailbox that was locked, or for a blob store that hardly answers.
+pub(crate) const INTAKE: TimeDelta = TimeDelta::minutes(4);
+/// For how long it may be acknowledged. Where a commit took so long even so, nobody is told that it was made: so what was acknowledged after a moment has
+/// an id that is no older than that by then, which a recovery goes by.
+pub(crate) const TOLD: TimeDelta = TimeDelta::minutes(5);
+
 /// Whether a pack could still be committed after a moment, by the time that is in its id.
 pub(crate) fn may_be_used(pack: PackId, after: DateTime<Utc>) -> bool {
     may_be_from_after(pack.uuid(), after - RESERVATION)

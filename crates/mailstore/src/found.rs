@@ -4,8 +4,12 @@
 //! What is taken in keeps its id, its UIDL and its date, and goes into a pack anew; it gets the next UID of its folder, which is beyond every
 //! number that was given out and lost.
 //!
-//! A message whose id is older than that of mail on its way can be is passed over: a pack that bodies were being moved into names such messages, and those
-//! that are in no row were destroyed before. What submission's queue delivers late may have an old id as well, and is in the queue still.
+//! A message whose id is older than that of mail on its way can be is passed over: nobody was told that it was accepted, its server was killed or refused it
+//! before. What submission's queue delivers late may have an old id as well, and is in the queue still. Where the id is a day old, the message was
+//! destroyed: a pack that bodies were being moved into names such ones.
+//!
+//! A message that an import has taken since, to the byte, is passed over too: the import was killed, which acknowledges nothing before its own commit, and was
+//! run again.
 //!
 //! Two imports at once may have written one UIDL of a mailbox into the footers of two packs: which of them got it was decided by a commit that is lost. It goes
 //! to the message that has it in a row, or else to that of the first pack, in the order of the bucket's listing; the other is named after its id.
@@ -19,7 +23,7 @@ use blob::BlobKey;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{PackId, TenantId};
+use kernel::{MessageId, PackId, TenantId};
 use pack::{Delivery, Ending, Generation, Located, OpenError, Tail};
 use tenancy::{Caller, Ctx};
 
@@ -33,9 +37,11 @@ const IN_A_SECOND: u32 = 100_000;
 /// How many folders of a mailbox can have been lost, each with a UID validity higher than all before: as many as one may have.
 const FOLDERS: i64 = folder::MAX_FOLDERS as i64;
 
-/// How long before its message is committed an id can have been made: it waits for its turn and for the upload, minutes at most. What is looked at in
-/// vain costs little, and what is not is lost.
-const ON_ITS_WAY: TimeDelta = TimeDelta::days(1);
+/// By how much a server's clock may be behind the database's.
+const CLOCKS: TimeDelta = TimeDelta::minutes(1);
+
+/// How long an id is that of a message which may have come to nothing; an older one was there before.
+const MAY_BE_NEW: TimeDelta = TimeDelta::days(1);
 
 /// How many packs are looked up at a time.
 const BATCH: usize = 1_000;
@@ -47,6 +53,8 @@ pub struct Found {
     pub packs: u64,
     /// Messages that were put where they belong.
     pub messages: u64,
+    /// Messages that were passed over because nobody was told that they were accepted. Their packs stay.
+    pub passed_over: u64,
     /// What could not be put anywhere, a line each. It stays in its pack.
     pub left: Vec<String>,
 }
@@ -78,14 +86,14 @@ pub async fn take_in(
         for &(owner, pack) in packs.iter().filter(|(_, pack)| may_be_late(pack)) {
             found.packs += 1;
             let key = BlobKey::Pack { owner, pack };
-            let left = found.left.len();
+            let kept = (found.left.len(), found.passed_over);
             if let Err(error) = take_pack(store, &key, read_at, &mut found).await {
                 store.ping().await?;
                 store.db.ping().await?;
                 found.left.push(format!("{key}: {}", kernel::error::chain(&error)));
             }
-            if found.left.len() == left {
-                // All of it is elsewhere now, or has been all along.
+            if (found.left.len(), found.passed_over) == kept {
+                // All of it is elsewhere now, has been all along, or was destroyed.
                 store.blobs.delete(&key).await?;
             } else {
                 // The sweeper takes what was reserved and came to nothing.
@@ -171,13 +179,17 @@ async fn take_section(
         let ids: Vec<_> =
             about.deliveries().iter().map(|delivery| (delivery.message, delivery.mailbox)).collect();
         let mut tx = ctx.read().await?;
-        let known = message::store::existing(&mut tx, &ids).await?;
+        let mut known = message::store::existing(&mut tx, &ids).await?;
+        known.extend(store::imported_again(&mut tx, &ids, about.sha256()).await?);
         drop(tx);
+        let is_after = |id: MessageId, moment| body::may_be_from_after(id.uuid(), moment);
         let missing = about.deliveries().iter().filter(|delivery| {
-            let id = delivery.message;
-            !known.contains(&id) && body::may_be_from_after(id.uuid(), read_at - ON_ITS_WAY)
+            !known.contains(&delivery.message) && is_after(delivery.message, read_at - MAY_BE_NEW)
         });
-        let missing: Vec<_> = missing.cloned().collect();
+        let told_since = read_at - body::TOLD - CLOCKS;
+        let (missing, untold): (Vec<_>, Vec<_>) =
+            missing.cloned().partition(|delivery| is_after(delivery.message, told_since));
+        found.passed_over += untold.len() as u64;
         if missing.is_empty() {
             continue;
         }

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use kernel::{FolderId, MailboxId, MessageId, TenantId};
 use pack::{Compressed, DataKey, Uidl};
@@ -226,6 +226,7 @@ pub async fn ingest_once(
             is_told: true,
             was: Was::default(),
             is_accepted: false,
+            began_at: None,
             room_bytes: None,
         });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
@@ -254,6 +255,7 @@ pub(crate) async fn again(
         is_told: false,
         was: Was { uidl: Some(had.uidl.clone()), listed: None },
         is_accepted: true,
+        began_at: None,
         room_bytes: None,
     };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
@@ -345,6 +347,8 @@ struct Delivery {
     was: Was,
     /// Whether it was accepted before, and lost: no limit keeps it out.
     is_accepted: bool,
+    /// When the id was made, for what is at once accepted or refused; `None` where it was made for good before.
+    began_at: Option<DateTime<Utc>>,
     /// As of [`Target::room_bytes`].
     room_bytes: Option<u64>,
 }
@@ -353,8 +357,14 @@ impl Delivery {
     fn new(target: &Target) -> Self {
         let &Target { ref ctx, mailbox_id, folder, room_bytes } = target;
         let is_told = ctx.require(Action::MessageDeliver).is_ok();
+        let began_at = Some(ctx.env().now());
         let (ctx, id, was) = (ctx.clone(), ctx.env().new_id(), Was::default());
-        Self { ctx, mailbox_id, folder, id, is_told, was, is_accepted: false, room_bytes }
+        Self { ctx, mailbox_id, folder, id, is_told, was, is_accepted: false, began_at, room_bytes }
+    }
+
+    /// Whether it has taken longer than that.
+    fn is_late(&self, now: DateTime<Utc>, limit: TimeDelta) -> bool {
+        self.began_at.is_some_and(|began| now - began > limit)
     }
 
     /// Whether there was room for so many bytes when somebody looked, or need be none.

@@ -133,6 +133,24 @@ pub async fn kept_of(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<BTreeSet<T
     Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants).await?)
 }
 
+/// Whether a blob store has an object of the installation's own key: then it is this installation's, or a copy of that. So is any where no such object
+/// was put yet.
+///
+/// # Errors
+/// When the database or the blob store fails.
+#[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
+pub async fn is_of_installation(db: &Db, blobs: &dyn BlobStore) -> Result<bool, Error> {
+    let put = store::put_of(&mut SystemTx::begin(db).await?, INSTALLATION).await?;
+    for &key in &put {
+        match blobs.get(&BlobKey::WrappedKey { tenant: INSTALLATION, key }).await {
+            Ok(_) => return Ok(true),
+            Err(blob::Error::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(put.is_empty())
+}
+
 impl Keys {
     /// Keys in `blobs` and `db`, wrapped by `encryption`.
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {

@@ -11,7 +11,7 @@ use pack::{About, Compressed, Delivery, Uidl, Writer};
 use sha2::{Digest as _, Sha256};
 use tenancy::{Ctx, TenantTx};
 
-use crate::body::{self, Kind, Place, RESERVATION, Uploaded, pack_key};
+use crate::body::{self, INTAKE, Kind, Place, RESERVATION, TOLD, Uploaded, pack_key};
 use crate::{Error, MailStore, to_column};
 
 /// A body in the blob store that nothing refers to yet.
@@ -25,6 +25,8 @@ pub struct Parcel {
     place: Place,
     object: BlobKey,
     at: DateTime<Utc>,
+    /// When the id was made that its pack names.
+    began_at: DateTime<Utc>,
 }
 
 /// Uploads a body of a mailbox. What names it is to be made durable in a transaction of its own, by [`Parcel::enter`]; where that comes to
@@ -50,7 +52,7 @@ pub async fn upload(
     let now = env.now();
     body::store::reserve(tx.conn(), writer.id(), Kind::Own(tenant), now, now + RESERVATION).await?;
     tx.commit().await?;
-    let message = env.new_id();
+    let (message, began_at) = (env.new_id(), env.now());
     // Compressing and encrypting some MiB would hold up every other session of an async thread.
     let work = move || {
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
@@ -69,7 +71,7 @@ pub async fn upload(
     }
     store.parts.keep(&object, address.range(), sealed.bytes()).await;
     let (blob, place) = (env.new_id(), Place { address, is_own: true });
-    Ok(Parcel { blob, mailbox_id, size_bytes, sha256, place, object, at })
+    Ok(Parcel { blob, mailbox_id, size_bytes, sha256, place, object, at, began_at })
 }
 
 impl Parcel {
@@ -87,7 +89,10 @@ impl Parcel {
     ///
     /// # Errors
     /// [`Error::ReservationLost`] when that took too long.
-    pub async fn enter(&self, tx: &mut TenantTx) -> Result<(), Error> {
+    pub async fn enter(&self, tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), Error> {
+        if now - self.began_at > INTAKE {
+            return Err(Error::ReservationLost);
+        }
         let entry_bytes = u64::from(self.place.address.length());
         let pack = Uploaded { id: self.place.address.pack(), entry_bytes };
         if !body::store::set_live(tx.conn(), &pack, entry_bytes, self.at).await? {
@@ -95,6 +100,14 @@ impl Parcel {
         }
         store::insert(tx, self).await?;
         Ok(())
+    }
+
+    /// Whether whoever brought it may be told, after the commit, that it was accepted: so late that a recovery would pass it over, it may not.
+    ///
+    /// # Errors
+    /// [`Error::ReservationLost`] where that took too long.
+    pub fn may_be_told(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        if now - self.began_at > TOLD { Err(Error::ReservationLost) } else { Ok(()) }
     }
 
     /// Deletes it after a transaction that is known to have come to nothing.

@@ -10,7 +10,7 @@ use kernel::TenantId;
 use pack::segment::{Head, Name, Record};
 
 use crate::ship::Segments;
-use crate::{Error, Journal};
+use crate::{Error, Journal, turn};
 
 /// A base that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,24 @@ pub async fn take_if_due(journal: &Journal) -> Result<Option<Taken>, Error> {
         tracing::debug!(error.cause = %kernel::error::chain(&error), "the lock of the base went with its connection");
     }
     taken
+}
+
+/// Takes a base that comes after a number, whatever there is of the day: where the bucket has lost something up to that number, a recovery needs none
+/// of it any more. `None` where there is one already, or another process is taking one.
+///
+/// # Errors
+/// As [`take_if_due`].
+pub async fn take_anew(journal: &Journal, number: u64) -> Result<Option<Taken>, Error> {
+    turn::follow(journal).await?;
+    make_due(journal, number).await?;
+    take_if_due(journal).await
+}
+
+/// Has the next [`take_if_due`] take a base, unless there is one that comes after a number. Until then the journal goes on from the one that there is.
+pub(crate) async fn make_due(journal: &Journal, number: u64) -> Result<(), Error> {
+    let mut tx = journal.system().await?;
+    store::make_due(&mut tx, number).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn take_in_turn(journal: &Journal, is_alone: bool) -> Result<Option<Taken>, Error> {

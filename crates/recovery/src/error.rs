@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The bucket has no whole base: there is nothing to begin with.
-    #[error("the bucket holds no whole base of a journal")]
+    #[error(
+        "the bucket holds no whole base of a journal: look whether PILLARBOX_BLOB_URL names the right one"
+    )]
     NoBase,
     /// A recovery of the database was begun and not finished.
     #[error(
@@ -18,6 +20,20 @@ pub enum Error {
          an empty bucket"
     )]
     NotOurs,
+    /// What the database last put into the bucket of its journal is not there.
+    #[error(
+        "segment {0} of the journal, which this database has put into the blob store last, is not there: it is another blob store, an empty one, \
+         or one that is not mounted, or the segment is lost. Look at PILLARBOX_BLOB_URL, at the mount, and whether the objects were \
+         moved, or put the segment back from a copy. If this is the right blob store and the segment is lost for good, `pillarbox blob verify \
+         --repair` takes a new base, with which a recovery begins from then on"
+    )]
+    Astray(u64),
+    /// The bucket has more of a journal than the database knows of, and not its key.
+    #[error(
+        "the blob store has more of a journal than this database knows of, and not this installation's key: it is another installation's. Look \
+         at PILLARBOX_BLOB_URL. If it is the right blob store and the key is lost, `pillarbox blob verify --repair` puts it back"
+    )]
+    Foreign,
     /// The bucket does not have the journal up to a moment yet.
     #[error("the journal is not in the bucket up to that moment yet")]
     Behind,

@@ -9,6 +9,7 @@
 //! one before it had not. So the database that is recovered is one that there was.
 
 pub mod base;
+mod belong;
 mod error;
 mod recover;
 pub mod restore;
@@ -28,11 +29,11 @@ use mailstore::key::Keys;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
+pub use belong::{check, check_blank, check_last, last_put};
 pub use error::Error;
 pub use recover::{Late, Recovered, Step, recover};
 use ship::Attempt;
 use turn::Claim;
-pub use turn::{check, check_blank};
 
 /// How many seconds lie between two puts of what was committed, where nobody says otherwise: so much is lost at most with the database.
 pub const SECONDS: NonZeroU32 = NonZeroU32::MIN;
@@ -184,6 +185,9 @@ async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
         while !has_followed.load(Ordering::Relaxed) {
             tokio::time::sleep(FOLLOWED).await;
         }
+        if let Err(error) = look_for_last(journal).await {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "whether the bucket has what was put there last is not known");
+        }
         match base::take_if_due(journal).await {
             Ok(Some(taken)) => {
                 tracing::info!(
@@ -201,4 +205,15 @@ async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
             tracing::warn!(error.cause = %kernel::error::chain(&error), "old parts of the journal were not deleted");
         }
     }
+}
+
+/// Has a base taken where the bucket does not have what was put there last: whatever comes after that could not be recovered.
+async fn look_for_last(journal: &Journal) -> Result<(), Error> {
+    let Some(number) = belong::missing(&journal.db, &*journal.blobs).await? else { return Ok(()) };
+    metrics::counter!("pillarbox_journal_losses_total").increment(1);
+    tracing::error!(
+        journal.number = number,
+        "what was put into the bucket last is not there: look whether the blob store is the right one; a new base is taken"
+    );
+    base::make_due(journal, number).await
 }

@@ -20,7 +20,7 @@ mod store;
 use std::time::Duration;
 
 use blob::{BlobKey, BlobStore, KeyPrefix};
-use db::{Db, SystemTx};
+use db::SystemTx;
 use kernel::SegmentId;
 use pack::segment::{MAX_NUMBER, MAX_PART, Name};
 use uuid::Uuid;
@@ -158,7 +158,7 @@ pub(crate) async fn follow(journal: &Journal) -> Result<(), Error> {
 }
 
 /// The highest number in the bucket that is higher than `known`.
-async fn highest(blobs: &dyn BlobStore, known: u64) -> Result<Option<u64>, Error> {
+pub(crate) async fn highest(blobs: &dyn BlobStore, known: u64) -> Result<Option<u64>, Error> {
     let mut after = last_of(known).to_string();
     let mut highest = None;
     loop {
@@ -181,32 +181,4 @@ async fn highest(blobs: &dyn BlobStore, known: u64) -> Result<Option<u64>, Error
 pub(crate) fn last_of(number: u64) -> BlobKey {
     let last = u128::from(number.min(MAX_NUMBER)) << 80 | (u128::from(MAX_PART) << 56) | ((1 << 56) - 1);
     BlobKey::Segment(SegmentId::from_uuid(Uuid::from_u128(last)))
-}
-
-/// Whether a database that has no table may be given its tables, beside a bucket: not beside the journal of another. It stays as it is then, as
-/// [`recover`](crate::recover()) needs it.
-///
-/// # Errors
-/// [`Error::NotOurs`]; and when database or bucket fail.
-pub async fn check_blank(db: &Db, blobs: &dyn BlobStore) -> Result<(), Error> {
-    if db::rebuild::is_blank(db).await? && highest(blobs, 0).await?.is_some() {
-        return Err(Error::NotOurs);
-    }
-    Ok(())
-}
-
-/// Whether a database may be worked on, beside a bucket: not one that a recovery was begun in and not finished, and not a new one beside
-/// the journal of another, which a base of nothing would bury.
-///
-/// # Errors
-/// [`Error::Unfinished`] and [`Error::NotOurs`]; and when database or bucket fail.
-pub async fn check(db: &Db, blobs: &dyn BlobStore) -> Result<(), Error> {
-    #[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
-    let mut tx = db::SystemTx::begin(db).await?;
-    let number = store::number(&mut tx).await?.ok_or(Error::Unfinished)?;
-    drop(tx);
-    if number == 0 && highest(blobs, 0).await?.is_some() {
-        return Err(Error::NotOurs);
-    }
-    Ok(())
 }

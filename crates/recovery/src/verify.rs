@@ -17,7 +17,7 @@ use kernel::{ErrorKind, SegmentId, TenantId};
 use mailstore::key::{self, INSTALLATION};
 use pack::segment::{HEAD_BYTES, Head, Segment};
 
-use crate::recover::bucket::{Listing, Numbered};
+use crate::recover::bucket::{self, Listing, Numbered};
 use crate::turn::last_of;
 use crate::{Error, Journal};
 
@@ -33,6 +33,9 @@ pub struct Verified {
     pub segments: u64,
     /// What was found.
     pub findings: u64,
+    /// The highest number with a finding that a recovery would stop at, being the newest base or after it: [`base::take_anew`](crate::base::take_anew)
+    /// leaves it behind.
+    pub stops_at: Option<u64>,
 }
 
 /// Something that is not as it has to be.
@@ -109,11 +112,14 @@ pub async fn run(
     mut found: impl FnMut(&Finding),
 ) -> Result<Verified, Error> {
     let known = store::bases(&mut look(journal).await?).await?;
-    let Some(&oldest) = known.first() else { return Ok(Verified::default()) };
+    let (Some(&oldest), Some(&newest)) = (known.first(), known.last()) else {
+        return Ok(Verified::default());
+    };
     let mut run = Run {
         journal,
         read_bytes_per_second,
         oldest,
+        newest,
         whole: BTreeSet::new(),
         told: BTreeSet::new(),
         verified: Verified::default(),
@@ -144,6 +150,8 @@ struct Run<'a> {
     read_bytes_per_second: Option<u64>,
     /// The oldest base that is known, as far as it was looked up.
     oldest: u64,
+    /// The newest base that was known at the beginning.
+    newest: u64,
     /// The numbers that are whole, of a page of the listing and the last one before it.
     whole: BTreeSet<u64>,
     /// What was told to be missing.
@@ -209,11 +217,7 @@ impl Run<'_> {
 
     /// Whether a number is there as a whole, and not only listed.
     async fn is_there(&self, number: u64) -> Result<bool, Error> {
-        let place = last_of(number.saturating_sub(1)).to_string();
-        let (numbers, _) = Listing::page(&*self.journal.blobs, &place).await?;
-        let Some((_, numbered)) = numbers.into_iter().find(|(_, numbered)| numbered.number == number) else {
-            return Ok(false);
-        };
+        let Some((_, numbered)) = bucket::find(&*self.journal.blobs, number).await? else { return Ok(false) };
         for id in numbered.parts {
             let looked = self.journal.blobs.get_range(&BlobKey::Segment(id), 0..HEAD_BYTES).await;
             if matches!(looked, Err(blob::Error::NotFound)) {
@@ -225,6 +229,9 @@ impl Run<'_> {
 
     fn report(&mut self, number: u64, fault: Fault) {
         self.verified.findings += 1;
+        if number >= self.newest {
+            self.verified.stops_at = self.verified.stops_at.max(Some(number));
+        }
         (self.found)(&Finding { number, fault });
     }
 }

@@ -203,7 +203,7 @@ pub(crate) enum Blob {
         /// where segments begin.
         #[arg(long)]
         read: bool,
-        /// Counts counters again, and puts back the objects of keys that the database has.
+        /// Counts counters again, puts back the objects of keys that the database has, and takes a new base of the journal where a recovery would stop.
         #[arg(long)]
         repair: bool,
     },

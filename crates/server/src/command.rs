@@ -18,7 +18,7 @@ use tenancy::{Caller, api_key};
 
 use crate::config::Config;
 use crate::files::DataDir;
-use crate::platform::{Platform, require_installation};
+use crate::platform::{Opening, Platform, require_installation};
 use crate::signals;
 
 /// Runs `work` on the opened platform of an installation that is there, and closes that afterwards, also when a signal cuts the work short.
@@ -26,17 +26,20 @@ async fn with_platform<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
 ) -> Result<T> {
-    require_installation(config)?;
-    with_any_platform(config, work).await
+    with_opened(config, Opening::Existing, work).await
 }
 
-/// As [`with_platform`], of one that is made where there is none.
-async fn with_any_platform<T>(
+/// As [`with_platform`], with what there has to be.
+async fn with_opened<T>(
     config: &Config,
+    opening: Opening,
     work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
 ) -> Result<T> {
+    if opening != Opening::Making {
+        require_installation(config)?;
+    }
     let interrupted = signals::cancelled()?;
-    let platform = Platform::open(config, &DataDir::prepare(&config.data_dir)?).await?;
+    let platform = Platform::open(config, &DataDir::prepare(&config.data_dir)?, opening).await?;
     let operator = Caller::local_operator(platform.db.clone(), platform.db.env().new_id::<RequestId>());
     let done = tokio::select! {
         done = work(&platform, operator) => done,
@@ -48,7 +51,7 @@ async fn with_any_platform<T>(
 
 /// Opening has migrated already.
 pub(crate) async fn migrate(config: &Config) -> Result<ExitCode> {
-    with_any_platform(config, async |_, _| Ok(())).await?;
+    with_opened(config, Opening::Making, async |_, _| Ok(())).await?;
     println!("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use blob::BlobStore;
 use db::Db;
 use db::cluster::{self, Cluster, Profile};
@@ -30,11 +30,22 @@ pub(crate) struct Platform {
     pub(crate) cluster: Option<Cluster>,
 }
 
+/// What there has to be for a platform to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Nothing: an installation is made where there is none.
+    Making,
+    /// An installation.
+    Existing,
+    /// An installation, whose blob store may have lost what was put there last of the journal: that is looked into.
+    Verifying,
+}
+
 impl Platform {
     /// Opens them. A private cluster that another of our processes has started is joined.
-    pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, data_dir: &DataDir, opening: Opening) -> Result<Self> {
         let database = Database::open(config, data_dir).await?;
-        match Self::connect(config, data_dir, &database.db).await {
+        match Self::connect(config, data_dir, &database.db, opening).await {
             Ok(store) => Ok(Self { db: database.db, store, cluster: database.cluster }),
             Err(error) => {
                 database.close().await;
@@ -43,18 +54,24 @@ impl Platform {
         }
     }
 
-    async fn connect(config: &Config, data_dir: &DataDir, db: &Db) -> Result<MailStore> {
-        const BELONG: &str = "looking whether database and bucket belong together";
+    async fn connect(config: &Config, data_dir: &DataDir, db: &Db, opening: Opening) -> Result<MailStore> {
+        if opening != Opening::Making {
+            require_schema(config, data_dir, db).await?;
+        }
         let blobs = open_blobs(config, data_dir).await?;
-        recovery::check_blank(db, &*blobs).await.context(BELONG)?;
+        let belong = belong(config, data_dir);
+        recovery::check_blank(db, &*blobs).await.with_context(|| belong.clone())?;
         if let Err(error) = db.migrate().await {
             // What a recovery left half done may lack what a step of the schema expects: that is not what is wrong with it.
             if let Err(unfinished @ recovery::Error::Unfinished) = recovery::check(db, &*blobs).await {
-                return Err(unfinished).context(BELONG);
+                return Err(unfinished).context(belong);
             }
             return Err(error).context("migrating the database");
         }
-        recovery::check(db, &*blobs).await.context(BELONG)?;
+        recovery::check(db, &*blobs).await.with_context(|| belong.clone())?;
+        if opening != Opening::Verifying {
+            recovery::check_last(db, &*blobs).await.context(belong)?;
+        }
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
         let cache_bytes = u64::from(config.body_cache_mib.get()) << 20;
         Ok(MailStore::new(db.clone(), blobs, encryption).with_cache(cache_bytes))
@@ -94,6 +111,9 @@ pub(crate) struct Database {
 /// The private cluster's place in the data directory.
 const CLUSTER: &str = "postgres";
 
+/// The place of bodies and journal in the data directory.
+const BLOBS: &str = "blobs";
+
 /// Whether there is a database, or one is named: a data directory that is named by mistake is not to pass for an installation that is in order.
 ///
 /// # Errors
@@ -103,10 +123,32 @@ pub(crate) fn require_installation(config: &Config) -> Result<()> {
     let looked = place.try_exists().with_context(|| format!("looking for {}", place.display()));
     ensure!(
         config.database_url.is_some() || looked?,
-        "there is no installation in {} (PILLARBOX_DATA_DIR): `pillarbox serve` makes one, and `pillarbox recover` brings one back",
+        "there is no installation in {} (PILLARBOX_DATA_DIR): {MADE_BY}",
         config.data_dir.display()
     );
     Ok(())
+}
+
+/// Who makes an installation.
+const MADE_BY: &str = "`pillarbox serve` makes one, and `pillarbox recover` brings one back";
+
+/// Whether a database has its tables: an empty one, as a recovery that failed leaves it, is not to pass for an installation that is in order. Makes no place
+/// for bodies.
+///
+/// # Errors
+/// It has none; and what is to be done where the blob store has a journal.
+async fn require_schema(config: &Config, data_dir: &DataDir, db: &Db) -> Result<()> {
+    if !db::rebuild::is_blank(db).await.context("looking at the database")? {
+        return Ok(());
+    }
+    let own = data_dir.join(BLOBS);
+    if config.blob_url.is_some()
+        || own.try_exists().with_context(|| format!("looking for {}", own.display()))?
+    {
+        let blobs = open_blobs(config, data_dir).await?;
+        recovery::check_blank(db, &*blobs).await.with_context(|| belong(config, data_dir))?;
+    }
+    bail!("the database is empty, there is no installation in it: {MADE_BY}")
 }
 
 impl Database {
@@ -136,6 +178,18 @@ impl Database {
         }
     }
 
+    /// Opens the configured one beside servers, whose schema it has as they left it.
+    pub(crate) async fn open_existing(config: &Config, data_dir: &DataDir) -> Result<Self> {
+        let database = Self::open(config, data_dir).await?;
+        match require_schema(config, data_dir, &database.db).await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Closes the pool, and stops the private cluster unless another process uses it.
     pub(crate) async fn close(self) {
         close_within(CLOSE_TIMEOUT, self.db.close()).await;
@@ -145,11 +199,23 @@ impl Database {
 
 /// The place where bodies and journal lie.
 pub(crate) async fn open_blobs(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn BlobStore>> {
-    let location = match &config.blob_url {
-        Some(location) => location.clone(),
-        None => blob::Location::Directory(data_dir.private_dir("blobs")?),
-    };
+    if config.blob_url.is_none() {
+        data_dir.private_dir(BLOBS)?;
+    }
+    let location = blob_location(config, data_dir);
     blob::open(&location).await.with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))
+}
+
+/// Where that is.
+pub(crate) fn blob_location(config: &Config, data_dir: &DataDir) -> blob::Location {
+    let own = || blob::Location::Directory(data_dir.join(BLOBS));
+    config.blob_url.clone().unwrap_or_else(own)
+}
+
+/// What is done while it is looked whether database and blob store belong together.
+fn belong(config: &Config, data_dir: &DataDir) -> String {
+    let location = blob_location(config, data_dir);
+    format!("looking whether the database and {location} (PILLARBOX_BLOB_URL) belong together")
 }
 
 /// A database that has stopped answering, behind a network that is cut, would keep the process from ending.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::files::DataDir;
 use crate::listen::{ListenFile, Ports};
-use crate::platform::Platform;
+use crate::platform::{Opening, Platform};
 use crate::{drills, operator_key, signals, tls};
 
 /// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
@@ -49,7 +49,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         )?
         .install_recorder()
         .context("installing the metrics recorder")?;
-    let mut platform = Platform::open(config, &data_dir).await?;
+    let mut platform = Platform::open(config, &data_dir, Opening::Making).await?;
     platform.keep_on_disk(config, &data_dir).await;
     let served = serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await;
     drop(listen_file);

@@ -174,9 +174,10 @@ impl Submission {
         let done = async {
             let mut tx = ctx.begin().await?;
             may_send_more(&mut tx, login.mailbox_id).await?;
-            parcel.enter(&mut tx).await?;
-            outgoing::insert(&mut tx, &new, &parcel).await?;
             limit::count(&mut tx, login.mailbox_id, recipients, now).await?;
+            // Nothing is waited for any more.
+            parcel.enter(&mut tx, env.now()).await?;
+            outgoing::insert(&mut tx, &new, &parcel).await?;
             Ok::<_, Error>(tx.commit().await?)
         };
         let done = done.await;
@@ -187,6 +188,7 @@ impl Submission {
             return Err(error);
         }
         self.woken.notify_waiters();
+        parcel.may_be_told(env.now())?;
         Ok(new.id)
     }
 

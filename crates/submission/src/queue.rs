@@ -193,7 +193,7 @@ pub(crate) async fn settle(
         return Ok(false);
     }
     if let Some(Notice { parcel, message }) = notice {
-        parcel.enter(&mut tx).await?;
+        parcel.enter(&mut tx, now).await?;
         outgoing::insert(&mut tx, message, parcel).await?;
     }
     outgoing::close(&mut tx, claim.id, now).await?;

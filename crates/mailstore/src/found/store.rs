@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
-use kernel::{PackId, TenantId};
+use kernel::{MailboxId, MessageId, PackId, TenantId};
+use tenancy::TenantRead;
 
 /// Sets the next UID of each folder, and the modification sequence of each mailbox, so much higher than it was and may have leapt to, gives the latter to
 /// all that the mailbox has, and lets the log begin there. No folder that is made later gets a UID validity that one had which was lost.
@@ -45,6 +46,31 @@ pub(super) async fn raise(tx: &mut SystemTx, gap: i64, lost_at: DateTime<Utc>) -
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Those of some messages with the same bytes, each of its mailbox, that an import has taken since: whose mailbox has one with these bytes and a later id, and
+/// knows that it has imported them.
+pub(super) async fn imported_again(
+    tx: &mut TenantRead,
+    messages: &[(MessageId, MailboxId)],
+    sha256: &[u8; 32],
+) -> Result<Vec<MessageId>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = sqlx::query_scalar!(
+        r#"select was.id as "id!" from unnest($2::uuid[], $3::uuid[]) as was (id, mailbox_id)
+           where exists (select from imported_messages as key
+                         where key.tenant_id = $1 and key.mailbox_id = was.mailbox_id and key.sha256 = $4) and exists (
+             select from messages join blobs on blobs.tenant_id = messages.tenant_id and blobs.id = messages.blob_id
+             where messages.tenant_id = $1 and messages.mailbox_id = was.mailbox_id and messages.id > was.id
+               and messages.state = 'live' and blobs.sha256 = $4)"#,
+        tenant_id,
+        &messages.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+        &messages.iter().map(|(_, mailbox_id)| mailbox_id.uuid()).collect::<Vec<_>>(),
+        &sha256[..],
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(MessageId::from_uuid).collect())
 }
 
 /// The live packs of nobody's own that no tenant has anything in. A commit makes a pack live together with the shares in it.

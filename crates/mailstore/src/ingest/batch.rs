@@ -1,8 +1,10 @@
 //! One batch: look who has no room, seal the others' bodies into a pack, upload it, commit.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Writer};
 use tenancy::quota::{self, Charge, Intake, Mailboxes, Wanted};
@@ -12,7 +14,7 @@ use tenancy::{Ctx, IngestTx, OfTenants as _};
 use super::door::{self, Spare};
 use super::store::Writing;
 use super::{Delivery, ImportKey, Message, Outcome, Part, Within, store};
-use crate::body::{self, Kind, LONG_BYTES, Place, RESERVATION, Uploaded, pack_key};
+use crate::body::{self, INTAKE, Kind, LONG_BYTES, Place, RESERVATION, TOLD, Uploaded, pack_key};
 use crate::folder::{self, Folders};
 use crate::message::Flag;
 use crate::{Error, MailStore};
@@ -251,7 +253,7 @@ enum Upload {
 /// any more, though it was so when they came, is left for another batch. An empty pack, reserved, for the rest; `None` if there is none.
 async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<Option<Writer>, Error> {
     let mut rooms = look_for_room(mail, batch).await?.into_iter();
-    let mut named = look_for_named(mail, batch, way).await?;
+    let mut named = named::look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         let mut is_dedicated = false;
@@ -304,44 +306,6 @@ async fn look_for_room(mail: &MailStore, batch: &[&mut Pending]) -> Result<Vec<O
     });
     let wanted: Vec<_> = wanted.collect();
     if wanted.is_empty() { Ok(Vec::new()) } else { Ok(quota::have_room(&mail.db, &wanted).await?) }
-}
-
-/// What is there of what deliveries name.
-#[derive(Default)]
-struct Named {
-    imported: BTreeSet<(MailboxId, ImportKey)>,
-    folders: BTreeSet<FolderId>,
-    /// Names by POP3 of other messages.
-    uidls: BTreeSet<(MailboxId, String)>,
-}
-
-/// Which of the imports' keys are there already, which of the folders that are named, and which of the names by POP3 that messages bring along. What a
-/// server delivers has none of them.
-async fn look_for_named(mail: &MailStore, batch: &[&mut Pending], way: Way) -> Result<Named, Error> {
-    let keys = import_keys(batch);
-    let uidls: Vec<_> = batch
-        .iter()
-        .flat_map(|pending| pending.open())
-        .filter_map(|(_, delivery)| {
-            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.was.uidl.clone()?))
-        })
-        .collect();
-    let folders: BTreeSet<_> = batch
-        .iter()
-        .flat_map(|pending| pending.open())
-        .filter_map(|(_, delivery)| {
-            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder.named()?))
-        })
-        .collect();
-    if keys.is_empty() && folders.is_empty() && uidls.is_empty() {
-        return Ok(Named::default());
-    }
-    let mut tx = way.begin(mail, batch).await?;
-    Ok(Named {
-        imported: store::imported(&mut tx, &keys).await?,
-        folders: store::existing(&mut tx, &folders).await?,
-        uidls: store::named(&mut tx, &uidls).await?,
-    })
 }
 
 /// An empty pack: the one that a batch before has reserved for such as these, or else one that is reserved now.
@@ -455,7 +419,8 @@ async fn commit(
     let imported = store::imported(&mut tx, &import_keys(batch)).await?;
     let mut intake = mailboxes.with_pools(&mut tx).await?;
 
-    let (mut charged, settled) = charge(batch, &folders, &mut intake, imported);
+    // Nothing is waited for any more.
+    let (mut charged, settled) = charge(batch, &folders, &mut intake, imported, env.now());
     if way == Way::Whole && !settled.is_empty() {
         charged.clear();
     }
@@ -486,8 +451,8 @@ async fn commit(
         committed?;
         next.into_iter().for_each(|spare| mail.door.put_spare(spare));
     }
-    let stored = placed.into_iter().map(|placed| (placed.at, Ok(Outcome::Stored(placed.row.id))));
-    for ((part, at), result) in settled.into_iter().chain(stored) {
+    let told = told(batch, &placed, env.now());
+    for ((part, at), result) in settled.into_iter().chain(told) {
         batch[part].results[at] = Some(result);
     }
     agree(batch, way);
@@ -500,6 +465,7 @@ fn charge<'a>(
     folders: &Folders,
     intake: &mut Intake<'a>,
     mut imported: BTreeSet<(MailboxId, ImportKey)>,
+    now: DateTime<Utc>,
 ) -> (Vec<Charged>, Vec<Settled>) {
     let (mut charged, mut settled) = (Vec::new(), Vec::new());
     for (part, pending) in batch.iter().enumerate() {
@@ -509,6 +475,10 @@ fn charge<'a>(
             let key = message.import_key.map(|key| (mailbox_id, key));
             if key.is_some_and(|key| imported.contains(&key)) {
                 settled.push((at, Ok(Outcome::AlreadyImported)));
+                continue;
+            }
+            if delivery.is_late(now, INTAKE) {
+                settled.push((at, Err(Error::ReservationLost)));
                 continue;
             }
             if !intake.has(mailbox_id) {
@@ -562,6 +532,15 @@ async fn place(
         placed.iter_mut().filter(|placed| is_known(placed.at)).map(|placed| &mut placed.row).collect();
     store::name(tx, &mut named).await?;
     Ok(placed)
+}
+
+/// What whoever sent it is told of what is there. So late that a recovery would pass it over, it counts for nothing that is known to be there.
+fn told(batch: &[&mut Pending], placed: &[Placed], now: DateTime<Utc>) -> Vec<Settled> {
+    let result = |Placed { at, row }: &Placed| match batch[at.0].part.deliveries[at.1].is_late(now, TOLD) {
+        true => (*at, Err(Error::ReservationLost)),
+        false => (*at, Ok(Outcome::Stored(row.id))),
+    };
+    placed.iter().map(result).collect()
 }
 
 /// What webhooks are told of.

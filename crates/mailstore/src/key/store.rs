@@ -98,6 +98,17 @@ pub(super) async fn known(tx: &mut SystemTx, ids: &[WrappedKeyId]) -> Result<BTr
     Ok(known.fetch_all(tx.conn()).await?.into_iter().map(WrappedKeyId::from_uuid).collect())
 }
 
+/// The objects that a tenant's keys were put into and not erased from.
+pub(super) async fn put_of(tx: &mut SystemTx, tenant_id: TenantId) -> Result<Vec<WrappedKeyId>, Error> {
+    let put = sqlx::query_scalar!(
+        r#"select id as "id!" from tenant_keys where tenant_id = $1 and stored_at is not null
+           union all
+           select former_id from tenant_keys where tenant_id = $1 and former_id is not null"#,
+        tenant_id.uuid(),
+    );
+    Ok(put.fetch_all(tx.conn()).await?.into_iter().map(WrappedKeyId::from_uuid).collect())
+}
+
 pub(super) async fn delete_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
     sqlx::query!("delete from tenant_keys where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
     Ok(())

@@ -58,6 +58,29 @@ async fn a_commit_whose_reservation_was_swept_fails_and_leaves_nothing() {
     bench.assert_exact().await;
 }
 
+/// A recovery passes over what took so long.
+#[tokio::test]
+async fn what_takes_longer_than_anybody_waits_is_refused_and_leaves_nothing() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for (minutes, is_taken) in [(3, true), (5, false)] {
+        let hold = bench.blobs.hold();
+        let mailboxes = [ada];
+        let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
+            bench.blobs.wait_until_stored().await;
+            bench.world.test_db.clock().advance(TimeDelta::minutes(minutes));
+            hold.add_permits(1);
+        });
+        match is_taken {
+            true => assert!(results[0].is_ok(), "{results:?}"),
+            false => assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}"),
+        }
+        assert_eq!(bench.list(ada, State::Live).await.len(), 1);
+        assert_eq!(bench.blobs.packs().await.len(), 1);
+    }
+    bench.assert_exact().await;
+}
+
 #[tokio::test]
 async fn an_upload_that_lands_after_its_reservation_was_swept_is_deleted_by_its_own_call() {
     let bench = Bench::new().await;

@@ -44,6 +44,16 @@ pub(super) async fn take_if_due(tx: &mut SystemTx, is_alone: bool) -> Result<Opt
     Ok(number.and_then(|number| u64::try_from(number).ok()))
 }
 
+pub(super) async fn make_due(tx: &mut SystemTx, number: u64) -> Result<(), Error> {
+    sqlx::query!(
+        "update journal_head set based_at = to_timestamp(0) where base_number <= $1",
+        i64::try_from(number).unwrap_or(i64::MAX),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn give_up(tx: &mut SystemTx) -> Result<(), Error> {
     sqlx::query!("update journal_head set base_held_until = null").execute(tx.conn()).await?;
     Ok(())

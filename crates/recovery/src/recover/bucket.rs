@@ -103,6 +103,16 @@ fn whole((number, parts): (&u64, &Vec<(Name, SegmentId)>)) -> Option<(bool, Numb
     is_whole.then_some((is_base, Numbered { number: *number, parts }))
 }
 
+/// All segments of a number, if the listing has it whole; and whether it is a base's.
+pub(crate) async fn find(
+    blobs: &dyn BlobStore,
+    number: u64,
+) -> Result<Option<(bool, Numbered<SegmentId>)>, Error> {
+    let place = last_of(number.saturating_sub(1)).to_string();
+    let (numbers, _) = Listing::page(blobs, &place).await?;
+    Ok(numbers.into_iter().find(|(_, numbered)| numbered.number == number))
+}
+
 /// A segment.
 pub(crate) async fn fetch(blobs: &dyn BlobStore, id: SegmentId) -> Result<Segment, Error> {
     let segment = Segment::parse(blobs.get(&BlobKey::Segment(id)).await?);

@@ -4,10 +4,12 @@ use blob::{BlobKey, KeyPrefix};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{MailboxId, MessageId};
+use mailstore::import::{self, Filing};
 use mailstore::ingest::{Incoming, Target, Within, ingest};
 use mailstore::message::{self, Flags};
 use mailstore::{Error, check};
 use pack::{About, Compressed, Delivery, Uidl, Writer};
+use sqlx::{Connection as _, PgConnection};
 use tenancy::quota::{self, Bounds};
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, TenantChange};
@@ -36,11 +38,22 @@ async fn put_pack(
     mailbox: MailboxId,
     messages: &[(MessageId, Vec<u8>)],
 ) -> BlobKey {
+    put_pack_of(bench, ctx, mailbox, [0; 32], messages).await
+}
+
+/// The same, of messages with a hash.
+async fn put_pack_of(
+    bench: &Bench,
+    ctx: &Ctx,
+    mailbox: MailboxId,
+    sha256: [u8; 32],
+    messages: &[(MessageId, Vec<u8>)],
+) -> BlobKey {
     let key = bench.store.keys().sealing(ctx).await.unwrap();
     let mut writer = Writer::new(ctx.env());
     for (message, bytes) in messages {
         let delivery = Delivery { message: *message, uidl: Uidl::of(*message), mailbox, folder: None };
-        let about = About::new([0; 32], ctx.env().now(), vec![delivery]).unwrap();
+        let about = About::new(sha256, ctx.env().now(), vec![delivery]).unwrap();
         writer.add(&key, &Compressed::new(bytes).unwrap(), about).unwrap();
     }
     let sealed = writer.seal();
@@ -109,8 +122,8 @@ async fn what_was_destroyed_stays_so_though_a_pack_that_came_to_nothing_names_it
     bench.deliver(ada, None, &mail(0)).await;
     bench.ship().await;
     let now = bench.ctx().env().now();
-    // As one that a compaction left, whose messages go back to any day; one that waited for an hour before it was taken in may be on its way.
-    let (destroyed, late) = (id_of(now - TimeDelta::days(40)), id_of(now - TimeDelta::hours(1)));
+    // As one that a compaction left, whose messages go back to any day; one that waited for minutes before it was taken in may be on its way.
+    let (destroyed, late) = (id_of(now - TimeDelta::days(40)), id_of(now - TimeDelta::minutes(5)));
     let object = put_pack(&bench, bench.ctx(), ada, &[(destroyed, mail(1)), (late, mail(2))]).await;
 
     let again = bench.recovered().await;
@@ -119,6 +132,50 @@ async fn what_was_destroyed_stays_so_though_a_pack_that_came_to_nothing_names_it
     let is_there = async |id| message::get(&again.ctx, ada, id).await.is_ok();
     assert!(is_there(late).await && !is_there(destroyed).await);
     assert!(!bench.objects(KeyPrefix::All).await.contains(&object));
+    assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_to_nobody_is_passed_over_and_kept() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    bench.deliver(ada, None, &mail(0)).await;
+    bench.ship().await;
+    let untold = id_of(bench.ctx().env().now() - TimeDelta::minutes(7));
+    let object = put_pack(&bench, bench.ctx(), ada, &[(untold, mail(1))]).await;
+
+    let again = bench.recovered().await;
+    let found = &again.recovered.found;
+    assert_eq!((found.packs, found.messages, found.passed_over, &found.left), (1, 0, 1, &vec![]));
+    assert!(message::get(&again.ctx, ada, untold).await.is_err());
+    assert!(bench.objects(KeyPrefix::All).await.contains(&object), "nobody is to lose it");
+    assert_exact(&again.test_db).await;
+}
+
+#[tokio::test]
+async fn what_an_import_that_was_run_again_has_taken_does_not_come_twice() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let before = id_of(bench.ctx().env().now() - TimeDelta::minutes(1));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("one.eml");
+    std::fs::write(&path, mail(1)).unwrap();
+    let run = import::run(&bench.store, bench.ctx(), ada, Filing::InOne(None), vec![path], |_| {});
+    assert_eq!(run.await.unwrap().done, 1);
+    let mut connection = PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let sha256: Vec<u8> =
+        sqlx::query_scalar("select sha256 from blobs").fetch_one(&mut connection).await.unwrap();
+    bench.ship().await;
+    // As the run has left it that was killed.
+    let left = [(before, mail(1))];
+    let object = put_pack_of(&bench, bench.ctx(), ada, sha256.try_into().unwrap(), &left).await;
+
+    let again = bench.recovered().await;
+    let found = &again.recovered.found;
+    assert_eq!((found.packs, found.messages, found.passed_over, &found.left), (1, 0, 0, &vec![]));
+    assert!(message::get(&again.ctx, ada, before).await.is_err());
+    assert!(!bench.objects(KeyPrefix::All).await.contains(&object), "all of it is there");
     assert_exact(&again.test_db).await;
 }
 

@@ -1,6 +1,7 @@
 //! The journal and what is made out of it, over a real Postgres.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what goes wrong in a test ends it")]
 
+mod belong;
 mod corpus;
 mod damaged;
 mod destroyed;

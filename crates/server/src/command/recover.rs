@@ -4,13 +4,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use chrono::TimeDelta;
 use db::Db;
 use db::cluster::{self, Profile};
+use mailstore::found::Found;
 use recovery::{Late, Recovered, Step};
 
 use crate::config::Config;
 use crate::files::DataDir;
-use crate::platform::{Database, open_blobs, require_installation};
+use crate::platform::{Database, blob_location, open_blobs, require_installation};
 use crate::{drills, kek, signals};
 
 /// How often at most it is said how far it has come.
@@ -25,6 +27,7 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
     database.close().await;
     let made = made.context("recovering the database")?;
     report(&made);
+    tell_found(&made.recovered.found);
     println!("what rows name in packs was not read: `pillarbox blob verify` tells what is missing");
     Ok(made.status())
 }
@@ -33,11 +36,11 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
 pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
     require_installation(config)?;
     let data_dir = DataDir::prepare(&config.data_dir)?;
-    let place = drills::Place::make(&data_dir).await?;
-    let live = Database::open(config, &data_dir).await?;
-    let lag = recovery::ship::lag(&live.db).await;
+    let live = Database::open_existing(config, &data_dir).await?;
+    let asked = ask(&live.db).await;
     live.close().await;
-    let lag = lag.context("asking the database what is not in the bucket yet")?;
+    let (lag, last_put) = asked.context("asking the database what is in the bucket")?;
+    let place = drills::Place::make(&data_dir).await?;
     let options = cluster::Options { dir: place.cluster(), profile: Profile::Durable };
     let scratch = Database::private(options).await.context("starting a scratch postgres")?;
     let made = make_anew(config, &data_dir, &scratch.db, Late::Leave).await;
@@ -62,7 +65,43 @@ pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
         "RTO {:.1} s: so long it took to make the database anew and to check it",
         made.took.as_secs_f64()
     );
+    if made.recovered.last < last_put {
+        println!(
+            "MISSING: the database has put segment {last_put} into {}, and the last that was found there is {}: what came after that would be lost; \
+             `pillarbox blob verify` says more",
+            blob_location(config, &data_dir),
+            made.recovered.last
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(made.status())
+}
+
+/// How long the oldest change has been waiting to be put into the bucket, and the number of what was put there last.
+async fn ask(live: &Db) -> Result<(TimeDelta, u64), recovery::Error> {
+    // First, so that a recovery comes to it that begins later.
+    let last_put = recovery::last_put(live).await?;
+    Ok((recovery::ship::lag(live).await?, last_put))
+}
+
+/// What became of mail that only packs have.
+fn tell_found(found: &Found) {
+    println!(
+        "{} messages that may have been accepted after that were found in their packs and delivered",
+        found.messages
+    );
+    if found.messages > 0 {
+        println!(
+            "what of them was acknowledged to nobody, its server or import being killed up to six minutes before that, arrives twice if it is sent again"
+        );
+    }
+    if found.passed_over > 0 {
+        println!(
+            "{} messages were passed over: they came in more than six minutes before that and were acknowledged to nobody. Their packs stay, and \
+             `pillarbox blob verify` calls them unclaimed",
+            found.passed_over
+        );
+    }
 }
 
 /// A database that was made anew.
@@ -89,7 +128,9 @@ async fn make_anew(config: &Config, data_dir: &DataDir, db: &Db, late: Late) -> 
     let mut progress = Progress::new();
     let mut say = |step| progress.say(step);
     let recovered = tokio::select! {
-        done = recovery::recover(db, blobs, encryption, late, &mut say) => done?,
+        done = recovery::recover(db, blobs, encryption, late, &mut say) => {
+            done.with_context(|| format!("reading {} (PILLARBOX_BLOB_URL)", blob_location(config, data_dir)))?
+        }
         () = interrupted.cancelled() => bail!("interrupted"),
     };
     let is_exact = check(db).await?;
@@ -107,10 +148,6 @@ fn report(made: &Made) {
     let took = made.took.as_secs_f64();
     println!("the base {base} and what came after it, up to segment {last}: {records} rows in {took:.1} s");
     println!("all that was committed before {} is there", read_at.format("%Y-%m-%d %H:%M:%S%.3f UTC"));
-    println!(
-        "{} messages that may have been accepted after that were found in their packs and delivered",
-        found.messages
-    );
     if !destroyed.is_empty() {
         println!("{} tenants are destroyed, and what there was of them cannot be read", destroyed.len());
     }

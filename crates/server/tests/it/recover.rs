@@ -31,6 +31,7 @@ async fn a_server_goes_on_after_its_database_was_lost() {
         "{said}"
     );
     assert!(said.contains("\nPILLARBOX_JOURNAL_SECONDS is 7 for this command; "), "{said}");
+    assert!(!said.contains("found in their packs"), "a trial does not look into packs: {said}");
     let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("drill-")));
     let refused = pillarbox(dir.path(), &settings, &["recover"]);
@@ -52,7 +53,14 @@ async fn a_server_goes_on_after_its_database_was_lost() {
     );
     assert!(stderr(&served).contains("cut short"), "{}", stderr(&served));
 
-    // It has left the database as it was.
+    let tried = pillarbox(dir.path(), &settings, &["drill"]);
+    assert!(
+        !tried.status.success() && stderr(&tried).contains("another one's journal"),
+        "{}",
+        stderr(&tried)
+    );
+
+    // They have left the database as it was.
     let recovered = pillarbox(dir.path(), &settings, &["recover"]);
     let said = stdout(&recovered);
     assert!(recovered.status.success(), "{said}{}", stderr(&recovered));
@@ -93,6 +101,24 @@ async fn what_a_recovery_left_half_done_is_not_served() {
         "{}",
         stderr(&without)
     );
+    // Nothing is set up by the way.
+    for command in [&["billing", "verify"][..], &["blob", "verify"], &["drill"]] {
+        let refused = pillarbox(dir.path(), &settings, command);
+        assert!(
+            !refused.status.success() && stderr(&refused).contains("no installation"),
+            "{}",
+            stderr(&refused)
+        );
+    }
+    assert!(!dir.path().join("key-encryption-keys").exists() && !dir.path().join("blobs").exists());
+    let keys = testkit::kek::text();
+    let with_keys = [settings[0], ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str())];
+    let in_vain = pillarbox(dir.path(), &with_keys, &["recover"]);
+    let (said, place) = (stderr(&in_vain), dir.path().join("blobs").display().to_string());
+    assert!(
+        !in_vain.status.success() && said.contains("PILLARBOX_BLOB_URL") && said.contains(&place),
+        "{said}"
+    );
     assert!(pillarbox(dir.path(), &settings, &["migrate"]).status.success());
     let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("alter table journal_head no force row level security; delete from journal_head")
@@ -105,6 +131,63 @@ async fn what_a_recovery_left_half_done_is_not_served() {
     sqlx::raw_sql("update _sqlx_migrations set checksum = '\\x00'").execute(&mut connection).await.unwrap();
     let refused = pillarbox(dir.path(), &settings, &["serve"]);
     assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
+}
+
+async fn until_a_base_is_taken(test_db: &TestDb) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while test_db.rows().await["journal_head"][0]["base_number"].is_null() {
+        assert!(Instant::now() < deadline, "no base was taken in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_goes_on_beside_a_blob_store_that_lacks_what_was_put_there_last() {
+    let (world, dir) = (World::new().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let run = |arguments: &[&str]| {
+        let output = pillarbox(dir.path(), &settings, arguments);
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    until_a_base_is_taken(&world.test_db).await;
+    assert!(server.stop().await.unwrap().success());
+
+    // As where a mount was forgotten.
+    let (blobs, away) = (dir.path().join("blobs"), dir.path().join("away"));
+    fs::rename(&blobs, &away).unwrap();
+    for command in [&["serve"][..], &["migrate"], &["billing", "verify"]] {
+        let (status, _, said) = run(command);
+        assert_eq!(status, Some(1), "{said}");
+        for part in ["is not there", "PILLARBOX_BLOB_URL", &blobs.display().to_string(), "--repair"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let (status, found, said) = run(&["blob", "verify"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        found.contains("MISSING: it is a base") && found.contains("`--repair` takes a new base"),
+        "{found}"
+    );
+    let (status, _, said) = run(&["drill"]);
+    assert!(status == Some(1) && said.contains("PILLARBOX_BLOB_URL"), "{said}");
+    fs::remove_dir_all(&blobs).unwrap();
+    fs::rename(&away, &blobs).unwrap();
+    let (status, drilled, said) = run(&["drill"]);
+    assert_eq!(status, Some(0), "{drilled}{said}");
+
+    // The last segment is gone for good.
+    let last = fs::read_dir(blobs.join("journal")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    fs::remove_file(last).unwrap();
+    let (status, drilled, said) = run(&["drill"]);
+    assert!(status == Some(1) && drilled.contains("\nMISSING: the database has put"), "{drilled}{said}");
+    assert_eq!(run(&["migrate"]).0, Some(1));
+    let (status, found, said) = run(&["blob", "verify", "--repair"]);
+    assert!(status == Some(1) && found.contains(" was taken: a recovery begins with it"), "{found}{said}");
+    assert_eq!(run(&["migrate"]).0, Some(0));
+    let (status, drilled, said) = run(&["drill"]);
+    assert_eq!(status, Some(0), "{drilled}{said}");
 }
 
 /// A drill that stands still in the middle: its process, its place, and the number of its Postgres.
