@@ -26,6 +26,8 @@ use settings::{
     SETTINGS, variable,
 };
 
+use crate::account;
+
 pub(crate) use settings::describe;
 
 /// What `serve` and the commands go by.
@@ -153,7 +155,7 @@ impl Config {
             }
             None => None,
         };
-        Self::read(text, &environment, is_root(), mistakes)
+        Self::read(text, &environment, account::is_root(), mistakes)
     }
 
     fn read(
@@ -351,11 +353,6 @@ fn unknown_variables(environment: &BTreeMap<String, String>) -> Vec<String> {
         OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|(key, ..)| variable(key) == name)
     };
     environment.keys().filter(|name| name.starts_with("PILLARBOX_") && !is_known(name)).cloned().collect()
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 #[cfg(test)]

@@ -91,6 +91,9 @@ pub(crate) struct Database {
     cluster: Option<Cluster>,
 }
 
+/// The folder of the data directory that bodies are in, unless another place is configured.
+pub(crate) const BLOBS: &str = "blobs";
+
 /// The private cluster's place in the data directory.
 const CLUSTER: &str = "postgres";
 
@@ -147,7 +150,7 @@ impl Database {
 pub(crate) async fn open_blobs(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn BlobStore>> {
     let location = match &config.blob_url {
         Some(location) => location.clone(),
-        None => blob::Location::Directory(data_dir.private_dir("blobs")?),
+        None => blob::Location::Directory(data_dir.private_dir(BLOBS)?),
     };
     blob::open(&location).await.with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))
 }

@@ -1,3 +1,5 @@
+use std::os::unix::fs::{MetadataExt as _, chown};
+
 use crate::{data_dir, pillarbox, stderr, stdout};
 
 #[test]
@@ -53,4 +55,39 @@ fn a_port_in_use_is_named_with_its_setting() {
         !dir.path().join("postgres/data/postmaster.pid").exists(),
         "the private cluster was left running"
     );
+}
+
+/// What root left there the server of that account could not read.
+#[test]
+fn root_is_refused_where_data_or_bodies_are_another_accounts() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let (dir, bodies) = (data_dir(), data_dir());
+    let keys = testkit::kek::text();
+    let blob_url = format!("file://{}", bodies.path().display());
+    let settings = [
+        ("PILLARBOX_BLOB_URL", blob_url.as_str()),
+        ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str()),
+    ];
+    let nobody = 65_534;
+    for (place, settings) in [(&dir, &[][..]), (&bodies, &settings)] {
+        chown(place.path(), Some(nobody), Some(nobody)).unwrap();
+        for command in [&["serve"][..], &["migrate"], &["recover"], &["keys", "rewrap"]] {
+            let output = pillarbox(dir.path(), settings, command);
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            let command = format!("runuser -u nobody -- env PILLARBOX_DATA_DIR={}", dir.path().display());
+            for part in [&format!("{} belongs to the user nobody", place.path().display()), &command] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        for place in [&dir, &bodies] {
+            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "it began work");
+        }
+        chown(place.path(), Some(0), Some(0)).unwrap();
+    }
+    chown(dir.path(), Some(4_242), Some(4_242)).unwrap();
+    let text = stderr(&pillarbox(dir.path(), &[], &["migrate"]));
+    assert!(text.contains("belongs to user id 4242") && text.contains("setpriv --reuid=4242"), "{text}");
 }
