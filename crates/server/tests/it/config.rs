@@ -66,12 +66,10 @@ fn root_is_refused_where_data_or_bodies_are_another_accounts() {
     let (dir, bodies) = (data_dir(), data_dir());
     let keys = testkit::kek::text();
     let blob_url = format!("file://{}", bodies.path().display());
-    let settings = [
-        ("PILLARBOX_BLOB_URL", blob_url.as_str()),
-        ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str()),
-    ];
+    let settings =
+        [("PILLARBOX_BLOB_URL", blob_url.as_str()), ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str())];
     let nobody = 65_534;
-    for (place, settings) in [(&dir, &[][..]), (&bodies, &settings)] {
+    for (place, settings) in [(&dir, &[][..]), (&bodies, &settings[..])] {
         chown(place.path(), Some(nobody), Some(nobody)).unwrap();
         for command in [&["serve"][..], &["migrate"], &["recover"], &["keys", "rewrap"]] {
             let output = pillarbox(dir.path(), settings, command);
