@@ -48,7 +48,11 @@ async fn with_any_platform<T>(
 
 /// Opening has migrated already.
 pub(crate) async fn migrate(config: &Config) -> Result<ExitCode> {
-    with_any_platform(config, async |_, _| Ok(())).await?;
+    with_any_platform(config, async |platform, _| {
+        platform.warn_of_unsafe_settings().await;
+        Ok(())
+    })
+    .await?;
     println!("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

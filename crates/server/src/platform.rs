@@ -78,6 +78,21 @@ impl Platform {
         Ok(())
     }
 
+    /// Warns of settings of Postgres that may lose what was acknowledged.
+    pub(crate) async fn warn_of_unsafe_settings(&self) {
+        match self.db.unsafe_settings().await {
+            Ok(off) if off.is_empty() => {}
+            Ok(off) => tracing::warn!(
+                postgres.off = off.join(", "),
+                "postgres may lose mail that was acknowledged: turn these settings on"
+            ),
+            Err(error) => tracing::warn!(
+                error.cause = %kernel::error::chain(&error),
+                "whether postgres keeps what was acknowledged cannot be told"
+            ),
+        }
+    }
+
     /// Closes the pool, and stops the private cluster unless another process uses it.
     pub(crate) async fn close(self) {
         Database { db: self.db, cluster: self.cluster }.close().await;

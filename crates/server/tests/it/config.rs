@@ -89,3 +89,14 @@ fn root_is_refused_where_data_or_bodies_are_another_accounts() {
     let text = stderr(&pillarbox(dir.path(), &[], &["migrate"]));
     assert!(text.contains("belongs to user id 4242") && text.contains("setpriv --reuid=4242"), "{text}");
 }
+
+#[test]
+fn a_postgres_that_may_lose_what_was_acknowledged_is_warned_of() {
+    let dir = data_dir();
+    std::fs::create_dir(dir.path().join("postgres")).unwrap();
+    std::fs::write(dir.path().join("postgres/local.conf"), "fsync = off\n").unwrap();
+    let output = pillarbox(dir.path(), &[], &["migrate"]);
+    let text = stderr(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("may lose mail") && text.contains("\"postgres.off\":\"fsync\""), "{text}");
+}
