@@ -15,7 +15,7 @@ use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
-use pack::{DataKey, Generation, KeyEncryption, KeyError, WrappedKey};
+use pack::{DataKey, Generation, KekId, KeyEncryption, KeyError, WrappedKey};
 use serde_json::json;
 use tenancy::{Ctx, Scope, event};
 use uuid::Uuid;
@@ -341,6 +341,11 @@ impl Keys {
             self.blobs.erase(key).await?;
         }
         Ok(())
+    }
+
+    /// The key-encryption key that keys are wrapped with.
+    pub fn wrapping(&self) -> &KekId {
+        self.encryption.current()
     }
 
     /// Wraps every key with the current key-encryption key that is not, of deleted tenants as well, and deletes what it was wrapped with before.

@@ -1,4 +1,5 @@
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use crate::{data_dir, pillarbox, stderr, stdout};
 
@@ -91,12 +92,19 @@ fn root_is_refused_where_data_or_bodies_are_another_accounts() {
 }
 
 #[test]
-fn a_postgres_that_may_lose_what_was_acknowledged_is_warned_of() {
+fn a_postgres_that_may_lose_what_was_acknowledged_and_keys_that_others_may_read_are_warned_of() {
     let dir = data_dir();
     std::fs::create_dir(dir.path().join("postgres")).unwrap();
     std::fs::write(dir.path().join("postgres/local.conf"), "fsync = off\n").unwrap();
-    let output = pillarbox(dir.path(), &[], &["migrate"]);
-    let text = stderr(&output);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("may lose mail") && text.contains("\"postgres.off\":\"fsync\""), "{text}");
+    let keys = dir.path().join("keys");
+    std::fs::write(&keys, testkit::kek::text()).unwrap();
+    let settings = [("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", keys.to_str().unwrap())];
+    for mode in [0o640, 0o600] {
+        std::fs::set_permissions(&keys, Permissions::from_mode(mode)).unwrap();
+        let output = pillarbox(dir.path(), &settings, &["migrate"]);
+        let text = stderr(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("may lose mail") && text.contains("\"postgres.off\":\"fsync\""), "{text}");
+        assert_eq!(text.contains("may read the key-encryption keys"), mode == 0o640, "{text}");
+    }
 }
