@@ -81,6 +81,10 @@ async fn an_export_says_why_and_the_tenant_reads_it_on_its_own_trail() {
         let (code, err) = export(&["--reason", blank]);
         assert!(code == Some(1) && err.contains("reason: must ") && !at.exists(), "{err}");
     }
+    std::fs::write(&at, "a file").unwrap();
+    let (code, err) = export(&["--reason", "Ticket 4710"]);
+    assert!(code == Some(1) && err.contains("it is a file") && !err.contains("goes on"), "{err}");
+    std::fs::remove_file(&at).unwrap();
     let (code, err) = export(&["--reason", "Ticket 4711"]);
     assert!(code == Some(0) && at.exists(), "{err}");
     let noted = world.noted(event::Kind::MailboxExported).await;
