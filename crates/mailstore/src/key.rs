@@ -108,9 +108,15 @@ pub async fn kept_of(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<BTreeSet<T
     Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants).await?)
 }
 
+fn damaged_keys() -> metrics::Counter {
+    metrics::counter!("pillarbox_tenant_keys_damaged_total")
+}
+
 impl Keys {
     /// Keys in `blobs` and `db`, wrapped by `encryption`.
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
+        // Counted from the start: who looks for a rise sees the first one too.
+        damaged_keys().increment(0);
         Self {
             db,
             blobs,
@@ -184,7 +190,7 @@ impl Keys {
         let (tx, is_new) = self.add(damaged.tenant_id, next).await?;
         tx.commit().await?;
         if is_new {
-            metrics::counter!("pillarbox_tenant_keys_damaged_total").increment(1);
+            damaged_keys().increment(1);
             tracing::error!(
                 tenant.id = %damaged.tenant_id,
                 key.id = %damaged.id,

@@ -34,7 +34,23 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
+/// What is worth an alert and may be long in coming.
+const ALERTS: [&str; 6] = [
+    "pillarbox_billing_runs_stopped_total",
+    "pillarbox_compaction_failures_total",
+    "pillarbox_compaction_unreadable_bodies_total",
+    "pillarbox_payments_not_found_out_total",
+    "pillarbox_purge_failures_total",
+    "pillarbox_sweep_failures_total",
+];
+
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
+    // Counted from the start: who looks for a rise sees the first one too.
+    for name in ALERTS {
+        metrics::counter!(name).increment(0);
+    }
+    // A server that leaves billing to another never sets it.
+    metrics::gauge!("pillarbox_billing_accounts_parked").set(0.0);
     tokio::join!(cut_off(worker, shutdown), restore_mail(worker, shutdown));
 }
 

@@ -141,6 +141,33 @@ async fn health_is_told_without_a_credential() {
     server.stop().await.unwrap();
 }
 
+/// An alert on what is not there until it is late never fires.
+#[tokio::test]
+async fn what_the_manual_says_to_watch_is_there_from_the_start() {
+    let manual = include_str!("../../../../docs/operating.md");
+    let (_, alerts) = manual.split_once("**Metrics worth an alert**").unwrap();
+    let (alerts, _) = alerts.split_once("\n\n").unwrap();
+    let names: Vec<&str> = alerts.split('`').filter(|part| part.starts_with("pillarbox_")).collect();
+    assert!(names.len() > 15, "{names:?}");
+    let dir = data_dir();
+    let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
+    let http = Http::new(server.listening().http).unwrap();
+    let began = Instant::now();
+    loop {
+        let metrics = http.get("/metrics").await.unwrap().expect_bytes(200).unwrap();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        // Without a smarthost there is no route.
+        let missing = names.iter().filter(|name| **name != "pillarbox_outgoing_route_up");
+        let missing: Vec<_> = missing.filter(|name| !metrics.contains(&format!("# TYPE {name} "))).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{missing:?} are not in {metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn open_connections_do_not_hold_up_the_stop_and_are_told_of_it() {
     let dir = data_dir();
