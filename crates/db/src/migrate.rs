@@ -28,9 +28,12 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<(), Error> {
         reason = "the owner migrates, in no transaction of a tenant or of the system"
     )]
     let mut conn = pool.acquire().await?;
+    // Otherwise it is told at each start that a table is there already.
+    sqlx::query("set client_min_messages = warning").execute(&mut *conn).await?;
     let made = steps(&mut conn, None).await;
     // Also what a migrator that was killed left behind, and after a step that failed.
     bind_owner(&mut conn, true).await?;
+    sqlx::query("reset client_min_messages").execute(&mut *conn).await?;
     made
 }
 

@@ -33,6 +33,9 @@ async fn the_first_start_writes_the_operators_key_once_and_it_works_ever_after()
     assert_eq!(server.operator_key().unwrap(), key);
     assert_eq!(status_of(&server, &key, "/v1/resellers").await, 200);
     server.stop().await.unwrap();
+    let log = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(!log("server.log").contains("already exists"), "{}", log("server.log"));
+    assert!(!log("postgres/postgres.log").contains("duplicate key"), "{}", log("postgres/postgres.log"));
 
     // Kept elsewhere and removed from here: the key in force stays the only one.
     std::fs::remove_file(&key_file).unwrap();
