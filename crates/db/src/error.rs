@@ -31,7 +31,10 @@ pub enum Error {
     #[error("the database role {0}; docs/operating.md has the SQL under \"Your own Postgres\"")]
     Lacks(&'static str),
     /// A database that was to be made anew has tables already.
-    #[error("the database is not empty: if a recovery that was cut short left it, empty it and begin again")]
+    #[error(
+        "the database is not empty: if a recovery that was cut short left it, empty it (on embedded defaults, move postgres/ out of the data \
+         directory) and begin again"
+    )]
     NotEmpty,
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]

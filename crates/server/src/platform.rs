@@ -135,7 +135,9 @@ impl Database {
             return Self::private(options).await;
         };
         let db = Db::connect(url.expose_secret(), Env::system()).await;
-        let db = db.context("connecting to the database (PILLARBOX_DATABASE_URL)")?;
+        let db = db.with_context(|| {
+            format!("connecting to the database{} (PILLARBOX_DATABASE_URL)", host_of(url.expose_secret()))
+        })?;
         Ok(Self { db, cluster: None })
     }
 
@@ -159,6 +161,15 @@ impl Database {
         close_within(CLOSE_TIMEOUT, self.db.close()).await;
         stop(self.cluster).await;
     }
+}
+
+/// Where a database is, as far as its URL says so; without user and password.
+fn host_of(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return String::new() };
+    let named = url.query_pairs().find(|(key, _)| key == "host" || key == "hostaddr");
+    let host = named.map(|(_, host)| host.into_owned()).or_else(|| url.host_str().map(str::to_owned));
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    host.filter(|host| !host.is_empty()).map(|host| format!(" at {host}{port}")).unwrap_or_default()
 }
 
 /// The place where bodies and journal lie.
@@ -188,6 +199,18 @@ async fn stop(cluster: Option<Cluster>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_named_by_its_host_and_never_by_its_password() {
+        for (url, says) in [
+            ("postgres://u:p@ss@db.example/d", " at db.example"),
+            ("postgres://u:hunter2@[::1]:5433/d", " at [::1]:5433"),
+            ("postgres://u:hunter2@localhost:5432/d?host=/run/postgresql", " at /run/postgresql:5432"),
+            ("postgres:///d", ""),
+        ] {
+            assert_eq!(host_of(url), says);
+        }
+    }
 
     #[tokio::test]
     async fn a_database_that_never_closes_does_not_hold_up_the_end() {

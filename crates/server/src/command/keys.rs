@@ -8,7 +8,7 @@ use pack::LocalKeys;
 use secrecy::ExposeSecret as _;
 use tenancy::event;
 
-use super::with_platform;
+use super::{absent, with_platform};
 use crate::config::Config;
 
 pub(crate) fn new_key_encryption_key() -> ExitCode {
@@ -35,7 +35,9 @@ pub(crate) async fn rewrap(config: &Config) -> Result<ExitCode> {
 
 pub(crate) async fn rotate(config: &Config, tenant: TenantId) -> Result<ExitCode> {
     let rotated = with_platform(config, async |platform, operator| {
-        let ctx = operator.enter(tenant).await?;
+        let entered = operator.enter(tenant).await;
+        let ctx = entered
+            .map_err(|error| absent(error.kind(), error, &format!("tenant {tenant} that is not deleted")))?;
         Ok(platform.store.keys().rotate(&ctx).await?)
     });
     let generation = rotated.await.with_context(|| format!("making a key for {tenant}"))?;

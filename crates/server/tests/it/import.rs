@@ -202,7 +202,7 @@ async fn a_mailbox_that_nobody_has_is_an_error_of_its_own() {
     let (world, dir) = (World::new().await, data_dir());
     let (code, out, err) = import(&world, dir.path(), "nobody@acme.example", &[SHIPPED]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("looking up the mailbox nobody@acme.example"), "{err}");
+    assert!(err.contains("looking up the mailbox nobody@acme.example: there is no mailbox"), "{err}");
     let (code, ..) = import(&world, dir.path(), "no address", &[SHIPPED]);
     assert_eq!(code, Some(2));
 }
