@@ -374,7 +374,7 @@ impl Keys {
                     Ok(changed) => done.keys += u64::from(changed),
                     Err(error) => {
                         done.failed += 1;
-                        tracing::warn!(tenant.id = %tenant, key.id = %id, error.cause = ?error, "a key was not wrapped anew");
+                        tracing::warn!(tenant.id = %tenant, key.id = %id, error.cause = %kernel::error::chain(&error), "a key was not wrapped anew");
                     }
                 }
             }

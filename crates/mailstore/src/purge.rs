@@ -129,7 +129,7 @@ pub async fn run_within(
                 Ok(()) => purged.mailboxes += 1,
                 Err(error) => {
                     purged.failed += 1;
-                    tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = ?error, "a mailbox was not destroyed");
+                    tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = %kernel::error::chain(&error), "a mailbox was not destroyed");
                 }
             }
         }
@@ -140,7 +140,7 @@ pub async fn run_within(
             Ok(destroyed) => begun.extend(destroyed.map(|destroyed| (id, destroyed))),
             Err(error) => {
                 purged.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "the destruction of a tenant was not begun");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "the destruction of a tenant was not begun");
             }
         }
     }
@@ -157,7 +157,7 @@ pub async fn run_within(
             Ok(is_gone) => purged.tenants += u64::from(is_gone),
             Err(error) => {
                 purged.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant was not destroyed");
             }
         }
     }

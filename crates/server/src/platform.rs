@@ -64,7 +64,7 @@ impl Platform {
     /// disk does not let it.
     pub(crate) async fn keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) {
         if let Err(error) = self.try_to_keep_on_disk(config, data_dir).await {
-            tracing::warn!(error.cause = ?error, "mail that is fetched is not kept on the disk");
+            tracing::warn!(error.cause = %kernel::error::chain(error.as_ref()), "mail that is fetched is not kept on the disk");
         }
     }
 

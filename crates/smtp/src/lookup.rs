@@ -153,7 +153,7 @@ async fn answer(service: &Lookup, request: &Request, id: RequestId) -> Answer {
         Ok(None) | Err(Error::NotFound) => Answer::NotFound,
         Err(error) => {
             if is_ours(error.kind()) {
-                tracing::error!(error.cause = ?error, "lookup failed");
+                tracing::error!(error.cause = %kernel::error::chain(&error), "lookup failed");
             }
             Answer::Later("the directory cannot be read now")
         }

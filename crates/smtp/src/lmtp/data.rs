@@ -107,7 +107,7 @@ async fn deliver(
         if let Err(error) = result
             && is_ours(error.kind())
         {
-            tracing::error!(request.id = %id, error.cause = ?error, "delivery failed");
+            tracing::error!(request.id = %id, error.cause = %kernel::error::chain(error), "delivery failed");
         }
     }
     let mut rest = results.as_slice();

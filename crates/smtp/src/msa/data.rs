@@ -92,7 +92,7 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
                 tracing::warn!(request.id = %id, mailbox.id = %mailbox, limit.level = level, limit.recipients = limit, limit.period = period, "a sending limit was reached");
             }
             if is_ours(error.kind()) && !matches!(error, Error::NotYours(_) | Error::Malformed(_)) {
-                tracing::error!(request.id = %id, error.cause = ?error, "a message was not accepted");
+                tracing::error!(request.id = %id, error.cause = %kernel::error::chain(&error), "a message was not accepted");
             }
             Reply::not_accepted(&error, id)
         }
