@@ -221,7 +221,7 @@ pub(crate) enum Blob {
 pub(crate) enum Keys {
     /// Wraps every tenant's key with the current key-encryption key, the first of the file, and forgets what it was wrapped with before.
     ///
-    /// No mail is touched. May run beside a server, and again after it was cut short. Ends with status 1 when any key could
+    /// No mail is touched. May run beside servers that know that key or can read it in their file, and again after it was cut short. Ends with status 1 when any key could
     /// not be wrapped: the older key-encryption keys are still needed then.
     Rewrap,
     /// Gives a tenant a new key for the mail that comes from now on. What is there goes on opening with the older ones.
