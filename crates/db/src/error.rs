@@ -22,8 +22,19 @@ pub enum Error {
         "the database role is a superuser or bypasses row-level security; connect with one of its own, that owns the database and no more"
     )]
     AboveTheRules,
+    /// The database does not keep text as Unicode; with the encoding that it has.
+    #[error(
+        "the database has the encoding {0}, and mail needs UTF8: make another (create database … encoding 'UTF8' template template0)"
+    )]
+    NotUtf8(String),
+    /// The login role lacks what making the schema takes; what it is.
+    #[error("the database role {0}; docs/operating.md has the SQL under \"Your own Postgres\"")]
+    Lacks(&'static str),
     /// A database that was to be made anew has tables already.
-    #[error("the database is not empty: if a recovery that was cut short left it, empty it and begin again")]
+    #[error(
+        "the database is not empty: if a recovery that was cut short left it, empty it (on embedded defaults, move postgres/ out of the data \
+         directory) and begin again"
+    )]
     NotEmpty,
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]
@@ -94,6 +105,8 @@ impl Error {
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Unresolved(_)
             | Self::AboveTheRules
+            | Self::NotUtf8(_)
+            | Self::Lacks(_)
             | Self::NotEmpty
             | Self::Constraint { .. }
             | Self::Migration(_)

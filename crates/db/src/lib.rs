@@ -68,19 +68,23 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it cannot be reached, [`Error::AboveTheRules`] for a role that row-level security
-    /// does not bind, [`Error::Internal`] when it refuses or the URL is malformed.
+    /// does not bind, [`Error::NotUtf8`] for a database of another encoding, [`Error::Internal`] when it refuses or the URL is malformed.
     pub async fn connect(url: &str, env: Env) -> Result<Self, Error> {
         let options =
             url.parse::<PgConnectOptions>()?.application_name("pillarbox").disable_statement_logging();
         // Apart from the pool, which would say only that its time ran out.
         let mut first = options.connect().await?;
-        let above: bool =
-            sqlx::query_scalar("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
-                .fetch_one(&mut first)
-                .await?;
+        let (above, encoding): (bool, String) = sqlx::query_as(
+            "select rolsuper or rolbypassrls, current_setting('server_encoding') from pg_roles where rolname = current_user",
+        )
+        .fetch_one(&mut first)
+        .await?;
         first.close().await?;
         if above {
             return Err(Error::AboveTheRules);
+        }
+        if encoding != "UTF8" {
+            return Err(Error::NotUtf8(encoding));
         }
         let pools = Pools {
             transactions: Self::pool(Self::MAX_TRANSACTIONS).connect_with(options.clone()).await?,
@@ -122,10 +126,23 @@ impl Db {
         Self { is_trial: true, ..self.clone() }
     }
 
+    /// The settings of Postgres that acknowledged changes rely on and that are off.
+    ///
+    /// # Errors
+    /// [`Error`] when the database fails.
+    pub async fn unsafe_settings(&self) -> Result<Vec<String>, Error> {
+        let off = sqlx::query_scalar(
+            "select name from pg_settings
+             where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by name",
+        );
+        Ok(off.fetch_all(&self.pools.transactions).await?)
+    }
+
     /// Brings the schema up to date; does nothing when it is. Several processes may call it at once.
     ///
     /// # Errors
-    /// [`Error::Migration`] when a step fails or the database is newer than this program.
+    /// [`Error::Lacks`] where a step is to be made and the role lacks what that takes, [`Error::Migration`] when one fails or the database is newer
+    /// than this program.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate::migrate(&self.pools.transactions).await
     }

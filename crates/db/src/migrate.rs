@@ -28,15 +28,23 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<(), Error> {
         reason = "the owner migrates, in no transaction of a tenant or of the system"
     )]
     let mut conn = pool.acquire().await?;
+    // Otherwise it is told at each start that a table is there already.
+    sqlx::query("set client_min_messages = warning").execute(&mut *conn).await?;
     let made = steps(&mut conn, None).await;
     // Also what a migrator that was killed left behind, and after a step that failed.
     bind_owner(&mut conn, true).await?;
+    sqlx::query("reset client_min_messages").execute(&mut *conn).await?;
     made
 }
 
 /// Makes the steps that are missing up to a version, or all. Tables may not bind their owner afterwards.
 pub(crate) async fn steps(conn: &mut PgConnection, to: Option<i64>) -> Result<(), Error> {
-    for version in missing(conn).await? {
+    let missing = missing(conn).await?;
+    // Before the first of them, which would fail at some line of its own.
+    if missing.as_ref().is_none_or(|versions| !versions.is_empty()) {
+        require_rights(conn).await?;
+    }
+    for version in missing.unwrap_or_default() {
         if to.is_some_and(|to| version > to) {
             break;
         }
@@ -48,13 +56,50 @@ pub(crate) async fn steps(conn: &mut PgConnection, to: Option<i64>) -> Result<()
     Ok(MIGRATIONS.run_direct(to, conn, false).await?)
 }
 
-/// The steps that the schema lacks; none if there is no schema.
-async fn missing(conn: &mut PgConnection) -> Result<Vec<i64>, Error> {
-    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *conn)
-        .await?;
-    if !exists {
-        return Ok(Vec::new());
+/// Whether the login role may do what steps do, and which of it it may not.
+async fn require_rights(conn: &mut PgConnection) -> Result<(), Error> {
+    // Of the roles, as the first step goes about it; in PostgreSQL 16 and later who may make roles may not give away those that others have made.
+    let (roles, database, schema): (bool, bool, bool) = sqlx::query_as(
+        "with me as (select rolcreaterole, current_setting('server_version_num')::int >= 160000 as is_strict
+                     from pg_roles where rolname = current_user)
+         select bool_and(case
+                  when taken.oid is null then rolcreaterole
+                  when pg_has_role(taken.oid, case when is_strict then 'set' else 'member' end) then true
+                  when is_strict then pg_has_role(taken.oid, 'member with admin option')
+                  else rolcreaterole
+                end),
+                has_database_privilege(current_database(), 'create'),
+                coalesce(has_schema_privilege(current_schema(), 'create'), false)
+         from me, unnest(array['pillarbox_tenant', 'pillarbox_system']) wanted
+              left join pg_roles taken on taken.rolname = wanted",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let lacks = [
+        (
+            roles,
+            "may not make the roles pillarbox_tenant and pillarbox_system (CREATEROLE), nor is it granted them",
+        ),
+        (database, "does not own its database"),
+        (schema, "may not make tables in the schema: it has to own its database"),
+    ];
+    match lacks.into_iter().find(|(has, _)| !has) {
+        Some((_, what)) => Err(Error::Lacks(what)),
+        None => Ok(()),
+    }
+}
+
+/// The steps that the schema lacks; `None` if there is no schema.
+async fn missing(conn: &mut PgConnection) -> Result<Option<Vec<i64>>, Error> {
+    let owns: Option<bool> = sqlx::query_scalar(
+        "select pg_has_role(relowner, 'usage') from pg_class where oid = to_regclass('_sqlx_migrations')",
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    match owns {
+        None => return Ok(None),
+        Some(false) => return Err(Error::Lacks("does not own the tables that are in its database")),
+        Some(true) => {}
     }
     let first = MIGRATIONS.iter().next().map(|first| first.checksum.to_vec());
     sqlx::query(
@@ -67,7 +112,7 @@ async fn missing(conn: &mut PgConnection) -> Result<Vec<i64>, Error> {
     let last: Option<i64> =
         sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(&mut *conn).await?;
     let versions = MIGRATIONS.iter().map(|migration| migration.version);
-    Ok(versions.filter(|version| last.is_none_or(|last| *version > last)).collect())
+    Ok(Some(versions.filter(|version| last.is_none_or(|last| *version > last)).collect()))
 }
 
 /// Has row-level security bind the tables' owner as well, or not. One statement a table, so that no two are locked at a time. Those that are so

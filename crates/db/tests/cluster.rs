@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use db::Db;
 use db::cluster::{self, Cluster, Error, Options, Profile};
+use kernel::Env;
 use sqlx::{Connection, PgConnection};
 
 /// A directory that Postgres' account can get to; removed with all that is in it.
@@ -42,6 +44,21 @@ async fn text(conn: &mut PgConnection, query: &'static str) -> String {
     sqlx::query_scalar(query).fetch_one(conn).await.unwrap()
 }
 
+async fn unsafe_settings(cluster: &Cluster) -> Vec<String> {
+    let db = Db::connect(cluster.url(), Env::system()).await.unwrap();
+    let off = db.unsafe_settings().await.unwrap();
+    db.close().await;
+    off
+}
+
+#[tokio::test]
+async fn settings_that_give_up_what_was_acknowledged_are_named() {
+    let dir = Dir::new("unsafe");
+    let cluster = Cluster::start(dir.options(Profile::Test)).await.unwrap();
+    assert_eq!(unsafe_settings(&cluster).await, ["fsync", "full_page_writes", "synchronous_commit"]);
+    cluster.stop().await.unwrap();
+}
+
 fn kill_9(pid: &str) {
     assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
 }
@@ -62,6 +79,7 @@ async fn a_cold_start_gives_a_durable_database_to_a_role_that_is_no_superuser() 
     assert_eq!(text(&mut conn, settings).await, "on on on  UTF8 on");
     sqlx::raw_sql("create extension btree_gist; create role made nologin").execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
+    assert_eq!(unsafe_settings(&cluster).await, [""; 0]);
     cluster.stop().await.unwrap();
     assert_eq!(dir.postmaster_pid(), None, "stopped in an orderly way");
 }

@@ -97,7 +97,7 @@ pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Er
             };
             if let Err(error) = moved {
                 done.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant's bodies were not compacted");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant's bodies were not compacted");
             }
         }
     }
@@ -259,7 +259,7 @@ async fn reopen(store: &MailStore, ctx: &Ctx, one: &Moving) -> Result<Option<Com
     if !is_its_own {
         return Err(error);
     }
-    tracing::warn!(tenant.id = %ctx.tenant_id(), blob.id = %one.id, error.cause = ?error, "a body cannot be read and was not compacted");
+    tracing::warn!(tenant.id = %ctx.tenant_id(), blob.id = %one.id, error.cause = %kernel::error::chain(&error), "a body cannot be read and was not compacted");
     Ok(None)
 }
 

@@ -99,6 +99,9 @@ pub enum Failure {
     /// The folder that it is to lie in is not there.
     #[error("{}: the folder that this is to lie in is not there: make it first", .0.display())]
     Nowhere(PathBuf),
+    /// There is a file where a folder is to be.
+    #[error("{}: it is a file, and this export is a folder: name another place, or a zip (.zip)", .0.display())]
+    NoFolder(PathBuf),
     /// Another export is being written there.
     #[error("{}: another export is being written there; run this one when that has ended", .0.display())]
     Busy(PathBuf),
@@ -118,6 +121,15 @@ impl Failure {
         let path = path.to_owned();
         move |cause| Self::File { path, cause: Arc::new(cause) }
     }
+}
+
+/// Whether [`run`] could write there, as it is: nothing is written for it.
+///
+/// # Errors
+/// What is in the way.
+pub async fn look(mailbox_id: MailboxId, to: &Path, how: impl Into<How>) -> Result<(), Failure> {
+    let place = Place::new(to, how.into(), mailbox_id);
+    blocking(move || place.look()).await
 }
 
 /// Exports a mailbox to `to`: one file if that ends in `.zip`, else a folder, telling `tell` about it.

@@ -9,7 +9,7 @@
 //! - Any other regular file is a message, but the one that says whose export a folder is.
 //!
 //! Messages go into one folder, or into those that they were in: a Maildir's subfolders by their names, mboxes by theirs and those of the folders they
-//! lie in. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.
+//! lie in; those that are empty are made as well. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.
 //!
 //! Filed as it was found, a message keeps its UID with the folder's UID validity, where a folder takes these over: see [`Untaken`]. They are in a Maildir's
 //! `dovecot-uidlist` or `courierimapuiddb`, and in an mbox's `X-IMAPbase` (or `X-IMAP`, in its first message) and `X-UID`, which are taken off if they come
@@ -168,10 +168,15 @@ pub async fn run(
     let mut refused = HashSet::new();
     let mut import = Import::new(mail, ctx, mailbox_id, filing, is_first);
     while let Some(item) = items.recv().await {
-        let Item { origin, folder, message, left, read_bytes, total_bytes } = item;
+        let Item { origin, folder, message, is_empty, left, read_bytes, total_bytes } = item;
         (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
         let taken = match message {
             Ok(Some(raw)) => import.take(&folder, raw, &mut tell).await,
+            // It is made all the same.
+            Ok(None) if is_empty => match import.folder(&folder).await {
+                Ok(_) => continue,
+                Err(failure) => Err(failure),
+            },
             Ok(None) => continue,
             Err(reason) => match import.leave(&folder, left, &mut tell).await {
                 Err(Failure::Refused(error)) if is_everybodys(&error) => return Err(error),

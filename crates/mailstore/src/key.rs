@@ -16,7 +16,7 @@ use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
-use pack::{DataKey, Generation, KeyEncryption, KeyError, WrappedKey};
+use pack::{DataKey, Generation, KekId, KeyEncryption, KeyError, WrappedKey};
 use serde_json::json;
 use tenancy::{Ctx, Scope, event};
 use uuid::Uuid;
@@ -151,9 +151,15 @@ pub async fn is_of_installation(db: &Db, blobs: &dyn BlobStore) -> Result<bool, 
     Ok(put.is_empty())
 }
 
+fn damaged_keys() -> metrics::Counter {
+    metrics::counter!("pillarbox_tenant_keys_damaged_total")
+}
+
 impl Keys {
     /// Keys in `blobs` and `db`, wrapped by `encryption`.
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
+        // Counted from the start: who looks for a rise sees the first one too.
+        damaged_keys().increment(0);
         Self {
             db,
             blobs,
@@ -264,7 +270,7 @@ impl Keys {
         let (tx, is_new) = self.add(damaged.tenant_id, next).await?;
         tx.commit().await?;
         if is_new {
-            metrics::counter!("pillarbox_tenant_keys_damaged_total").increment(1);
+            damaged_keys().increment(1);
             tracing::error!(
                 tenant.id = %damaged.tenant_id,
                 key.id = %damaged.id,
@@ -443,6 +449,11 @@ impl Keys {
         Ok(())
     }
 
+    /// The key-encryption key that keys are wrapped with.
+    pub fn wrapping(&self) -> &KekId {
+        self.encryption.current()
+    }
+
     /// Wraps every key with the current key-encryption key that is not, of deleted tenants as well, and deletes what it was wrapped with before.
     /// No body is touched. Several processes may do so at once. What fails is logged, counted and tried again by the next call.
     ///
@@ -463,7 +474,7 @@ impl Keys {
                     Ok(changed) => done.keys += u64::from(changed),
                     Err(error) => {
                         done.failed += 1;
-                        tracing::warn!(tenant.id = %tenant, key.id = %id, error.cause = ?error, "a key was not wrapped anew");
+                        tracing::warn!(tenant.id = %tenant, key.id = %id, error.cause = %kernel::error::chain(&error), "a key was not wrapped anew");
                     }
                 }
             }

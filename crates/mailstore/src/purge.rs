@@ -128,7 +128,7 @@ pub async fn run(
                 Ok(()) => purged.mailboxes += 1,
                 Err(error) => {
                     purged.failed += 1;
-                    tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = ?error, "a mailbox was not destroyed");
+                    tracing::warn!(tenant.id = %tenant_id, mailbox.id = %id, error.cause = %kernel::error::chain(&error), "a mailbox was not destroyed");
                 }
             }
         }
@@ -139,7 +139,7 @@ pub async fn run(
             Ok(destroyed) => begun.extend(destroyed.map(|destroyed| (id, destroyed))),
             Err(error) => {
                 purged.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "the destruction of a tenant was not begun");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "the destruction of a tenant was not begun");
             }
         }
     }
@@ -156,7 +156,7 @@ pub async fn run(
             Ok(is_gone) => purged.tenants += u64::from(is_gone),
             Err(error) => {
                 purged.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant was not destroyed");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant was not destroyed");
             }
         }
     }

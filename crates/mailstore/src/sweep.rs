@@ -76,7 +76,7 @@ impl Swept {
     fn stage(&mut self, stage: &'static str, ended: Result<(), Error>) {
         if let Err(error) = ended {
             self.failed += 1;
-            tracing::warn!(sweep.stage = stage, error.cause = ?error, "a stage of the sweep ended early");
+            tracing::warn!(sweep.stage = stage, error.cause = %kernel::error::chain(&error), "a stage of the sweep ended early");
         }
     }
 }
@@ -95,7 +95,7 @@ async fn purge_recoverable(db: &Db, swept: &mut Swept) -> Result<(), Error> {
         };
         if let Err(error) = purged {
             swept.failed += 1;
-            tracing::warn!(tenant.id = %tenant_id, mailbox.id = %mailbox_id, error.cause = ?error, "a mailbox was not swept");
+            tracing::warn!(tenant.id = %tenant_id, mailbox.id = %mailbox_id, error.cause = %kernel::error::chain(&error), "a mailbox was not swept");
             db.ping().await?;
         }
     }
@@ -169,7 +169,7 @@ async fn delete_gone(store: &MailStore, db: &Db, swept: &mut Swept) -> Result<()
                 Ok(deleted) => swept.packs += deleted,
                 Err(error) => {
                     swept.failed += 1;
-                    tracing::warn!(blob.key = %key, error.cause = ?error, "a pack was not deleted");
+                    tracing::warn!(blob.key = %key, error.cause = %kernel::error::chain(&error), "a pack was not deleted");
                     db.ping().await?;
                     store.ping().await?;
                 }

@@ -14,6 +14,7 @@ mod error;
 mod recover;
 pub mod restore;
 pub mod ship;
+mod trouble;
 mod turn;
 pub mod verify;
 
@@ -33,6 +34,7 @@ pub use belong::{check, check_blank, check_last, last_put};
 pub use error::Error;
 pub use recover::{Late, Recovered, Step, recover};
 use ship::Attempt;
+use trouble::Trouble;
 use turn::Claim;
 
 /// How many seconds lie between two puts of what was committed, where nobody says otherwise: so much is lost at most with the database.
@@ -143,18 +145,27 @@ async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
     // Whoever had the turn before may have been killed.
     let mut claim = Claim::AtOnce;
     let mut rests_until: Option<Instant> = None;
+    let mut trouble = Trouble::default();
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let at = due.tick().await;
         if !has_followed.load(Ordering::Relaxed) {
             if let Err(error) = turn::follow(journal).await {
-                tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
+                if trouble.failed(at) {
+                    tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
+                }
                 continue;
             }
             has_followed.store(true, Ordering::Relaxed);
         }
         if rests_until.is_none_or(|until| at >= until) {
-            match ship::attempt(journal, claim).await {
+            let attempted = ship::attempt(journal, claim).await;
+            if attempted.is_ok()
+                && let Some(lasted) = trouble.over(at)
+            {
+                tracing::info!(trouble.seconds = lasted.as_secs(), "the journal is kept again");
+            }
+            match attempted {
                 Ok(Attempt::Put(shipped)) => {
                     if shipped.segments > 0 {
                         claim = Claim::Patient;
@@ -166,7 +177,9 @@ async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
                 Ok(Attempt::NoBase | Attempt::Others) => {}
                 Err(error) => {
                     has_followed.store(false, Ordering::Relaxed);
-                    tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
+                    if trouble.failed(at) {
+                        tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
+                    }
                 }
             }
         }

@@ -136,6 +136,14 @@ impl fmt::Display for MailboxName {
     }
 }
 
+fn parse_day(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|_| "not a day as year, month and day, such as 2026-02-01".into())
+}
+
+fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "not a moment with its time zone, such as 2026-02-03T12:00:00Z".into())
+}
+
 /// In what form mail is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
@@ -150,7 +158,7 @@ pub(crate) enum Billing {
     /// Bills everything that is due up to a day. Running it twice adds nothing.
     Run {
         /// The day, such as 2026-02-01.
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = parse_day)]
         as_of: NaiveDate,
         /// One tenant only.
         #[arg(long, value_name = "TENANT_ID")]
@@ -173,10 +181,10 @@ pub(crate) enum Billing {
         #[arg(long, value_name = "RESELLER_ID")]
         reseller: Option<ResellerId>,
         /// The last day that counts, such as 2026-01-31: documents count for the day that they are issued on, payments for that of their receipt.
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = parse_day)]
         on: Option<NaiveDate>,
         /// The moment up to which it was posted, such as 2026-02-03T12:00:00Z.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = parse_moment)]
         at: Option<DateTime<Utc>>,
     },
 }
@@ -213,7 +221,7 @@ pub(crate) enum Blob {
 pub(crate) enum Keys {
     /// Wraps every tenant's key with the current key-encryption key, the first of the file, and forgets what it was wrapped with before.
     ///
-    /// No mail is touched. May run beside a server, and again after it was cut short. Ends with status 1 when any key could
+    /// No mail is touched. May run beside servers that know that key or can read it in their file, and again after it was cut short. Ends with status 1 when any key could
     /// not be wrapped: the older key-encryption keys are still needed then.
     Rewrap,
     /// Gives a tenant a new key for the mail that comes from now on. What is there goes on opening with the older ones.
@@ -237,6 +245,15 @@ mod tests {
         for wrong in ["foo", "mbx_1", "usr_019a2f3c5d7e7abc8def0123456789ab"] {
             let says = read(wrong).unwrap_err();
             assert!(says.contains("address") && says.contains("mbx_"), "{says}");
+        }
+    }
+
+    #[test]
+    fn days_and_moments_are_refused_with_an_example() {
+        assert!(parse_day("2026-02-01").is_ok() && parse_moment("2026-02-03T12:00:00Z").is_ok());
+        for wrong in ["", "2026-02-30", "01.02.2026", "today"] {
+            assert!(parse_day(wrong).unwrap_err().contains("2026-02-01"), "{wrong}");
+            assert!(parse_moment(wrong).unwrap_err().contains("2026-02-03T12:00:00Z"), "{wrong}");
         }
     }
 

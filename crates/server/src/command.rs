@@ -10,8 +10,8 @@ pub(crate) mod recover;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
-use kernel::{ApiKeyId, RequestId};
+use anyhow::{Context as _, Result, anyhow, bail};
+use kernel::{ApiKeyId, ErrorKind, RequestId, TenantId};
 use secrecy::ExposeSecret as _;
 use tenancy::auth::Auth;
 use tenancy::{Caller, api_key};
@@ -43,15 +43,29 @@ async fn with_opened<T>(
     let operator = Caller::local_operator(platform.db.clone(), platform.db.env().new_id::<RequestId>());
     let done = tokio::select! {
         done = work(&platform, operator) => done,
-        () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted.cancelled() => Err(anyhow!("interrupted")),
     };
     platform.close().await;
     done
 }
 
+/// An error, as it is; but where its kind is that there is no such object, it says of what there is none.
+fn absent(kind: ErrorKind, error: impl Into<anyhow::Error>, what: &str) -> anyhow::Error {
+    if kind == ErrorKind::NotFound { anyhow!("there is no {what}") } else { error.into() }
+}
+
+/// As [`absent`], of a tenant, deleted or not.
+fn no_tenant(kind: ErrorKind, error: impl Into<anyhow::Error>, tenant: Option<TenantId>) -> anyhow::Error {
+    absent(kind, error, &tenant.map_or_else(|| "such tenant".to_owned(), |id| format!("tenant {id}")))
+}
+
 /// Opening has migrated already.
 pub(crate) async fn migrate(config: &Config) -> Result<ExitCode> {
-    with_opened(config, Opening::Making, async |_, _| Ok(())).await?;
+    with_opened(config, Opening::Making, async |platform, _| {
+        platform.warn_of_unsafe_settings().await;
+        Ok(())
+    })
+    .await?;
     println!("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }
@@ -67,9 +81,11 @@ pub(crate) async fn operator_key(config: &Config) -> Result<ExitCode> {
 }
 
 pub(crate) async fn revoke_operator_key(config: &Config, id: ApiKeyId) -> Result<ExitCode> {
-    let revoked =
-        with_platform(config, async |_, operator| Ok(api_key::revoke_of_operator(&operator, id).await?))
-            .await;
+    let revoked = with_platform(config, async |_, operator| {
+        let revoked = api_key::revoke_of_operator(&operator, id).await;
+        revoked.map_err(|error| absent(error.kind(), error, "such key of the operator's in force"))
+    })
+    .await;
     revoked.with_context(|| format!("revoking {id}"))?;
     println!("{id} is revoked");
     Ok(ExitCode::SUCCESS)

@@ -26,6 +26,8 @@ use settings::{
     SETTINGS, variable,
 };
 
+use crate::account;
+
 pub(crate) use settings::describe;
 
 /// What `serve` and the commands go by.
@@ -153,7 +155,7 @@ impl Config {
             }
             None => None,
         };
-        Self::read(text, &environment, is_root(), mistakes)
+        Self::read(text, &environment, account::is_root(), mistakes)
     }
 
     fn read(
@@ -270,7 +272,9 @@ impl<'a> Reader<'a> {
             file.map_or_else(Default::default, |(path, text)| (path.display().to_string(), text));
         let file = text.parse::<toml::Table>().unwrap_or_else(|error| {
             // Not the error's own Display: it quotes the line, which may be the one with a password.
-            mistakes.push(format!("{file_name}: not TOML: {}", error.message()));
+            let before = text.bytes().take(error.span().map_or(0, |span| span.start));
+            let line = 1 + before.filter(|byte| *byte == b'\n').count();
+            mistakes.push(format!("{file_name}: line {line}: not TOML: {}", error.message()));
             toml::Table::new()
         });
         for key in file.keys().filter(|key| !SETTINGS.iter().any(|(known, ..)| known == key)) {
@@ -351,11 +355,6 @@ fn unknown_variables(environment: &BTreeMap<String, String>) -> Vec<String> {
         OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|(key, ..)| variable(key) == name)
     };
     environment.keys().filter(|name| name.starts_with("PILLARBOX_") && !is_known(name)).cloned().collect()
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 #[cfg(test)]
@@ -498,6 +497,18 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_breaks_its_url_is_a_mistake_and_is_not_shown() {
+        let name = "PILLARBOX_DATABASE_URL";
+        for mark in ["/", "?", "#"] {
+            let url = format!("postgres://u:hun@ter{mark}2@db.example/d");
+            let mistakes = read("", &[(name, url.as_str())]).unwrap_err().concat();
+            assert!(mistakes.starts_with(name) && mistakes.contains("@ as %40"), "{mistakes}");
+            assert!(!mistakes.contains("hun") && !mistakes.contains("ter"), "{mistakes}");
+        }
+        assert!(read("", &[(name, "postgres://u:hun%40ter%2F2@db.example/d")]).is_ok());
+    }
+
+    #[test]
     fn key_encryption_keys_are_given_once_and_never_shown() {
         let text = format!("one {}=", "A".repeat(43));
         let given = ("PILLARBOX_KEY_ENCRYPTION_KEYS", text.as_str());
@@ -549,11 +560,13 @@ mod tests {
 
     #[test]
     fn a_broken_file_does_not_hide_the_environments_mistakes() {
-        let mistakes =
-            read("http_listen = \ndatabase_url = 'postgres://u:hunter2@h'", &[("PILLARBOX_LOG", "a=b=c")])
-                .unwrap_err();
+        let mistakes = read(
+            "\nhttp_listen = nonsense\ndatabase_url = 'postgres://u:hunter2@h'",
+            &[("PILLARBOX_LOG", "a=b=c")],
+        )
+        .unwrap_err();
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-        assert!(mistakes[0].starts_with("p.toml: not TOML: "), "{mistakes:?}");
+        assert!(mistakes[0].starts_with("p.toml: line 2: not TOML: "), "{mistakes:?}");
         assert!(!mistakes.concat().contains("hunter2"));
     }
 

@@ -66,7 +66,7 @@ pub(crate) async fn clear(data_dir: &DataDir) {
         // A drill that begins does it.
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "what drills may have left was not looked for");
+            tracing::warn!(error.cause = %kernel::error::chain(error.as_ref()), "what drills may have left was not looked for");
         }
     }
 }
@@ -87,7 +87,7 @@ async fn remove_left(data_dir: &DataDir) {
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(drill.place = %place.display(), error.cause = ?error, "what a drill had left was not removed");
+                tracing::warn!(drill.place = %place.display(), error.cause = %kernel::error::chain(error.as_ref()), "what a drill had left was not removed");
             }
         }
     }

@@ -1,7 +1,11 @@
 //! The keys that wrap tenants' keys: out of a setting or a file, or made by the first start on embedded defaults.
 
+mod file;
+
+use std::fmt;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -12,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::KeyEncryptionKeys;
 use crate::files::{DataDir, write_private_once};
+use file::FileKeys;
 
 /// The keys, once it is sure that they open what was wrapped before.
 pub(crate) async fn open(
@@ -23,28 +28,27 @@ pub(crate) async fn open(
     if matches!(config, KeyEncryptionKeys::Own) && in_use.is_empty() {
         make(&own(data_dir))?;
     }
-    let (place, text) = text_of(config, data_dir)?;
-    let keys = LocalKeys::parse(&Env::system(), &text)
-        .with_context(|| format!("reading the key-encryption keys of {place}"))?;
+    let source = Source::of(config, data_dir);
+    let keys = source.keys()?;
     for (kek, wrapped) in &in_use {
         check(&keys, kek, wrapped).await.map_err(|error| {
-            let told = advice(&error, kek, &place);
+            let told = advice(&error, kek, &source);
             anyhow::Error::new(error).context(told)
         })?;
     }
-    Ok(Arc::new(keys))
+    Ok(source.held(keys))
 }
 
 /// What is amiss with a key-encryption key, and what to do.
-fn advice(error: &KeyError, kek: &str, place: &str) -> String {
+fn advice(error: &KeyError, kek: &str, source: &Source) -> String {
     if error.is_damage() {
         format!(
-            "the key-encryption key {kek} of {place} opens none of the tenants' keys that are wrapped with the one of that name: without \
+            "the key-encryption key {kek} of {source} opens none of the tenants' keys that are wrapped with the one of that name: without \
              that one their mail cannot be read. Put it there under its name"
         )
     } else {
         format!(
-            "tenants' keys are wrapped with the key-encryption key {kek}, which {place} does not have: without it their mail cannot \
+            "tenants' keys are wrapped with the key-encryption key {kek}, which {source} does not have: without it their mail cannot \
              be read. Put it back, below the current one"
         )
     }
@@ -75,10 +79,9 @@ async fn check(keys: &LocalKeys, kek: &str, wrapped: &[WrappedKey]) -> Result<()
 
 /// The keys that there are, for a database that is to be made anew.
 pub(crate) fn existing(config: &KeyEncryptionKeys, data_dir: &DataDir) -> Result<Arc<dyn KeyEncryption>> {
-    let (place, text) = text_of(config, data_dir)?;
-    let keys = LocalKeys::parse(&Env::system(), &text)
-        .with_context(|| format!("reading the key-encryption keys of {place}"))?;
-    Ok(Arc::new(keys))
+    let source = Source::of(config, data_dir);
+    let keys = source.keys()?;
+    Ok(source.held(keys))
 }
 
 /// The file that a first start on embedded defaults makes.
@@ -86,24 +89,73 @@ fn own(data_dir: &DataDir) -> PathBuf {
     data_dir.join("key-encryption-keys")
 }
 
-/// Where the keys are, and what is there.
-fn text_of(config: &KeyEncryptionKeys, data_dir: &DataDir) -> Result<(String, SecretString)> {
-    Ok(match config {
-        KeyEncryptionKeys::Text(text) => ("PILLARBOX_KEY_ENCRYPTION_KEYS".to_owned(), text.clone()),
-        KeyEncryptionKeys::File(path) => (path.display().to_string(), read(path)?),
-        // Also what was made just now: another process may have been first.
-        KeyEncryptionKeys::Own => (own(data_dir).display().to_string(), read(&own(data_dir))?),
-    })
+/// Where the keys are.
+enum Source<'a> {
+    /// In the setting itself.
+    Setting(&'a SecretString),
+    File(PathBuf),
 }
 
-fn read(path: &PathBuf) -> Result<SecretString> {
+impl<'a> Source<'a> {
+    fn of(config: &'a KeyEncryptionKeys, data_dir: &DataDir) -> Self {
+        match config {
+            KeyEncryptionKeys::Text(text) => Self::Setting(text),
+            KeyEncryptionKeys::File(path) => Self::File(path.clone()),
+            // Also what was made just now: another process may have been first.
+            KeyEncryptionKeys::Own => Self::File(own(data_dir)),
+        }
+    }
+
+    fn keys(&self) -> Result<LocalKeys> {
+        let parsed = match self {
+            Self::Setting(text) => LocalKeys::parse(&Env::system(), text),
+            Self::File(path) => {
+                warn_of_readers(path);
+                LocalKeys::parse(&Env::system(), &read(path)?)
+            }
+        };
+        parsed.with_context(|| format!("reading the key-encryption keys of {self}"))
+    }
+
+    /// Those of a file, which is read anew when it has to be; a setting stays what it is for as long as the process runs.
+    fn held(self, keys: LocalKeys) -> Arc<dyn KeyEncryption> {
+        match self {
+            Self::Setting(_) => Arc::new(keys),
+            Self::File(path) => Arc::new(FileKeys::new(path, keys)),
+        }
+    }
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(_) => f.write_str("PILLARBOX_KEY_ENCRYPTION_KEYS"),
+            Self::File(path) => fmt::Display::fmt(&path.display(), f),
+        }
+    }
+}
+
+/// Whoever reads the file and the bucket reads all mail.
+fn warn_of_readers(path: &Path) {
+    if let Ok(found) = std::fs::metadata(path)
+        && found.mode() & 0o077 != 0
+    {
+        tracing::warn!(
+            file.path = %path.display(),
+            file.mode = format!("{:04o}", found.mode() & 0o7777),
+            "others than its owner may read the key-encryption keys: give the file to the server's account, with mode 0600"
+        );
+    }
+}
+
+fn read(path: &Path) -> Result<SecretString> {
     let text = std::fs::read_to_string(path);
     text.map(SecretString::from)
         .with_context(|| format!("reading {}, without which no mail can be read", path.display()))
 }
 
 /// Makes the file unless it is there.
-fn make(path: &std::path::Path) -> Result<()> {
+fn make(path: &Path) -> Result<()> {
     match path.try_exists() {
         Ok(true) => return Ok(()),
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -1,4 +1,5 @@
-//! `listen.json`: where the server listens, for whoever started it on port 0. It is there exactly while the server is ready.
+//! `listen.json`: where the server listens, for whoever started it on port 0. It is there while the server is ready; one that is
+//! killed leaves it to the next.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The program: configuration, wiring, and the operator's commands.
 
+mod account;
 mod cli;
 mod command;
 mod config;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Err(refused) = account::check(&config) {
+        eprintln!("pillarbox: {}", kernel::error::chain(refused.as_ref()));
+        return ExitCode::FAILURE;
+    }
     let is_serving = matches!(cli.command, Command::Serve);
     log_to_stderr(config.log.as_deref().unwrap_or(if is_serving { "info" } else { "warn" }));
     for name in &config.unknown_variables {

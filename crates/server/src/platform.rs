@@ -81,7 +81,7 @@ impl Platform {
     /// disk does not let it.
     pub(crate) async fn keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) {
         if let Err(error) = self.try_to_keep_on_disk(config, data_dir).await {
-            tracing::warn!(error.cause = ?error, "mail that is fetched is not kept on the disk");
+            tracing::warn!(error.cause = %kernel::error::chain(error.as_ref()), "mail that is fetched is not kept on the disk");
         }
     }
 
@@ -93,6 +93,21 @@ impl Platform {
         let store = self.store.clone().with_disk_cache(dir.clone(), u64::from(mib.get()) << 20).await;
         self.store = store.with_context(|| format!("looking through {}", dir.display()))?;
         Ok(())
+    }
+
+    /// Warns of settings of Postgres that may lose what was acknowledged.
+    pub(crate) async fn warn_of_unsafe_settings(&self) {
+        match self.db.unsafe_settings().await {
+            Ok(off) if off.is_empty() => {}
+            Ok(off) => tracing::warn!(
+                postgres.off = off.join(", "),
+                "postgres may lose mail that was acknowledged: turn these settings on"
+            ),
+            Err(error) => tracing::warn!(
+                error.cause = %kernel::error::chain(&error),
+                "whether postgres keeps what was acknowledged cannot be told"
+            ),
+        }
     }
 
     /// Closes the pool, and stops the private cluster unless another process uses it.
@@ -107,6 +122,9 @@ pub(crate) struct Database {
     pub(crate) db: Db,
     cluster: Option<Cluster>,
 }
+
+/// The folder of the data directory that bodies are in, unless another place is configured.
+pub(crate) const BLOBS: &str = "blobs";
 
 /// The private cluster's place in the data directory.
 const CLUSTER: &str = "postgres";
@@ -159,7 +177,9 @@ impl Database {
             return Self::private(options).await;
         };
         let db = Db::connect(url.expose_secret(), Env::system()).await;
-        let db = db.context("connecting to the database (PILLARBOX_DATABASE_URL)")?;
+        let db = db.with_context(|| {
+            format!("connecting to the database{} (PILLARBOX_DATABASE_URL)", host_of(url.expose_secret()))
+        })?;
         Ok(Self { db, cluster: None })
     }
 
@@ -195,6 +215,15 @@ impl Database {
         close_within(CLOSE_TIMEOUT, self.db.close()).await;
         stop(self.cluster).await;
     }
+}
+
+/// Where a database is, as far as its URL says so; without user and password.
+fn host_of(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return String::new() };
+    let named = url.query_pairs().find(|(key, _)| key == "host" || key == "hostaddr");
+    let host = named.map(|(_, host)| host.into_owned()).or_else(|| url.host_str().map(str::to_owned));
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    host.filter(|host| !host.is_empty()).map(|host| format!(" at {host}{port}")).unwrap_or_default()
 }
 
 /// The place where bodies and journal lie.
@@ -236,6 +265,18 @@ async fn stop(cluster: Option<Cluster>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_named_by_its_host_and_never_by_its_password() {
+        for (url, says) in [
+            ("postgres://u:p@ss@db.example/d", " at db.example"),
+            ("postgres://u:hunter2@[::1]:5433/d", " at [::1]:5433"),
+            ("postgres://u:hunter2@localhost:5432/d?host=/run/postgresql", " at /run/postgresql:5432"),
+            ("postgres:///d", ""),
+        ] {
+            assert_eq!(host_of(url), says);
+        }
+    }
 
     #[tokio::test]
     async fn a_database_that_never_closes_does_not_hold_up_the_end() {

@@ -50,6 +50,7 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         .install_recorder()
         .context("installing the metrics recorder")?;
     let mut platform = Platform::open(config, &data_dir, Opening::Making).await?;
+    platform.warn_of_unsafe_settings().await;
     platform.keep_on_disk(config, &data_dir).await;
     let served = serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await;
     drop(listen_file);

@@ -13,6 +13,8 @@ use crate::serve::Server;
 use crate::session::Session;
 use crate::wire::Wire;
 
+pub(crate) use data::begin_counts;
+
 /// How a session goes on after a command.
 pub(crate) enum Flow {
     /// With this reply.

@@ -66,6 +66,10 @@ pub async fn serve(listener: TcpListener, service: Arc<Lookup>, shutdown: Cancel
         shutdown_grace: service.limits.shutdown_grace,
         too_many: "25:TEMP too many connections,",
     };
+    // Who looks for a rise sees the first one too.
+    for answer in ["found", "not_found", "later", "never", "malformed"] {
+        requests(answer).increment(0);
+    }
     let session = |stream, _: IpAddr| {
         let id = service.recipients.env().new_id();
         let span = tracing::info_span!("lookup.session", request.id = %id);
@@ -149,7 +153,7 @@ async fn answer(service: &Lookup, request: &Request, id: RequestId) -> Answer {
         Ok(None) | Err(Error::NotFound) => Answer::NotFound,
         Err(error) => {
             if is_ours(error.kind()) {
-                tracing::error!(error.cause = ?error, "lookup failed");
+                tracing::error!(error.cause = %kernel::error::chain(&error), "lookup failed");
             }
             Answer::Later("the directory cannot be read now")
         }
@@ -179,5 +183,9 @@ async fn recipient(
 }
 
 fn count(answer: &'static str) {
-    metrics::counter!("pillarbox_lookup_requests_total", "answer" => answer).increment(1);
+    requests(answer).increment(1);
+}
+
+fn requests(answer: &'static str) -> metrics::Counter {
+    metrics::counter!("pillarbox_lookup_requests_total", "answer" => answer)
 }

@@ -67,5 +67,6 @@ pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdow
         let span = tracing::info_span!("submission.session", request.id = %session.request_id, submission.mode = mode.as_str());
         session.run(mode).instrument(span)
     };
+    data::begin_counts();
     listen.serve(listener, shutdown.clone(), session).await;
 }

@@ -13,6 +13,7 @@ use crate::codec::mark::SpamMark;
 use crate::connection;
 use crate::intake::most_bytes;
 use crate::limits::Limits;
+use crate::lmtp;
 use crate::reply::TOO_MANY_CONNECTIONS;
 
 /// What an LMTP server is made of.
@@ -54,6 +55,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Lmtp>, shutdown: Cancella
         shutdown_grace: limits.shutdown_grace,
         too_many: TOO_MANY_CONNECTIONS,
     };
+    lmtp::begin_counts();
     let server = Arc::new(Server { service, room });
     let session = |stream, peer| {
         let (server, shutdown) = (server.clone(), shutdown.clone());

@@ -120,7 +120,7 @@ impl Submission {
         if let Err(Error::SendingLimit { .. }) = done
             && let Err(error) = limit::tell(&login.ctx, login.mailbox_id, recipients).await
         {
-            tracing::warn!(mailbox.id = %login.mailbox_id, error.cause = ?error, "nobody was told that a sending limit is reached");
+            tracing::warn!(mailbox.id = %login.mailbox_id, error.cause = %kernel::error::chain(&error), "nobody was told that a sending limit is reached");
         }
         done
     }

@@ -45,7 +45,7 @@ pub async fn run(db: &Db) -> Result<Swept, Error> {
                 Ok(was) => swept.bodies += u64::from(was),
                 Err(error) => {
                     swept.failed += 1;
-                    tracing::warn!(outgoing.id = %kept.id, error.cause = ?error, "the body of mail that failed was not forgotten");
+                    tracing::warn!(outgoing.id = %kept.id, error.cause = %kernel::error::chain(&error), "the body of mail that failed was not forgotten");
                 }
             }
         }

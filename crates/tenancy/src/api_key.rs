@@ -157,7 +157,9 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
     if let Scope::Reseller(id) = scope {
         reseller::require_there(&mut tx, id).await?;
     }
-    store::insert(&mut tx, &key, &hash(secret.expose_secret())).await?;
+    if !store::insert(&mut tx, &key, &hash(secret.expose_secret())).await? {
+        return Err(Error::Internal("a new API key has the id of another".into()));
+    }
     event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;
     Ok((key, secret))
@@ -210,9 +212,8 @@ pub async fn install_for_operator(caller: &Caller, secret: &SecretString) -> Res
         created_at: caller.db().env().now(),
     };
     let mut tx = system(caller.db()).await?;
-    match store::insert(&mut tx, &key, &hash(secret.expose_secret())).await {
-        Err(Error::Db(error)) if error.constraint() == Some("api_keys_once") => return Ok(false),
-        inserted => inserted?,
+    if !store::insert(&mut tx, &key, &hash(secret.expose_secret())).await? {
+        return Ok(false);
     }
     event::record_on(&mut tx, caller, key.scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;

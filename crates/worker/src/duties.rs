@@ -34,7 +34,23 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
+/// What is worth an alert and may be long in coming.
+const ALERTS: [&str; 6] = [
+    "pillarbox_billing_runs_stopped_total",
+    "pillarbox_compaction_failures_total",
+    "pillarbox_compaction_unreadable_bodies_total",
+    "pillarbox_payments_not_found_out_total",
+    "pillarbox_purge_failures_total",
+    "pillarbox_sweep_failures_total",
+];
+
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
+    // Counted from the start: who looks for a rise sees the first one too.
+    for name in ALERTS {
+        metrics::counter!(name).increment(0);
+    }
+    // A server that leaves billing to another never sets it.
+    metrics::gauge!("pillarbox_billing_accounts_parked").set(0.0);
     tokio::join!(cut_off(worker, shutdown), restore_mail(worker, shutdown));
 }
 
@@ -120,7 +136,9 @@ async fn compare_counters(worker: &Worker) {
                 metrics::gauge!("pillarbox_quota_drift_bytes").set(drift_bytes as f64);
                 metrics::gauge!("pillarbox_counters_off").set(counters as f64);
             }
-            Err(error) => tracing::warn!(error.cause = ?error, "counters cannot be compared"),
+            Err(error) => {
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "counters cannot be compared")
+            }
         }
     }
 }
@@ -143,7 +161,7 @@ async fn compact_mail(worker: &Worker) {
         }
         Err(error) => {
             metrics::counter!("pillarbox_compaction_failures_total").increment(1);
-            tracing::warn!(error.cause = ?error, "what is to be compacted could not be looked up");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is to be compacted could not be looked up");
         }
     }
 }
@@ -157,7 +175,7 @@ async fn restore_mail(worker: &Worker, shutdown: &CancellationToken) {
                 Ok(true) => metrics::counter!("pillarbox_restores_total").increment(1),
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error.cause = ?error, "restores that are due could not be looked up");
+                    tracing::warn!(error.cause = %kernel::error::chain(&error), "restores that are due could not be looked up");
                     break;
                 }
             }
@@ -174,23 +192,23 @@ async fn index_mail(worker: &Worker) {
         }
         Err(error) => {
             metrics::counter!("pillarbox_search_failures_total").increment(1);
-            tracing::warn!(error.cause = ?error, "what is to be indexed cannot be looked up");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is to be indexed cannot be looked up");
         }
     }
 }
 
 async fn prune_answers(worker: &Worker) {
     if let Err(error) = tenancy::idempotency::prune(&worker.db).await {
-        tracing::warn!(error.cause = ?error, "old idempotency keys could not be forgotten");
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "old idempotency keys could not be forgotten");
     }
 }
 
 async fn look_after_credentials(worker: &Worker) {
     if let Err(error) = tenancy::auth::prune_throttles(&worker.db).await {
-        tracing::warn!(error.cause = ?error, "old failed sign-ins could not be forgotten");
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "old failed sign-ins could not be forgotten");
     }
     if let Err(error) = worker.auth.signer().rotate(&worker.db).await {
-        tracing::warn!(error.cause = ?error, "the signing keys could not be looked after");
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "the signing keys could not be looked after");
     }
 }
 
@@ -201,13 +219,15 @@ async fn forget_outgoing(worker: &Worker) {
             metrics::counter!("pillarbox_outgoing_forgotten_messages_total").increment(messages);
             metrics::counter!("pillarbox_outgoing_forgetting_failures_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "mail that has left could not be forgotten"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "mail that has left could not be forgotten")
+        }
     }
 }
 
 async fn forget_webhooks(worker: &Worker) {
     if let Err(error) = tenancy::webhook_endpoint::expire(&worker.db).await {
-        tracing::warn!(error.cause = ?error, "webhooks about old mail could not be forgotten");
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "webhooks about old mail could not be forgotten");
     }
 }
 
@@ -224,14 +244,18 @@ async fn see_to_dkim_keys(worker: &Worker) {
             metrics::gauge!("pillarbox_dkim_keys_unpublished").set(unpublished as f64);
             metrics::counter!("pillarbox_dkim_failures_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "domains' keys could not be looked up"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "domains' keys could not be looked up")
+        }
     }
 }
 
 async fn chain_events(worker: &Worker) {
     match tenancy::event::chain(&worker.db).await {
         Ok(chained) => metrics::counter!("pillarbox_events_chained_total").increment(chained),
-        Err(error) => tracing::warn!(error.cause = ?error, "events could not be chained"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "events could not be chained")
+        }
     }
 }
 
@@ -250,20 +274,20 @@ async fn purge(worker: &Worker, rounds: &mut mailstore::purge::Rounds) {
     let due = match mailstore::purge::due_tenants(&worker.db).await {
         Ok(due) => due,
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "the tenants that are to be destroyed cannot be looked up");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the tenants that are to be destroyed cannot be looked up");
             return;
         }
     };
     // Nobody bills a tenant that is destroyed, nor charges it by a payment method that is gone: those that are not billed are passed by.
     if let Err(error) = billing::run::settle(&worker.db).await {
         metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
-        tracing::error!(error.cause = ?error, "what is held of deleted tenants could not be billed to the end");
+        tracing::error!(error.cause = %kernel::error::chain(&error), "what is held of deleted tenants could not be billed to the end");
         return;
     }
     let due = match rounds.pick(&worker.db, due).await {
         Ok(due) => due,
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "which tenants are billed to the end cannot be looked up");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "which tenants are billed to the end cannot be looked up");
             return;
         }
     };
@@ -281,7 +305,9 @@ async fn purge(worker: &Worker, rounds: &mut mailstore::purge::Rounds) {
             metrics::counter!("pillarbox_purged_tenants_total").increment(tenants);
             metrics::counter!("pillarbox_purge_failures_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "what is to be destroyed cannot be looked up"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is to be destroyed cannot be looked up")
+        }
     }
 }
 
@@ -291,7 +317,9 @@ async fn reconcile_payments(worker: &Worker) {
             metrics::counter!("pillarbox_payments_asked_about_total").increment(asked);
             metrics::counter!("pillarbox_payments_not_found_out_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "open payments cannot be looked up"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "open payments cannot be looked up")
+        }
     }
 }
 
@@ -303,7 +331,7 @@ async fn ask_about_vat_ids(worker: &Worker) {
             metrics::counter!("pillarbox_vat_ids_failed_total").increment(failed);
         }
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "numbers to ask a register about cannot be looked up");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "numbers to ask a register about cannot be looked up");
         }
     }
 }
@@ -330,7 +358,7 @@ async fn bill_what_is_due(worker: &Worker) {
         Ok(None) => {}
         Err(error) => {
             metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
-            tracing::error!(error.cause = ?error, "what is due could not be billed to the end");
+            tracing::error!(error.cause = %kernel::error::chain(&error), "what is due could not be billed to the end");
         }
     }
 }
@@ -345,7 +373,9 @@ fn count_charges(done: Result<billing::payment::Autopaid, billing::Error>) {
             metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
             metrics::counter!("pillarbox_autopay_failures_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "what is to be charged cannot be looked up"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is to be charged cannot be looked up")
+        }
     }
 }
 
@@ -357,20 +387,24 @@ async fn dun_what_is_overdue(worker: &Worker) {
             metrics::counter!("pillarbox_dunning_lifted_total").increment(lifted);
             metrics::counter!("pillarbox_dunning_failures_total").increment(failed);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "what is overdue cannot be looked up"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is overdue cannot be looked up")
+        }
     }
 }
 
 async fn end_trials(worker: &Worker) {
     match tenancy::tenant::end_trials(&worker.db).await {
         Ok(ended) => metrics::counter!("pillarbox_trials_ended_total").increment(ended),
-        Err(error) => tracing::warn!(error.cause = ?error, "trials could not be ended"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "trials could not be ended")
+        }
     }
 }
 
 async fn sample_storage(worker: &Worker) {
     if let Err(error) = tenancy::storage_sample::record(&worker.db).await {
-        tracing::warn!(error.cause = ?error, "stored bytes could not be sampled");
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "stored bytes could not be sampled");
     }
 }
 
@@ -380,18 +414,24 @@ async fn measure_queues_and_pool(worker: &Worker) {
             metrics::gauge!("pillarbox_jobs_waiting").set(depth.waiting as f64);
             metrics::gauge!("pillarbox_jobs_failed").set(depth.failed as f64);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "the job queue cannot be measured"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the job queue cannot be measured")
+        }
     }
     match mailstore::search::index::waiting(&worker.db).await {
         Ok(waiting) => metrics::gauge!("pillarbox_search_waiting").set(waiting as f64),
-        Err(error) => tracing::warn!(error.cause = ?error, "what is to be indexed cannot be measured"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "what is to be indexed cannot be measured")
+        }
     }
     match submission::queue::depth(&worker.db).await {
         Ok((waiting, oldest_seconds)) => {
             metrics::gauge!("pillarbox_outgoing_waiting").set(waiting as f64);
             metrics::gauge!("pillarbox_outgoing_overdue_seconds").set(oldest_seconds);
         }
-        Err(error) => tracing::warn!(error.cause = ?error, "the mail that waits cannot be measured"),
+        Err(error) => {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the mail that waits cannot be measured")
+        }
     }
     let (open, idle) = worker.db.connections();
     metrics::gauge!("pillarbox_db_connections", "state" => "open").set(f64::from(open));

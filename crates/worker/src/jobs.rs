@@ -24,7 +24,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             Ok(Some(job)) => work(worker, &job, shutdown).await,
             Ok(None) => pause(shutdown).await,
             Err(error) => {
-                tracing::warn!(error.cause = ?error, "the job queue cannot be read");
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "the job queue cannot be read");
                 pause(shutdown).await;
             }
         }
@@ -59,7 +59,7 @@ async fn work(worker: &Worker, job: &Job, shutdown: &CancellationToken) {
     };
     if let Err(error) = noted {
         // Its lease runs out, and then it is done again.
-        tracing::warn!(job.id = %job.id, error.cause = ?error, "a job's outcome could not be noted");
+        tracing::warn!(job.id = %job.id, error.cause = %kernel::error::chain(&error), "a job's outcome could not be noted");
     }
 }
 

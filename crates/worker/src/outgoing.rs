@@ -59,7 +59,7 @@ async fn fill(worker: &Worker, free: usize, way: Way, sending: &mut JoinSet<()>)
             found
         }
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "the mail that is due cannot be read");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the mail that is due cannot be read");
             0
         }
     }

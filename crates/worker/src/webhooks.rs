@@ -59,7 +59,7 @@ async fn fill(worker: &Worker, free: usize, mail: &Arc<Semaphore>, sending: &mut
             found
         }
         Err(error) => {
-            tracing::warn!(error.cause = ?error, "the webhooks that are due cannot be read");
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the webhooks that are due cannot be read");
             0
         }
     }
@@ -76,6 +76,6 @@ async fn send(worker: Worker, due: Due, _turn: Option<OwnedSemaphorePermit>) {
     metrics::counter!("pillarbox_webhook_attempts_total", "outcome" => label).increment(1);
     if let Err(error) = webhook_endpoint::settle(&worker.db, &due, &outcome).await {
         // Its lease runs out, and then it is sent again under the same id.
-        tracing::warn!(delivery.id = %due.id, error.cause = ?error, "what came of a webhook could not be noted");
+        tracing::warn!(delivery.id = %due.id, error.cause = %kernel::error::chain(&error), "what came of a webhook could not be noted");
     }
 }

@@ -46,7 +46,7 @@ pub async fn run(db: &Db) -> Result<Dunned, Error> {
                 Ok(()) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
                 Err(error) => {
                     done.failed += 1;
-                    tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant could not be dunned");
+                    tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant could not be dunned");
                 }
             }
         }

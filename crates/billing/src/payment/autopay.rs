@@ -97,7 +97,7 @@ async fn charge_those(db: &Db, provider: &dyn Provider, are_deleted: bool) -> Re
                 Ok(()) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
                 Err(error) => {
                     done.failed += 1;
-                    tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant's invoices could not be charged");
+                    tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant's invoices could not be charged");
                 }
             }
         }

@@ -61,7 +61,7 @@ pub(super) async fn charge(
             payment_provider::note_key(ctx.caller(), issuer, &secrets, refused.as_deref()).await
     {
         // What became of the payment is written, and is the answer.
-        tracing::warn!(reseller.id = %issuer, error.cause = ?error, "it could not be noted whether a provider takes its key");
+        tracing::warn!(reseller.id = %issuer, error.cause = %kernel::error::chain(&error), "it could not be noted whether a provider takes its key");
     }
     Ok(payment)
 }

@@ -109,7 +109,7 @@ pub async fn ask_again(db: &Db, register: &dyn VatRegister) -> Result<Asked, Err
             Ok(None) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
             Err(error) => {
                 done.failed += 1;
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant's number could not be looked up");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a tenant's number could not be looked up");
             }
         }
     }

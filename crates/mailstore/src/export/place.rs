@@ -75,13 +75,29 @@ impl Place {
         Mark { form: Form::Maildir, ..self.mark }
     }
 
+    /// Whether it could be taken, as it is; nothing is made.
+    pub(super) fn look(&self) -> Result<(), Failure> {
+        self.require_way()?;
+        match self.mark.form {
+            Form::Zip => archive::look(&self.to, self.mark)?,
+            Form::Mboxes => self.look_into(&self.to, self.mark)?,
+            Form::Maildir => {}
+        }
+        self.look_into(&self.at, self.gathered()).map_err(|failure| self.left(failure))
+    }
+
+    /// Looks into a folder that need not be there.
+    fn look_into(&self, folder: &Path, wanted: Mark) -> Result<(), Failure> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        let _turn = self.turn(folder)?;
+        tree::look(folder, wanted).map(drop)
+    }
+
     /// Takes the place, if nothing else is there and nobody else writes there; for as long as what it answers is held.
     pub(super) fn take(&self) -> Result<Vec<Turn>, Failure> {
-        let parent = self.to.parent().filter(|parent| !parent.as_os_str().is_empty());
-        // One that is mistyped is not to become a new place for mail.
-        if parent.is_some_and(|parent| !parent.is_dir()) {
-            return Err(Failure::Nowhere(self.to.clone()));
-        }
+        self.require_way()?;
         let mut turns = Vec::new();
         match self.mark.form {
             Form::Zip => archive::look(&self.to, self.mark)?,
@@ -95,15 +111,37 @@ impl Place {
         let made = if self.is_staged() { private::folder(&self.at) } else { private::root(&self.at) };
         made.map_err(Failure::of(&self.at))?;
         turns.push(self.turn(&self.at)?);
-        tree::occupy(&self.at, self.gathered()).map_err(|failure| match failure {
+        tree::occupy(&self.at, self.gathered()).map_err(|failure| self.left(failure))?;
+        Ok(turns)
+    }
+
+    /// Sees to it that there is a folder for it to lie in, and no file where it is to be a folder.
+    fn require_way(&self) -> Result<(), Failure> {
+        let parent = self.to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // One that is mistyped is not to become a new place for mail.
+        if parent.is_some_and(|parent| !parent.is_dir()) {
+            return Err(Failure::Nowhere(self.to.clone()));
+        }
+        let mut folders = vec![&self.at];
+        if self.mark.form == Form::Mboxes {
+            folders.push(&self.to);
+        }
+        match folders.into_iter().find(|folder| folder.exists() && !folder.is_dir()) {
+            Some(file) => Err(Failure::NoFolder(file.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// What is in the way, where that may be what an export has left.
+    fn left(&self, failure: Failure) -> Failure {
+        match failure {
             Failure::Occupied(by)
                 if self.is_staged() && by.is_unknown() && is_gathered(&self.at).unwrap_or(false) =>
             {
                 Failure::Left(self.at.clone())
             }
             failure => failure,
-        })?;
-        Ok(turns)
+        }
     }
 
     fn turn(&self, folder: &Path) -> Result<Turn, Failure> {

@@ -60,8 +60,17 @@ fn make(at: &Path) -> Result<(), Failure> {
     parts.try_for_each(|part| private::folder(&at.join(part))).map_err(Failure::of(at))
 }
 
-/// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
-pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
+/// A folder that an export may be written into.
+#[derive(Debug)]
+pub(super) struct Found {
+    names: Vec<String>,
+    is_marked: bool,
+    /// Whether a part of a mark is there.
+    is_begun: bool,
+}
+
+/// Sees to it that a folder is marked as wanted, or is empty.
+pub(super) fn look(at: &Path, wanted: Mark) -> Result<Found, Failure> {
     let mark = at.join(maildir::EXPORT_MARK);
     let mut names = Vec::new();
     for entry in fs::read_dir(at).map_err(Failure::of(at))? {
@@ -73,13 +82,13 @@ pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
         Err(error) => return Err(Failure::of(&mark)(error)),
     };
     let text = wanted.text();
+    let is_begun = names.iter().any(|name| name == MARK_BEGUN);
     if marked.as_ref() == Some(&text) {
-        return Ok(names);
+        return Ok(Found { names, is_marked: true, is_begun });
     }
     // Where the disk was full at the very beginning, there is a part of a mark and nothing else.
     let is_ours = |name: &String| name == maildir::EXPORT_MARK || name == MARK_BEGUN;
     let begun = at.join(MARK_BEGUN);
-    let is_begun = names.iter().any(|name| name == MARK_BEGUN);
     if !names.iter().all(is_ours)
         || marked.as_ref().is_some_and(|marked| !text.starts_with(marked))
         || (is_begun && !is_part_of(&begun, &text).map_err(Failure::of(&begun))?)
@@ -87,6 +96,16 @@ pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
         let found = marked.and_then(|marked| Mark::read(&marked));
         return Err(Failure::Occupied(Occupied::new(at, wanted, found)));
     }
+    Ok(Found { names, is_marked: false, is_begun })
+}
+
+/// As [`look`], and marks a folder that was empty; what it held.
+pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
+    let Found { names, is_marked, is_begun } = look(at, wanted)?;
+    if is_marked {
+        return Ok(names);
+    }
+    let (mark, begun) = (at.join(maildir::EXPORT_MARK), at.join(MARK_BEGUN));
     let write = || -> io::Result<()> {
         if is_begun {
             fs::remove_file(&begun)?;
@@ -94,7 +113,7 @@ pub(super) fn occupy(at: &Path, wanted: Mark) -> Result<Vec<String>, Failure> {
         // What has come there since is neither written over nor followed.
         let mut new = fs::File::options();
         let mut file = new.write(true).create_new(true).mode(private::FILE).open(&begun)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(wanted.text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&begun, &mark)
     };

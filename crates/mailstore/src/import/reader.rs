@@ -34,12 +34,14 @@ pub(super) struct Raw {
     pub(super) was: Was,
 }
 
-/// One message, or one failure, or nothing but progress (`Ok(None)`).
+/// One message, or one failure, or nothing but a folder or progress (`Ok(None)`).
 pub(super) struct Item {
     pub(super) origin: String,
     /// The folder that it was in, by the parts of its path; none is the Inbox.
     pub(super) folder: Vec<String>,
     pub(super) message: Result<Option<Raw>, Failure>,
+    /// Whether there is nothing in that folder.
+    pub(super) is_empty: bool,
     /// What a list has for messages that could not be read.
     pub(super) left: Option<Left>,
     pub(super) read_bytes: u64,
@@ -58,7 +60,7 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
     for (path, reason) in unreadable.chain(passed_over) {
         let message = Err(reason);
         let (origin, folder) = (path.display().to_string(), Vec::new());
-        if !emit(Item { origin, folder, message, left: None, read_bytes: 0, total_bytes }) {
+        if !emit(Item { origin, folder, message, is_empty: false, left: None, read_bytes: 0, total_bytes }) {
             return;
         }
     }
@@ -66,7 +68,8 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
         let origin = file.path.display().to_string();
         let mut pass_on = |origin: String, message, left, read_bytes: u64| {
             let read_bytes = done_bytes + read_bytes.min(file.size_bytes);
-            emit(Item { origin, folder: file.folder.clone(), message, left, read_bytes, total_bytes })
+            let folder = file.folder.clone();
+            emit(Item { origin, folder, message, is_empty: false, left, read_bytes, total_bytes })
         };
         let goes_on = match file.kind {
             Kind::Mbox => read_mbox(&file, limit_bytes, &mut pass_on),
@@ -81,6 +84,13 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
             return;
         }
         done_bytes += file.size_bytes;
+    }
+    for (path, folder) in found.empty {
+        let (origin, message) = (path.display().to_string(), Ok(None));
+        let read_bytes = done_bytes;
+        if !emit(Item { origin, folder, message, is_empty: true, left: None, read_bytes, total_bytes }) {
+            return;
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct File {
 pub(super) struct Found {
     /// In the order of the paths given, and by name within a folder, or by UID as far as a Maildir has a list of them.
     pub(super) files: Vec<File>,
+    /// Folders that nothing is in: where they are, and the parts of their paths.
+    pub(super) empty: Vec<(PathBuf, Vec<String>)>,
     /// Files and folders that could not be looked at.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
     /// What is neither a file nor a folder, and what it is.
@@ -183,6 +185,10 @@ impl Found {
             // A folder of messages is no folder of a mailbox.
             Kind::Message => Vec::new(),
         };
+        if kind == Kind::Mbox && size_bytes == 0 {
+            self.empty.push((path, folder));
+            return;
+        }
         let (keywords, was) = (place.keywords.clone(), place.was.clone());
         self.files.push(File { path, kind, size_bytes, folder, keywords, was });
     }
@@ -196,6 +202,9 @@ impl Found {
             let mut entries = [self.entries(&folder.join("new")), self.entries(&folder.join("cur"))].concat();
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+            if entries.is_empty() {
+                self.empty.push((folder.to_owned(), of.clone()));
+            }
             let keywords = Arc::new(maildir::read_keywords(&self.read_own(folder, maildir::KEYWORDS_FILE)));
             let place = Place { in_maildir: true, folder: of.clone(), keywords, ..place.clone() };
             for (path, was) in self.listed(folder, entries, &of) {
@@ -419,6 +428,7 @@ mod tests {
         ];
         assert_eq!(seen, wanted.map(|(folder, name)| (folder.to_owned(), name)));
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        assert_eq!(found.empty, [(root.path().join("box/Work"), vec!["Work".to_owned()])]);
         let links = ["box/.Odd/cur", "box/.loop", "box/.x"];
         assert_eq!(found.passed_over, links.map(|name| (root.path().join(name), LINK)));
     }

@@ -304,7 +304,7 @@ async fn prepare(entry: Entry, said: &Said) -> Result<Ready, Error> {
 
 fn failed(entries: &[Entry], error: &Error) -> Indexed {
     for entry in entries {
-        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body was not indexed");
+        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = %kernel::error::chain(error), "a body was not indexed");
     }
     Indexed { failed: entries.len() as u64, ..Indexed::default() }
 }
@@ -317,7 +317,7 @@ async fn put_off(db: &Db, entries: &[Entry]) {
         Ok::<_, Error>(tx.commit().await?)
     };
     if let Err(error) = done.await {
-        tracing::warn!(bodies = entries.len(), error.cause = ?error, "bodies that were not indexed could not be put off");
+        tracing::warn!(bodies = entries.len(), error.cause = %kernel::error::chain(&error), "bodies that were not indexed could not be put off");
     }
 }
 

@@ -126,6 +126,10 @@ async fn there_and_back_in_every_form() {
             is.sort();
         }
         assert_eq!(is, was, "{name}");
+        let folders = folder::list(bench.ctx(), other).await.unwrap();
+        for empty in ["Empty", "pillarbox-export"] {
+            assert!(folders.iter().any(|folder| folder.path == empty), "{name}: {folders:?}");
+        }
         assert_eq!(imported(&bench, other, &to).await.skipped, 8, "{name}");
     }
     bench.assert_exact().await;

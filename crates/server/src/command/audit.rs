@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use kernel::{TenantId, hex};
 use tenancy::event;
 
-use super::with_platform;
+use super::{no_tenant, with_platform};
 use crate::config::Config;
 
 /// Recomputes the chain of one trail or of all, and says of each how long it is and where it ends.
@@ -14,7 +14,8 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
     let verdicts = with_platform(config, async move |platform, operator| {
         // What has been written and not yet chained is not left out.
         event::chain(&platform.db).await?;
-        Ok(event::verify(&operator, tenant).await?)
+        let verified = event::verify(&operator, tenant).await;
+        verified.map_err(|error| no_tenant(error.kind(), error, tenant))
     })
     .await
     .context("verifying the audit trail")?;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use billing::OPERATOR;
 use billing::ledger::{self, AsOf, Balance};
 use billing::run::RunSummary;
@@ -10,13 +10,14 @@ use billing::verify::Verified;
 use chrono::NaiveDate;
 use kernel::{Money, ResellerId, TenantId};
 
-use super::with_platform;
+use super::{absent, no_tenant, with_platform};
 use crate::config::Config;
 
 /// Bills what is due. An account that could not be billed makes the status 1; the others are billed all the same.
 pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<TenantId>) -> Result<ExitCode> {
     let summary = with_platform(config, async move |platform, _| {
-        billing::run::run(&platform.db, as_of, tenant).await.map_err(explained).context("the billing run")
+        let run = billing::run::run(&platform.db, as_of, tenant).await;
+        run.map_err(|error| no_tenant(error.kind(), explained(error), tenant)).context("the billing run")
     })
     .await?;
     let RunSummary {
@@ -44,7 +45,8 @@ pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<Tenant
 /// Says of everything that was billed whether it is what the event log makes.
 pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<ExitCode> {
     let verified = with_platform(config, async move |_, operator| {
-        Ok(billing::verify::verify(&operator, tenant, |finding| println!("{finding}")).await?)
+        let verified = billing::verify::verify(&operator, tenant, |finding| println!("{finding}")).await;
+        verified.map_err(|error| no_tenant(error.kind(), error, tenant))
     })
     .await
     .context("verifying what was billed")?;
@@ -69,7 +71,14 @@ pub(crate) async fn trial_balance(
     as_of: AsOf,
 ) -> Result<ExitCode> {
     let balances = with_platform(config, async move |_, operator| {
-        Ok(ledger::trial_balance(&operator, reseller.unwrap_or(OPERATOR), as_of).await?)
+        let issuer = match reseller {
+            // The operator's accounts are under an id that no reseller has.
+            Some(OPERATOR) => bail!("there is no reseller {OPERATOR}"),
+            Some(reseller) => reseller,
+            None => OPERATOR,
+        };
+        let balances = ledger::trial_balance(&operator, issuer, as_of).await;
+        balances.map_err(|error| absent(error.kind(), error, &format!("reseller {issuer}")))
     })
     .await
     .context("the trial balance")?;

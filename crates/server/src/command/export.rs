@@ -34,6 +34,8 @@ pub(crate) async fn run(
             MailboxName::Id(id) => mailbox::enter(&operator, *id).await.map(|ctx| (ctx, *id)),
         };
         let (ctx, mailbox_id) = found.map_err(|error| not_found(&named, error))?;
+        // What is refused for its place is on no trail: nothing was written.
+        export::look(mailbox_id, &to, how).await.map_err(failed)?;
         // Before the first byte of it is written, so that no mail is out that the tenant does not read of.
         let noted = support_access::note_export(&ctx, mailbox_id, &reason, with_deleted).await;
         noted.map_err(|error| match error {
@@ -49,17 +51,19 @@ pub(crate) async fn run(
             told.set_position(done + skipped);
         };
         let exported = export::run(&platform.store, &ctx, mailbox_id, &to, how, tell).await;
-        exported.map_err(|failure| {
-            let goes_on = matches!(failure, Failure::File { .. } | Failure::Refused(_));
-            let says = if goes_on { "exporting; the same command goes on from there" } else { "exporting" };
-            anyhow::Error::new(failure).context(says)
-        })
+        exported.map_err(failed)
     })
     .await;
     bar.finish_and_clear();
     let Progress { done, skipped, failed, .. } = progress?;
     println!("written {done}, skipped {skipped} written before, failed {failed}");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn failed(failure: Failure) -> anyhow::Error {
+    let goes_on = matches!(failure, Failure::File { .. } | Failure::Refused(_));
+    let says = if goes_on { "exporting; the same command goes on from there" } else { "exporting" };
+    anyhow::Error::new(failure).context(says)
 }
 
 /// Why a mailbox was not found by what somebody called it.

@@ -9,7 +9,7 @@ use kernel::EmailAddress;
 use mailstore::import::{self, Event, Filing, Progress};
 use tenancy::{recipient, support_access};
 
-use super::with_platform;
+use super::{absent, with_platform};
 use crate::config::Config;
 
 pub(crate) async fn run(
@@ -23,7 +23,9 @@ pub(crate) async fn run(
     let told = &bar;
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
-        let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        let (ctx, mailbox_id) = found
+            .map_err(|error| absent(error.kind(), error, "mailbox that has this address"))
+            .with_context(|| format!("looking up the mailbox {mailbox}"))?;
         // Before the first message is taken, so that none is there that the tenant does not read of.
         let noted = support_access::note_import(&ctx, mailbox_id, folders).await;
         noted.context("noting the import on the tenant's trail")?;

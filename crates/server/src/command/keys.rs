@@ -8,7 +8,7 @@ use pack::LocalKeys;
 use secrecy::ExposeSecret as _;
 use tenancy::event;
 
-use super::with_platform;
+use super::{absent, with_platform};
 use crate::config::Config;
 
 pub(crate) fn new_key_encryption_key() -> ExitCode {
@@ -18,9 +18,15 @@ pub(crate) fn new_key_encryption_key() -> ExitCode {
 
 pub(crate) async fn rewrap(config: &Config) -> Result<ExitCode> {
     let done = with_platform(config, async |platform, operator| {
+        let keys = platform.store.keys();
+        eprintln!(
+            "wrapping with {}: running servers read its line from their file when they meet it; one that has its keys in \
+             PILLARBOX_KEY_ENCRYPTION_KEYS needs to have been started with it",
+            keys.wrapping()
+        );
         // Before the first of them is, so that a run that is cut short is on the trail as well.
         event::note_rewrap(&operator).await?;
-        Ok(platform.store.keys().rewrap().await?)
+        Ok(keys.rewrap().await?)
     });
     let done = done.await.context("wrapping keys")?;
     println!("{} keys were wrapped anew, {} failed", done.keys, done.failed);
@@ -29,10 +35,15 @@ pub(crate) async fn rewrap(config: &Config) -> Result<ExitCode> {
 
 pub(crate) async fn rotate(config: &Config, tenant: TenantId) -> Result<ExitCode> {
     let rotated = with_platform(config, async |platform, operator| {
-        let ctx = operator.enter(tenant).await?;
+        let entered = operator.enter(tenant).await;
+        let ctx = entered
+            .map_err(|error| absent(error.kind(), error, &format!("tenant {tenant} that is not deleted")))?;
         Ok(platform.store.keys().rotate(&ctx).await?)
     });
     let generation = rotated.await.with_context(|| format!("making a key for {tenant}"))?;
-    println!("{tenant} has its key number {}; running servers follow within a minute", generation.number());
+    println!(
+        "{tenant} has its key number {}; running servers seal with it within a minute",
+        generation.number()
+    );
     Ok(ExitCode::SUCCESS)
 }

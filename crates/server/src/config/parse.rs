@@ -98,10 +98,19 @@ pub(super) fn parse_hosts(text: &str) -> Result<Vec<String>, String> {
 pub(super) fn parse_database_url(text: &str) -> Result<SecretString, String> {
     let url = url::Url::parse(text)
         .map_err(|error| format!("not a URL ({error}): write postgres://user:password@host/database"))?;
-    match url.scheme() {
-        "postgres" | "postgresql" => Ok(SecretString::from(text)),
-        _ => Err("must begin with postgres://".into()),
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err("must begin with postgres://".into());
     }
+    // A part of the password would be taken for the host then.
+    if url.path().contains('@')
+        || url.query().is_some_and(|query| query.contains('@'))
+        || url.fragment().is_some()
+    {
+        return Err(
+            "has a /, ? or # before its last @: in a user's name or a password write @ as %40, / as %2F, ? as %3F, # as %23".into(),
+        );
+    }
+    Ok(SecretString::from(text))
 }
 
 pub(super) fn parse_log(text: &str) -> Result<String, String> {

@@ -119,11 +119,34 @@ async fn a_trial_balance_comes_out_even_at_any_day_and_moment() {
     let at = [&of_reseller[..], &["--on", "2026-04-01", "--at", "2026-03-02T12:00:00Z"]].concat();
     assert_eq!(balance(&at), none);
     assert_eq!(balance(&[]), none, "the operator has billed nobody");
-    let fails = |arguments: &[&str]| {
+    let refused = |arguments: &[&str], status, says: &str| {
         let arguments = [&["billing", "trial-balance"], arguments].concat();
-        pillarbox(dir.path(), &settings, &arguments).status.code()
+        let output = pillarbox(dir.path(), &settings, &arguments);
+        let text = stderr(&output);
+        assert!(output.status.code() == Some(status) && text.contains(says), "{text}");
     };
-    assert_eq!(fails(&["--reseller", "rsl_019a2f3c5d7e7abc8def0123456789ab"]), Some(1));
-    assert_eq!(fails(&["--on", "2026-02-30"]), Some(2));
-    assert_eq!(fails(&["--at", "2026-03-02"]), Some(2));
+    for nobody in ["rsl_019a2f3c5d7e7abc8def0123456789ab", "rsl_00000000000000000000000000000000"] {
+        refused(&["--reseller", nobody], 1, &format!("there is no reseller {nobody}"));
+    }
+    refused(&["--on", "2026-02-30"], 2, "such as 2026-02-01");
+    refused(&["--at", "2026-03-02"], 2, "such as 2026-02-03T12:00:00Z");
+}
+
+#[tokio::test]
+async fn a_tenant_that_there_is_not_is_named() {
+    let (world, dir) = (World::new().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let nobody = "ten_019a2f3c5d7e7abc8def0123456789ab";
+    for arguments in [
+        &["billing", "run", "--as-of", "2026-02-01", "--tenant", nobody][..],
+        &["billing", "verify", "--tenant", nobody],
+        &["audit", "verify", "--tenant", nobody],
+        &["keys", "rotate", nobody],
+    ] {
+        let output = pillarbox(dir.path(), &settings, arguments);
+        let text = stderr(&output);
+        assert!(output.status.code() == Some(1), "{text}");
+        assert!(text.contains(&format!("there is no tenant {nobody}")), "{text}");
+    }
 }

@@ -1,3 +1,6 @@
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+
 use crate::{data_dir, pillarbox, stderr, stdout};
 
 #[test]
@@ -53,4 +56,55 @@ fn a_port_in_use_is_named_with_its_setting() {
         !dir.path().join("postgres/data/postmaster.pid").exists(),
         "the private cluster was left running"
     );
+}
+
+/// What root left there the server of that account could not read.
+#[test]
+fn root_is_refused_where_data_or_bodies_are_another_accounts() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let (dir, bodies) = (data_dir(), data_dir());
+    let keys = testkit::kek::text();
+    let blob_url = format!("file://{}", bodies.path().display());
+    let settings =
+        [("PILLARBOX_BLOB_URL", blob_url.as_str()), ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str())];
+    let nobody = 65_534;
+    for (place, settings) in [(&dir, &[][..]), (&bodies, &settings[..])] {
+        chown(place.path(), Some(nobody), Some(nobody)).unwrap();
+        for command in [&["serve"][..], &["migrate"], &["recover"], &["keys", "rewrap"]] {
+            let output = pillarbox(dir.path(), settings, command);
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            let command = format!("runuser -u nobody -- env PILLARBOX_DATA_DIR={}", dir.path().display());
+            for part in [&format!("{} belongs to the user nobody", place.path().display()), &command] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        for place in [&dir, &bodies] {
+            assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "it began work");
+        }
+        chown(place.path(), Some(0), Some(0)).unwrap();
+    }
+    chown(dir.path(), Some(4_242), Some(4_242)).unwrap();
+    let text = stderr(&pillarbox(dir.path(), &[], &["migrate"]));
+    assert!(text.contains("belongs to user id 4242") && text.contains("setpriv --reuid=4242"), "{text}");
+}
+
+#[test]
+fn a_postgres_that_may_lose_what_was_acknowledged_and_keys_that_others_may_read_are_warned_of() {
+    let dir = data_dir();
+    std::fs::create_dir(dir.path().join("postgres")).unwrap();
+    std::fs::write(dir.path().join("postgres/local.conf"), "fsync = off\n").unwrap();
+    let keys = dir.path().join("keys");
+    std::fs::write(&keys, testkit::kek::text()).unwrap();
+    let settings = [("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", keys.to_str().unwrap())];
+    for mode in [0o640, 0o600] {
+        std::fs::set_permissions(&keys, Permissions::from_mode(mode)).unwrap();
+        let output = pillarbox(dir.path(), &settings, &["migrate"]);
+        let text = stderr(&output);
+        assert!(output.status.success(), "{text}");
+        assert!(text.contains("may lose mail") && text.contains("\"postgres.off\":\"fsync\""), "{text}");
+        assert_eq!(text.contains("may read the key-encryption keys"), mode == 0o640, "{text}");
+    }
 }

@@ -81,6 +81,10 @@ async fn an_export_says_why_and_the_tenant_reads_it_on_its_own_trail() {
         let (code, err) = export(&["--reason", blank]);
         assert!(code == Some(1) && err.contains("reason: must ") && !at.exists(), "{err}");
     }
+    std::fs::write(&at, "a file").unwrap();
+    let (code, err) = export(&["--reason", "Ticket 4710"]);
+    assert!(code == Some(1) && err.contains("it is a file") && !err.contains("goes on"), "{err}");
+    std::fs::remove_file(&at).unwrap();
     let (code, err) = export(&["--reason", "Ticket 4711"]);
     assert!(code == Some(0) && at.exists(), "{err}");
     let noted = world.noted(event::Kind::MailboxExported).await;
@@ -198,7 +202,7 @@ async fn a_mailbox_that_nobody_has_is_an_error_of_its_own() {
     let (world, dir) = (World::new().await, data_dir());
     let (code, out, err) = import(&world, dir.path(), "nobody@acme.example", &[SHIPPED]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("looking up the mailbox nobody@acme.example"), "{err}");
+    assert!(err.contains("looking up the mailbox nobody@acme.example: there is no mailbox"), "{err}");
     let (code, ..) = import(&world, dir.path(), "no address", &[SHIPPED]);
     assert_eq!(code, Some(2));
 }

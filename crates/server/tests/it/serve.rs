@@ -33,6 +33,9 @@ async fn the_first_start_writes_the_operators_key_once_and_it_works_ever_after()
     assert_eq!(server.operator_key().unwrap(), key);
     assert_eq!(status_of(&server, &key, "/v1/resellers").await, 200);
     server.stop().await.unwrap();
+    let log = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(!log("server.log").contains("already exists"), "{}", log("server.log"));
+    assert!(!log("postgres/postgres.log").contains("duplicate key"), "{}", log("postgres/postgres.log"));
 
     // Kept elsewhere and removed from here: the key in force stays the only one.
     std::fs::remove_file(&key_file).unwrap();
@@ -138,6 +141,33 @@ async fn health_is_told_without_a_credential() {
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
     assert!(metrics.contains("pillarbox_http_request_duration_seconds_bucket"), "{metrics}");
     assert!(metrics.contains("pillarbox_db_connections"), "{metrics}");
+    server.stop().await.unwrap();
+}
+
+/// An alert on what is not there until it is late never fires.
+#[tokio::test]
+async fn what_the_manual_says_to_watch_is_there_from_the_start() {
+    let manual = include_str!("../../../../docs/operating.md");
+    let (_, alerts) = manual.split_once("**Metrics worth an alert**").unwrap();
+    let (alerts, _) = alerts.split_once("\n\n").unwrap();
+    let names: Vec<&str> = alerts.split('`').filter(|part| part.starts_with("pillarbox_")).collect();
+    assert!(names.len() > 15, "{names:?}");
+    let dir = data_dir();
+    let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
+    let http = Http::new(server.listening().http).unwrap();
+    let began = Instant::now();
+    loop {
+        let metrics = http.get("/metrics").await.unwrap().expect_bytes(200).unwrap();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        // Without a smarthost there is no route.
+        let missing = names.iter().filter(|name| **name != "pillarbox_outgoing_route_up");
+        let missing: Vec<_> = missing.filter(|name| !metrics.contains(&format!("# TYPE {name} "))).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{missing:?} are not in {metrics}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     server.stop().await.unwrap();
 }
 

@@ -107,7 +107,7 @@ async fn deliver(
         if let Err(error) = result
             && is_ours(error.kind())
         {
-            tracing::error!(request.id = %id, error.cause = ?error, "delivery failed");
+            tracing::error!(request.id = %id, error.cause = %kernel::error::chain(error), "delivery failed");
         }
     }
     let mut rest = results.as_slice();
@@ -156,5 +156,18 @@ fn refuse(recipients: &[Recipient], refusal: Refusal) -> Vec<Reply> {
 }
 
 fn count(outcome: &'static str) {
-    metrics::counter!("pillarbox_lmtp_deliveries_total", "outcome" => outcome).increment(1);
+    deliveries(outcome).increment(1);
+}
+
+fn deliveries(outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("pillarbox_lmtp_deliveries_total", "outcome" => outcome)
+}
+
+/// What deliveries come to is counted from the start: who looks for a rise sees the first one too.
+pub(crate) fn begin_counts() {
+    for outcome in
+        ["stored", "quota_exceeded", "unavailable", "internal", "too_large", "no_room", "bare_line_end"]
+    {
+        deliveries(outcome).increment(0);
+    }
 }

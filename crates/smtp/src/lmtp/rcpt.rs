@@ -31,7 +31,7 @@ pub(super) async fn rcpt(service: &Lmtp, session: &mut Session, to: ForwardPath)
         Ok(None) => Reply::no_such_mailbox(),
         Err(error) => {
             if is_ours(error.kind()) {
-                tracing::error!(request.id = %transaction.id, error.cause = ?error, "recipient lookup failed");
+                tracing::error!(request.id = %transaction.id, error.cause = %kernel::error::chain(&error), "recipient lookup failed");
             }
             Reply::failure(error.kind(), transaction.id)
         }

@@ -51,7 +51,7 @@ pub(super) async fn auth(session: &mut Session, auth: Auth) -> Result<Reply, End
         Err(SaslLoginError::Login(error)) => {
             count("submission", "failed");
             if is_ours(error.kind()) && !matches!(error, tenancy::Error::Busy) {
-                tracing::error!(error.cause = ?error, "a sign-in could not be checked");
+                tracing::error!(error.cause = %kernel::error::chain(&error), "a sign-in could not be checked");
             }
             Ok(Reply::login_failed(session.request_id))
         }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kernel::MailboxId;
 use socket::room::{NoRoom, Room};
+use submission::limit::LimitLevel;
 use submission::{Envelope, Error, Secured};
 use tokio::time::Instant;
 
@@ -109,12 +110,12 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
         Err(error) => {
             count(error.code());
             if let Error::SendingLimit { level, limit, period, .. } = &error {
-                metrics::counter!("pillarbox_sending_limited_total", "level" => level.as_str()).increment(1);
+                limited(*level).increment(1);
                 let (mailbox, level) = (login.mailbox_id, level.as_str());
                 tracing::warn!(request.id = %id, mailbox.id = %mailbox, limit.level = level, limit.recipients = limit, limit.period = period, "a sending limit was reached");
             }
             if is_ours(error.kind()) && !matches!(error, Error::NotYours(_) | Error::Malformed(_)) {
-                tracing::error!(request.id = %id, error.cause = ?error, "a message was not accepted");
+                tracing::error!(request.id = %id, error.cause = %kernel::error::chain(&error), "a message was not accepted");
             }
             Reply::not_accepted(&error, id)
         }
@@ -125,6 +126,17 @@ fn refuse(refusal: Refusal) -> Reply {
     let (outcome, reply) = refusal.told();
     count(outcome);
     reply
+}
+
+fn limited(level: LimitLevel) -> metrics::Counter {
+    metrics::counter!("pillarbox_sending_limited_total", "level" => level.as_str())
+}
+
+/// Limits that are reached are counted from the start: who looks for a rise sees the first one too.
+pub(crate) fn begin_counts() {
+    for level in LimitLevel::ALL {
+        limited(*level).increment(0);
+    }
 }
 
 fn count(outcome: &'static str) {

@@ -33,7 +33,7 @@ pub(super) async fn mail(session: &mut Session, mail: Mail) -> Result<Reply, End
         };
         if let Err(error) = session.service.submission.may_send(login, &address).await {
             if is_ours(error.kind()) && !matches!(error, submission::Error::NotYours(_)) {
-                tracing::error!(request.id = %id, error.cause = ?error, "a sender could not be checked");
+                tracing::error!(request.id = %id, error.cause = %kernel::error::chain(&error), "a sender could not be checked");
             }
             return Ok(Reply::not_sent(&error, id));
         }
@@ -56,7 +56,7 @@ async fn renew(session: &mut Session) -> Result<Option<Reply>, End> {
         Ok(None) => session.end("login_over", &Reply::login_over()).await,
         Err(error) => {
             if is_ours(error.kind()) {
-                tracing::error!(error.cause = ?error, "a sign-in could not be renewed");
+                tracing::error!(error.cause = %kernel::error::chain(&error), "a sign-in could not be renewed");
             }
             Ok(Some(Reply::failure(error.kind(), session.request_id)))
         }

@@ -46,7 +46,7 @@ async fn add(session: &mut Session, rcpt: Rcpt) -> Reply {
         Ok(Destination::NoWayOut) => return Reply::no_way_out(),
         Err(error) => {
             if is_ours(error.kind()) {
-                tracing::error!(request.id = %transaction.id, error.cause = ?error, "a recipient could not be looked up");
+                tracing::error!(request.id = %transaction.id, error.cause = %kernel::error::chain(&error), "a recipient could not be looked up");
             }
             return Reply::failure(error.kind(), transaction.id);
         }

@@ -53,7 +53,7 @@ pub async fn run(db: &Db, store: &MailStore, resolver: &Resolver) -> Result<Done
                 Ok(of_one) => done.add(of_one),
                 Err(error) => {
                     done.failed += 1;
-                    tracing::warn!(domain.id = %domain_id, error.cause = ?error, "a domain's keys were not seen to");
+                    tracing::warn!(domain.id = %domain_id, error.cause = %kernel::error::chain(&error), "a domain's keys were not seen to");
                 }
             }
         }

@@ -116,13 +116,15 @@ fn columns(scope: Scope) -> (&'static str, Option<Uuid>, Option<Uuid>) {
     }
 }
 
-pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) -> Result<(), Error> {
+/// Whether there was none with its id.
+pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) -> Result<bool, Error> {
     let (scope, reseller_id, tenant_id) = columns(key.scope);
     let networks = key.networks.iter().map(|net| from_net(*net)).collect::<Result<Vec<_>, _>>()?;
     let actions = key.actions.iter().map(|action| action.as_str().to_owned()).collect::<Vec<_>>();
-    sqlx::query!(
+    let inserted = sqlx::query!(
         "insert into api_keys (id, role, scope, reseller_id, tenant_id, actions, secret_hash, expires_at, created_at, networks, description)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict on constraint api_keys_once do nothing",
         key.id.uuid(),
         key.role.as_str(),
         scope,
@@ -138,7 +140,7 @@ pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) 
     .execute(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    Ok(())
+    Ok(inserted.rows_affected() > 0)
 }
 
 pub(super) async fn list(tx: &mut SystemTx, scope: Scope, page: &PageRequest) -> Result<Vec<ApiKey>, Error> {

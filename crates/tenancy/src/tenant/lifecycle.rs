@@ -113,7 +113,7 @@ pub async fn end_trials(db: &Db) -> Result<u64, Error> {
             // Deleted meanwhile.
             Err(Error::NotFound) => {}
             Err(error) => {
-                tracing::warn!(tenant.id = %id, error.cause = ?error, "a trial could not be ended");
+                tracing::warn!(tenant.id = %id, error.cause = %kernel::error::chain(&error), "a trial could not be ended");
             }
         }
     }

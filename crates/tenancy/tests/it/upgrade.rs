@@ -378,6 +378,43 @@ async fn networks_that_were_known_stay_so() {
     assert_eq!(known(&mut conn, "usr_0190000000007000800000000000000b").await, Vec::<String>::new());
 }
 
+/// Before any step is made, which would fail at some line of its own.
+#[tokio::test]
+async fn a_role_that_lacks_what_the_schema_takes_is_told_what() {
+    // Which has the roles made.
+    drop(TestDb::new().await);
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let url = test_db.url();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    for (role, grant, lacks) in [
+        ("pillarbox_t_bare", "", "may not make the roles pillarbox_tenant and pillarbox_system"),
+        (
+            "pillarbox_t_stranger",
+            "grant pillarbox_tenant, pillarbox_system to pillarbox_t_stranger;",
+            "does not own its database",
+        ),
+    ] {
+        let roles = format!(
+            "do $$ begin
+               begin create role {role} nologin; exception when duplicate_object then null; end;
+               {grant}
+               execute format('grant {role} to %I', current_user);
+             end $$"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(roles)).execute(&mut conn).await.unwrap();
+        let as_role = format!("{url}{mark}options=-c%20role%3D{role}");
+        let db = db::Db::connect(&as_role, kernel::Env::system()).await.unwrap();
+        let refused = kernel::error::chain(&db.migrate().await.unwrap_err());
+        assert!(refused.contains(lacks) && refused.contains("docs/operating.md"), "{refused}");
+    }
+    test_db.db().migrate().await.unwrap();
+    let as_role = format!("{url}{mark}options=-c%20role%3Dpillarbox_t_stranger");
+    let db = db::Db::connect(&as_role, kernel::Env::system()).await.unwrap();
+    let refused = kernel::error::chain(&db.migrate().await.unwrap_err());
+    assert!(refused.contains("does not own the tables"), "{refused}");
+}
+
 /// As `docs/operating.md` says that an installation may have it.
 #[tokio::test]
 async fn whoever_may_make_no_roles_and_has_been_granted_them_migrates() {

@@ -149,6 +149,35 @@ async fn an_export_of_another_kind_is_called_by_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_look_tells_what_is_in_the_way_and_makes_nothing() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    exported(&bench, bob, &at("bob"), Format::Maildir).await;
+    fs::write(at("file"), "x").unwrap();
+    fs::create_dir(at("mine")).unwrap();
+    fs::write(at("mine/notes"), "x").unwrap();
+    let count = || fs::read_dir(dir.path()).unwrap().count();
+    for format in [Format::Maildir, Format::Mbox] {
+        for (name, says) in [
+            ("bob", "it holds an export of"),
+            ("mine", "it holds something other"),
+            ("file", "it is a file, and this export is a folder"),
+            ("mistyped/ada", "is not there: make it first"),
+        ] {
+            let refused = export::look(ada, &at(name), format).await.unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+            let refused = export::run(&bench.store, bench.ctx(), ada, &at(name), format, |_| {}).await;
+            assert!(refused.unwrap_err().to_string().contains(says));
+        }
+        export::look(ada, &at("new"), format).await.unwrap();
+        assert_eq!(count(), 3);
+    }
+    export::look(bob, &at("bob"), Format::Maildir).await.unwrap();
+}
+
+#[tokio::test]
 async fn no_folder_is_made_for_an_export_to_lie_in() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
