@@ -45,7 +45,10 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("imap", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
     ("pop3", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
     ("smtp", &["kernel", "tenancy", "mailstore", "sasl", "socket", "submission"]),
-    ("worker", &["db", "dns", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"]),
+    (
+        "worker",
+        &["kernel", "db", "dns", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"],
+    ),
     (
         "server",
         &[
