@@ -16,6 +16,7 @@ use crate::ledger::{self, Posting};
 use crate::price_book::Item;
 use crate::profile::DAYS_TO_PAY;
 use crate::rating::{Billed, Rate};
+use crate::reader::{issued_by_another, must_act_for};
 use crate::run::{is_settled, opened};
 use crate::series;
 
@@ -23,11 +24,11 @@ use crate::series;
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
-/// `not_a_draft`, `issued_by_another` for one of a reseller that the tenant has left and the caller is not above, and `earlier_draft`
+/// `not_a_draft`, `issued_by_another` for one of a reseller that the tenant has left and the caller is not above, `tenant_transferred`
+/// for whoever is not above the tenant's present one, and `earlier_draft`
 /// while one of an earlier boundary is there.
 pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceWrite)?;
+    let ctx = enter(caller, id, Action::InvoiceWrite).await?;
     must_act_for_issuer(&ctx, id).await?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
@@ -48,8 +49,7 @@ pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> 
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
 /// `not_a_draft`, and `credited_since` when a later document takes back what it charges.
 pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceWrite)?;
+    let ctx = enter(caller, id, Action::InvoiceWrite).await?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
     unbill(&ctx, &mut tx, &[&draft]).await?;
@@ -94,16 +94,7 @@ async fn must_act_for_issuer(ctx: &Ctx, id: InvoiceId) -> Result<(), Error> {
     if draft.status != "draft" || draft.issuer.id == ctx.reseller_id() {
         return Ok(());
     }
-    match ctx.caller().enter_reseller_deleted_too(draft.issuer.id).await {
-        Ok(_) => Ok(()),
-        Err(tenancy::Error::NotFound) => Err(issued_by_another()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn issued_by_another() -> Error {
-    let detail = "another reseller issued it, who is no longer the tenant's";
-    Error::Conflict { code: "issued_by_another", detail }
+    must_act_for(ctx.caller(), draft.issuer.id).await
 }
 
 async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> {

@@ -270,7 +270,7 @@ async fn a_tenant_s_new_reseller_leaves_the_former_one_s_invoices_alone() {
     let inside = admin_of(&world, &other).await.enter(world.tenant.id).await.unwrap();
     let named = NewTransfer { invoice_id: Some(documents[1].id), ..transfer(2500, "", "2026-03-01") };
     let refused = payment::record(&inside, named.clone()).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert_eq!(refused.code(), "issued_by_another");
     let theirs = paid(&inside, 2500, "INV-000002").await;
     assert_eq!((theirs.invoice_id, theirs.issuer_id), (None, other.id));
     assert_eq!(states(&world.ctx).await, ["final 0/2500"; 3]);

@@ -372,10 +372,11 @@ async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider(
     let one = scene.pay().await.unwrap();
     let other = world::reseller(&scene.world.operator, "Other").await;
     billing::transfer::transfer(&scene.world.ctx, None, other.id).await.unwrap();
-    for reseller in [&other, &scene.world.reseller] {
+    for (reseller, code) in [(&other, "issued_by_another"), (&scene.world.reseller, "tenant_transferred")] {
         let caller = admin_of(&scene.world, reseller).await;
         let refused = payment::refund(&caller, &scene.client, one.id, None, String::new()).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        assert_eq!(refused.code(), code);
+        assert_eq!(payment::get(&caller, one.id).await.unwrap(), one);
     }
     assert_eq!(scene.fake.balance(), 2500);
     payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new()).await.unwrap();
