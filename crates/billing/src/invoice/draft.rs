@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
-use kernel::{InvoiceId, TenantId};
+use kernel::{InvoiceId, Money, TenantId};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, OfTenants, TenantTx, event};
 
 use super::corrected::{correct, taken_back};
-use super::store::{Creditable, Reference, unbilled};
+use super::store::{Creditable, NewInvoice, Reference, unbilled};
 use super::{DocumentKind, Invoice, enter, store};
 use crate::Error;
 use crate::ledger::{self, Posting};
@@ -53,8 +53,7 @@ pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
     unbill(&ctx, &mut tx, &[&draft]).await?;
-    let data = json!({"kind": draft.kind.as_str(),
-        "total": {"amount_minor": draft.total.amount_minor, "currency": draft.currency.code()}});
+    let data = json!({"kind": draft.kind.as_str(), "total": draft.total});
     event::record(&mut tx, &ctx, event::Kind::InvoiceDiscarded, id, data).await?;
     tx.commit().await?;
     Ok(())
@@ -199,8 +198,24 @@ pub(super) async fn announce(tx: &mut impl OfTenants, completed: &[Completed<'_>
         ctx,
         kind: event::Kind::InvoiceFinalized,
         subject: posting.document.to_string(),
-        data: json!({"kind": posting.kind.as_str(), "number": number, "issued_on": posting.effective_on,
-            "total": {"amount_minor": posting.total_minor(), "currency": posting.currency.code()}}),
+        data: json!({"kind": posting.kind.as_str(), "number": posting.kind.number(*number), "issued_on": posting.effective_on,
+            "total": Money::new(posting.total_minor(), posting.currency)}),
+    });
+    event::record_all(tx, happened.collect()).await?;
+    Ok(())
+}
+
+/// Tells of drafts that were made.
+pub(crate) async fn announce_drafts(
+    tx: &mut impl OfTenants,
+    drafts: &[(&Ctx, &NewInvoice<'_>)],
+) -> Result<(), Error> {
+    let happened = drafts.iter().map(|&(ctx, draft)| event::Happened {
+        ctx,
+        kind: event::Kind::InvoiceDrafted,
+        subject: draft.id.to_string(),
+        data: json!({"kind": draft.kind.as_str(), "issued_on": draft.issued_on,
+            "total": Money::new(draft.totals.total_minor, draft.currency)}),
     });
     event::record_all(tx, happened.collect()).await?;
     Ok(())
