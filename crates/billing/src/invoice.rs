@@ -308,6 +308,17 @@ named! {
     }
 }
 
+impl Status {
+    /// How a final document stands.
+    pub(crate) fn of_final(kind: DocumentKind, is_unbilled: bool, due_minor: i64) -> Self {
+        match kind {
+            DocumentKind::Invoice if is_unbilled => Self::Void,
+            DocumentKind::Invoice if due_minor == 0 => Self::Paid,
+            DocumentKind::Invoice | DocumentKind::CreditNote => Self::Final,
+        }
+    }
+}
+
 /// Which documents are listed: those of which all of this holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
