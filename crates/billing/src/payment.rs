@@ -229,7 +229,10 @@ pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) ->
     checks.require(is_in_range, "/amount/amount_minor", format_args!("must be 1 to {MAX_AMOUNT_MINOR}"));
     let is_its_own = format_args!("must be {billed_in}, which the customer is billed in");
     checks.require(new.amount.currency == billed_in, "/amount/currency", is_its_own);
-    check_text(&mut checks, &new.reference, "/reference");
+    let is_short = new.reference.chars().count() <= MAX_TEXT;
+    checks.require(is_short, "/reference", format_args!("must have at most {MAX_TEXT} characters"));
+    let is_plain = !new.reference.chars().any(char::is_control);
+    checks.require(is_plain, "/reference", "must not have control characters");
     let received_on = checks.value(date(&new.received_on), "/received_on", NOT_A_DATE);
     let is_past = received_on.is_none_or(|day| day <= today);
     checks.require(
@@ -239,12 +242,6 @@ pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) ->
     );
     checks.done().map_err(Error::Invalid)?;
     received_on.ok_or_else(|| Error::Invalid(Vec::new()))
-}
-
-fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
-    let is_short = text.chars().count() <= MAX_TEXT;
-    checks.require(is_short, pointer, format_args!("must have at most {MAX_TEXT} characters"));
-    checks.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
 }
 
 /// Which payments are listed: those of which all of this holds.

@@ -294,10 +294,11 @@ struct NewRefund {
     /// Absent or null: all that is left of the payment.
     #[serde(default)]
     amount: Option<NewMoney>,
-    /// Why.
+    /// Why; not of blanks alone.
     #[schema(
+        min_length = 1,
         max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
         example = "Charged by mistake"
     )]
     reason: String,

@@ -10,7 +10,7 @@ use tenancy::{Action, Caller, Ctx, TenantTx, event};
 use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
-use super::{check_text, place, store, tell_again};
+use super::{MAX_TEXT, place, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
 use crate::{Error, dunning, payment_provider, reader, wholesale};
 
@@ -121,7 +121,7 @@ pub async fn refund(
 /// Whether so much may be paid back of what is left.
 pub(crate) fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
     let mut checks = Checks::default();
-    check_text(&mut checks, reason, "/reason");
+    checks.reason(reason, MAX_TEXT, "/reason");
     let is_some = amount.amount_minor > 0 || left.amount_minor == 0;
     checks.require(is_some, "/amount/amount_minor", "must be more than 0");
     checks.require(amount.currency == left.currency, "/amount/currency", "must be the payment's");
