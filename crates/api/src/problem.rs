@@ -55,6 +55,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("paid", 409, "Something of the invoice is paid"),
     ("credited_since", 409, "A later document takes back what it charges"),
     ("issued_by_another", 409, "Another reseller issued the document"),
+    ("tenant_transferred", 409, "The tenant belongs to another reseller now"),
     ("not_recorded", 409, "It is not recorded what the document was made of"),
     ("no_such_form", 409, "The document has no such form"),
     ("no_subscription", 409, "The tenant has no subscription"),

@@ -19,8 +19,8 @@ use tenancy::{Action, ResellerCtx, Scope, event, require_version};
 
 use crate::Error;
 
-pub(crate) use course::lift;
 pub use course::{Dunned, run};
+pub(crate) use course::{lift, run_by_clock};
 pub use machine::{Course, Move, Owing, Step, moves};
 
 /// The latest day after the due day that a step may be on.

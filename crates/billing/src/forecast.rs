@@ -1,4 +1,5 @@
-//! What a change of what is counted would cost, before it is made: the rating core asked twice, with the change and without.
+//! What a change of what is counted would cost, before it is made: the rating core asked twice, with the change and without. And when the
+//! next document is made.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +8,11 @@ use kernel::Money;
 use tenancy::{Action, Ctx, TenantTx, mailbox, seats, storage_sample};
 
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::Item;
 use crate::rating::{Log, steps_of_changes, steps_of_levels};
 use crate::run::opened;
-use crate::subscription::{self, Cycles, Subscription, Used};
+use crate::subscription::{self, Cycles, Subscription, Used, Windows};
 
 /// What the next invoice comes to more, or less: the first that a change makes a difference to. That may be one which is due by now and was not made yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,69 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
     let amount = Money::new(amount_minor, subscription.terms.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
+}
+
+/// The day of the next document, as far as is known: the next boundary, but where changes are billed by the day of those days only one that has
+/// something to bill. As of what the transaction has billed.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn next_document_on(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+) -> Result<Option<NaiveDate>, Error> {
+    let last_billed = subscription::store::last_boundary(tx).await?;
+    let next = subscription.next_boundary(last_billed)?;
+    if subscription.bills_again || next == subscription.agreed.next_monthly(last_billed)? {
+        return Ok(next);
+    }
+    let cycles = opened(tx, None).await?;
+    let used = used(ctx, tx, subscription, &cycles, last_billed).await?;
+    match next_with_lines(ctx, subscription, last_billed, cycles, &used) {
+        // A run will say so, on that day.
+        Err(Error::Rating(_) | Error::Stored(_)) => Ok(next),
+        found => found,
+    }
+}
+
+/// The first day after the last that was billed on which there is something to bill, or the first boundary that there is whatever changes.
+fn next_with_lines(
+    ctx: &Ctx,
+    subscription: &Subscription,
+    last_billed: Option<NaiveDate>,
+    mut cycles: Cycles,
+    used: &Used,
+) -> Result<Option<NaiveDate>, Error> {
+    let (agreed, today) = (&subscription.agreed, ctx.today());
+    let timelines = agreed.timelines()?;
+    let (mut settled, mut windows) = (last_billed, Windows::after(last_billed));
+    while let Some(boundary) = agreed.next_boundary(settled)? {
+        if agreed.next_monthly(settled)? == Some(boundary) {
+            return Ok(Some(boundary));
+        }
+        let at = (boundary, subscription.zone_on(ctx.calendar(), boundary));
+        let rated = agreed.rate(&timelines, at, None, settled, &mut cycles, used)?;
+        let windows = windows.bill(Billing { boundary, revision: 1 });
+        if !agreed.owed(&rated, &windows, boundary)?.is_empty() {
+            return Ok(Some(boundary));
+        }
+        if boundary > today {
+            return next_known(subscription, boundary);
+        }
+        settled = Some(boundary);
+    }
+    Ok(None)
+}
+
+/// What is known to be billed after a day to come: a one-off item on a day of its own, or what the next monthly boundary has.
+fn next_known(subscription: &Subscription, after: NaiveDate) -> Result<Option<NaiveDate>, Error> {
+    let agreed = &subscription.agreed;
+    let monthly = agreed.next_monthly(Some(after))?;
+    let item = agreed.one_off_after(Some(after));
+    let day_before = item.and_then(|day| day.pred_opt());
+    let is_billed = day_before.is_some() && agreed.next_boundary(day_before)? == item;
+    Ok(item.filter(|_| is_billed).into_iter().chain(monthly).min())
 }
 
 /// What is used up to this moment.

@@ -19,6 +19,7 @@ use tenancy::{Action, Caller, Ctx};
 use crate::Error;
 use crate::profile::{self, CustomerProfile, IssuerProfile};
 use crate::rating::{Percentage, PriceBasis, Span, TaxGroup, UnitPrice};
+use crate::reader::{self, Place, Reader};
 use crate::series::{OPERATOR, Series};
 use crate::wholesale::{self, invoice::WholesaleInvoice};
 
@@ -207,7 +208,7 @@ pub enum Found {
 /// [`Error::Tenancy`] without the right to see it.
 pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
     caller.require(Action::InvoiceRead)?;
-    match find_tenant(caller, id).await? {
+    match place(caller, id).await? {
         Some(_) => Ok(Found::Retail(Box::new(get(caller, id).await?))),
         None => Ok(Found::Wholesale(Box::new(wholesale::invoice::find(caller, id).await?))),
     }
@@ -219,7 +220,7 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
 /// As [`void()`]; [`Error::NotFound`] for a wholesale one for whoever is no party to it, and [`Error::Tenancy`] for any but the
 /// operator; [`Error::Conflict`] `not_voidable` for one of a reseller that was deleted, too.
 pub async fn void_either(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Found, Error> {
-    match find_tenant(caller, id).await? {
+    match place(caller, id).await? {
         Some(_) => Ok(Found::Retail(Box::new(void(caller, id, reason).await?))),
         None => Ok(Found::Wholesale(Box::new(wholesale::void::void(caller, id, reason).await?))),
     }
@@ -259,38 +260,38 @@ pub async fn corrected(caller: &Caller, of: &Found) -> Result<Vec<(String, Naive
     match of {
         Found::Retail(invoice) if invoice.corrects.is_empty() => Ok(Vec::new()),
         Found::Retail(invoice) => {
-            let ctx = caller.enter_deleted_too(invoice.customer.id).await?;
-            store::names(&mut *ctx.read().await?, &invoice.corrects).await
+            let place = (invoice.customer.id, invoice.issuer.id);
+            let reader = Reader::enter(caller, place, Action::InvoiceRead).await?;
+            store::names(&mut *reader.read().await?, &invoice.corrects).await
         }
         Found::Wholesale(invoice) => wholesale::invoice::names(caller, &invoice.corrects).await,
     }
 }
 
-/// One of a tenant's documents.
+/// One of a tenant's documents, for whoever sees the tenant and for whoever sees its issuer.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
+/// [`Error::NotFound`], the same for one that does not exist and for one of which both are out of scope.
 pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceRead)?;
-    let mut tx = ctx.read().await?;
+    let place = place(caller, id).await?.ok_or(Error::NotFound)?;
+    let reader = Reader::enter(caller, place, Action::InvoiceRead).await?;
+    let mut tx = reader.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
-/// Enters the tenant that a document is of.
-pub(crate) async fn enter(caller: &Caller, id: InvoiceId) -> Result<Ctx, Error> {
-    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
-    // Of a deleted tenant, too, for those above it.
-    Ok(caller.enter_deleted_too(tenant_id).await?)
+/// Enters the tenant that a document is of, a deleted one too for those above it, to do something with the document.
+pub(crate) async fn enter(caller: &Caller, id: InvoiceId, action: Action) -> Result<Ctx, Error> {
+    let place = place(caller, id).await?.ok_or(Error::NotFound)?;
+    reader::enter(caller, place, action).await
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a document's path names no tenant; the tenant found is then entered by the caller"
+    reason = "a document's path names no tenant; the tenant or the issuer found is then entered by the caller"
 )]
-async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>, Error> {
+async fn place(caller: &Caller, id: InvoiceId) -> Result<Option<Place>, Error> {
     let mut read = SystemRead::open(caller.db()).await?;
-    Ok(store::place_of(&mut read, id).await?.map(|(tenant_id, _)| tenant_id))
+    Ok(store::place_of(&mut read, id).await?)
 }
 
 named! {
@@ -304,6 +305,17 @@ named! {
         Paid = "paid",
         /// It was taken back.
         Void = "void",
+    }
+}
+
+impl Status {
+    /// How a final document stands.
+    pub(crate) fn of_final(kind: DocumentKind, is_unbilled: bool, due_minor: i64) -> Self {
+        match kind {
+            DocumentKind::Invoice if is_unbilled => Self::Void,
+            DocumentKind::Invoice if due_minor == 0 => Self::Paid,
+            DocumentKind::Invoice | DocumentKind::CreditNote => Self::Final,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod preview;
 pub mod price_book;
 pub mod profile;
 pub mod rating;
+mod reader;
 pub mod receivable;
 pub mod run;
 mod series;

@@ -33,6 +33,7 @@ pub use webhook::receive;
 
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
+use crate::reader::{Place, Reader, issued_by_another};
 use crate::receivable::{Receivable, Receivables};
 use crate::{Error, dunning, wholesale};
 
@@ -130,7 +131,7 @@ pub struct NewTransfer {
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to record payments; [`Error::Invalid`] for bad input and for an invoice that is
-/// not there, or a draft; [`Error::NotFound`] for one of a former reseller's that the caller does not see.
+/// not there, or a draft; [`Error::Conflict`] `issued_by_another` for one of a former reseller that the caller does not see.
 pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     ctx.require(Action::PaymentWrite)?;
     let issuers = issuers(ctx).await?;
@@ -169,7 +170,7 @@ pub(crate) fn meant_for<'a>(
     };
     let named = receivables.get(id).filter(|found| found.currency == new.amount.currency);
     let named = named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the customer's"))?;
-    if issuers.contains(&named.issuer) { Ok(Some(named)) } else { Err(Error::NotFound) }
+    if issuers.contains(&named.issuer) { Ok(Some(named)) } else { Err(issued_by_another()) }
 }
 
 /// Whose invoices the caller may say are paid: the tenant's reseller's, and those of former ones that the caller sees.
@@ -228,7 +229,10 @@ pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) ->
     checks.require(is_in_range, "/amount/amount_minor", format_args!("must be 1 to {MAX_AMOUNT_MINOR}"));
     let is_its_own = format_args!("must be {billed_in}, which the customer is billed in");
     checks.require(new.amount.currency == billed_in, "/amount/currency", is_its_own);
-    check_text(&mut checks, &new.reference, "/reference");
+    let is_short = new.reference.chars().count() <= MAX_TEXT;
+    checks.require(is_short, "/reference", format_args!("must have at most {MAX_TEXT} characters"));
+    let is_plain = !new.reference.chars().any(char::is_control);
+    checks.require(is_plain, "/reference", "must not have control characters");
     let received_on = checks.value(date(&new.received_on), "/received_on", NOT_A_DATE);
     let is_past = received_on.is_none_or(|day| day <= today);
     checks.require(
@@ -238,12 +242,6 @@ pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) ->
     );
     checks.done().map_err(Error::Invalid)?;
     received_on.ok_or_else(|| Error::Invalid(Vec::new()))
-}
-
-fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
-    let is_short = text.chars().count() <= MAX_TEXT;
-    checks.require(is_short, pointer, format_args!("must have at most {MAX_TEXT} characters"));
-    checks.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
 }
 
 /// Which payments are listed: those of which all of this holds.
@@ -266,33 +264,28 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<P
     Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
 }
 
-/// Enters the tenant that a payment is of, a deleted one too for those above it: their money is not deleted. And says
-/// whose money it is. `None` for one that is no tenant's.
-///
-/// # Errors
-/// [`Error::NotFound`] for one of a tenant out of scope.
-async fn enter(caller: &Caller, id: PaymentId) -> Result<Option<(Ctx, ResellerId)>, Error> {
-    let found = store::place_of(&mut read(caller.db()).await?, id).await?;
-    let Some((tenant_id, issuer)) = found else { return Ok(None) };
-    Ok(Some((caller.enter_deleted_too(tenant_id).await?, issuer)))
+/// The tenant that a payment is of, and whose money it is. `None` for one that is no tenant's.
+async fn place(db: &Db, id: PaymentId) -> Result<Option<Place>, Error> {
+    Ok(store::place_of(&mut read(db).await?, id).await?)
 }
 
-/// One payment of the caller's, of either level. Those above a deleted tenant still see its payments.
+/// One payment of the caller's, of either level. Those above a deleted tenant still see its payments, and whoever sees a former
+/// issuer those of that one.
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one that the caller may not know of.
 pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
-    let Some((ctx, _)) = enter(caller, id).await? else {
+    let Some(place) = place(caller.db(), id).await? else {
         return wholesale::payment::get(caller, id).await;
     };
-    ctx.require(Action::PaymentRead)?;
-    let mut tx = ctx.read().await?;
+    let reader = Reader::enter(caller, place, Action::PaymentRead).await?;
+    let mut tx = reader.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "what names no tenant is looked up across them: by a path, whose tenant the caller then enters; by an event that \
+    reason = "what names no tenant is looked up across them: by a path, whose tenant or issuer the caller then enters; by an event that \
               an issuer's provider signed; and by us, who ask about what is open and charge what is due"
 )]
 async fn read(db: &Db) -> Result<SystemRead, db::Error> {

@@ -4,12 +4,12 @@ use chrono::{Days, NaiveDate};
 use kernel::{FieldError, InvoiceId};
 use tenancy::{Action, Ctx};
 
-use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
 use crate::one_off_item;
 use crate::run::{Due, Finality, bill_until, is_settled};
-use crate::subscription::{self, PutSubscription};
+use crate::subscription::{self, PutSubscription, Subscription};
+use crate::{Error, forecast};
 
 /// How far ahead of an account's present day one can look.
 const AHEAD: Days = Days::new(731);
@@ -17,7 +17,7 @@ const AHEAD: Days = Days::new(731);
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct NewPreview {
-    /// Up to which day, such as 2026-02-01; if not given, the next boundary.
+    /// Up to which day, such as 2026-02-01; if not given, that of the next document, and at least the present one.
     pub as_of: Option<String>,
     /// As if this had been put first.
     pub subscription: Option<PutSubscription>,
@@ -30,7 +30,7 @@ pub struct Preview {
     pub as_of: Option<NaiveDate>,
     /// The documents, by boundary, as they would become final but for id and number, which a run gives: here they are drafts.
     pub documents: Vec<Invoice>,
-    /// The boundary after these.
+    /// The day of the document after these, as far as is known.
     pub next_invoice_on: Option<NaiveDate>,
     /// Why a run could not bill the account but would park it.
     pub parked_reason: Option<String>,
@@ -53,8 +53,8 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         None => subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?,
     };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
-    let next_invoice_on = subscription.next_boundary(last_billed)?;
-    let Some(until) = as_of.or(next_invoice_on) else {
+    let next_invoice_on = forecast::next_document_on(ctx, &mut tx, &subscription).await?;
+    let Some(until) = as_of.or(next_invoice_on.map(|next| next.max(today))) else {
         return Ok(Preview { as_of: None, documents: Vec::new(), next_invoice_on, parked_reason: None });
     };
     let none = Preview { as_of: Some(until), documents: Vec::new(), next_invoice_on, parked_reason: None };
@@ -68,7 +68,14 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         Ok(made) => {
             let ids: Vec<InvoiceId> = made.documents.iter().map(|document| document.id).collect();
             let documents = invoice::store::of_ids(&mut tx, &ids).await?;
-            Ok(Preview { documents, next_invoice_on: made.next_boundary, ..none })
+            // The last boundary has been billed again, unless it waits.
+            let bills_again = subscription.bills_again && made.next_boundary == last_billed;
+            let billed = Subscription { bills_again, ..subscription };
+            let next_invoice_on = match settles {
+                true => made.next_boundary,
+                false => forecast::next_document_on(ctx, &mut tx, &billed).await?,
+            };
+            Ok(Preview { documents, next_invoice_on, ..none })
         }
         Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
             Ok(Preview { parked_reason: Some(error.to_string()), ..none })

@@ -4,14 +4,15 @@
 
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, ResellerId};
+use kernel::{Currency, InvoiceId, ResellerId, TenantId};
 use tenancy::TenantTx;
 
 use crate::Error;
+use crate::by_tenant::by_tenant;
 
 /// An invoice, for [`allocate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +105,35 @@ pub(crate) struct Receivables(BTreeMap<InvoiceId, Receivable>, Vec<InvoiceId>);
 impl Receivables {
     /// A tenant's.
     pub(crate) async fn read(tx: &mut TenantTx) -> Result<Self, Error> {
-        let invoices = store::invoices(tx).await?;
-        Self::settled(invoices, store::means(tx).await?)
+        let tenants = [tx.tenant_id()];
+        let invoices = store::invoices(tx.conn(), &tenants, None).await?;
+        let means = store::means(tx.conn(), &tenants, None).await?;
+        Ok(Self::of_each(invoices, means)?.into_values().next().unwrap_or_default())
+    }
+
+    /// Those of tenants that an issuer issued; none of a tenant that has no account with it.
+    pub(crate) async fn of_issuer(
+        tx: &mut SystemTx,
+        issuer: ResellerId,
+        tenants: &[TenantId],
+    ) -> Result<BTreeMap<TenantId, Self>, Error> {
+        let invoices = store::invoices(tx.conn(), tenants, Some(issuer)).await?;
+        let means = store::means(tx.conn(), tenants, Some(issuer)).await?;
+        Self::of_each(invoices, means)
+    }
+
+    /// Of each tenant by itself.
+    fn of_each(
+        invoices: Vec<(TenantId, (Receivable, i64))>,
+        means: Vec<(TenantId, Settling)>,
+    ) -> Result<BTreeMap<TenantId, Self>, Error> {
+        let (mut invoices, mut means) = (by_tenant(invoices), by_tenant(means));
+        let tenants: BTreeSet<TenantId> = invoices.keys().chain(means.keys()).copied().collect();
+        let of = |id: TenantId| {
+            let (invoices, means) = (invoices.remove(&id), means.remove(&id));
+            Ok((id, Self::settled(invoices.unwrap_or_default(), means.unwrap_or_default())?))
+        };
+        tenants.into_iter().map(of).collect()
     }
 
     /// A reseller's, which the operator issued.

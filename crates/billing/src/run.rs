@@ -18,8 +18,8 @@ use kernel::{Page, PageRequest, RequestId, ResellerId, RunId, TenantId};
 use serde::{Deserialize, Serialize};
 use tenancy::{Action, Caller, Ctx, Scope, event};
 
-use crate::Error;
 use crate::error::{NOT_A_DATE, date};
+use crate::{Error, dunning};
 use drive::drive;
 
 pub(crate) use account::{Due, Finality, bill_until, is_settled, opened};
@@ -209,7 +209,7 @@ pub async fn execute_by(db: &Db, id: RunId, accounts: NonZeroU32) -> Result<RunS
     tx.commit().await?;
     let reach = run.tenant_id.map(Reach::Tenant).or(owner.map(Reach::Reseller)).unwrap_or(Reach::All);
     let mut summary = RunSummary::default();
-    let done = drive(db, run.as_of, reach, accounts, &mut summary).await;
+    let done = bill(db, run.as_of, reach, accounts, &mut summary).await;
     let status = if done.is_ok() { "succeeded" } else { "failed" };
     let mut tx = system(db).await?;
     store::set_status(&mut tx, id, status, Some(&summary), Some(db.env().now())).await?;
@@ -240,8 +240,21 @@ pub async fn run_by(
         must_have_come(&operator(db).enter_deleted_too(tenant_id).await?, as_of)?;
     }
     let mut summary = RunSummary::default();
-    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), accounts, &mut summary).await?;
+    bill(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), accounts, &mut summary).await?;
     Ok(summary)
+}
+
+/// Bills what somebody asks to be billed. Whoever lives by a test clock is dunned by it as well: who moves it waits for no hourly round.
+async fn bill(
+    db: &Db,
+    as_of: NaiveDate,
+    reach: Reach,
+    accounts: NonZeroU32,
+    summary: &mut RunSummary,
+) -> Result<(), Error> {
+    drive(db, as_of, reach, accounts, summary).await?;
+    dunning::run_by_clock(db, reach).await?;
+    Ok(())
 }
 
 fn must_have_come(ctx: &Ctx, as_of: NaiveDate) -> Result<(), Error> {

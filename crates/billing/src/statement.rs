@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use db::{Db, SystemRead};
 use kernel::{Currency, InvoiceId, Money, PaymentId, ResellerId, TenantId, named};
-use tenancy::{Action, Ctx, ResellerCtx};
+use tenancy::{Action, Caller, ResellerCtx};
 
 use crate::Error;
 use crate::export::Window;
 use crate::invoice::{Customer, DocumentKind, Issuer};
 use crate::profile;
+use crate::reader::Reader;
 use crate::receivable::{Means, Owed, allocate};
 use crate::series::OPERATOR;
 use crate::wholesale::{self, agreement, must_be_party};
@@ -137,26 +138,42 @@ struct Movement {
 }
 
 /// The statement of a tenant's account with an issuer: with the reseller that it belongs to, or with a former one. Whoever
-/// sees the tenant's documents sees those of a former issuer, and so its statement.
+/// sees the tenant's documents sees those of a former issuer, and so its statement; so does whoever sees that issuer, and is
+/// shown the customer as it is on the last document.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right to see invoices; [`Error::NotFound`] for an issuer that the tenant has
-/// no account with.
-pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -> Result<Statement, Error> {
-    ctx.require(Action::InvoiceRead)?;
-    let issuer_id = issuer_id.unwrap_or(ctx.reseller_id());
-    let mut tx = ctx.read().await?;
-    let is_known = issuer_id == ctx.reseller_id() || store::is_issuer(&mut tx, issuer_id).await?;
-    if !is_known {
+/// [`Error::Tenancy`] without the right to see invoices; [`Error::NotFound`] for a tenant out of scope, and for an issuer that it
+/// has no account with.
+pub async fn of_tenant(
+    caller: &Caller,
+    tenant_id: TenantId,
+    issuer_id: Option<ResellerId>,
+    days: Window,
+) -> Result<Statement, Error> {
+    let issuer_id = match issuer_id {
+        Some(named) => named,
+        None => caller.enter_deleted_too(tenant_id).await?.reseller_id(),
+    };
+    let reader = Reader::enter(caller, (tenant_id, issuer_id), Action::InvoiceRead).await?;
+    let mut tx = reader.read().await?;
+    let is_present = reader.sees_tenant() && issuer_id == reader.reseller_id();
+    if !is_present && !store::is_issuer(&mut tx, issuer_id).await? {
         return Err(Error::NotFound);
     }
     let movements = store::movements(&mut tx, issuer_id, days.until()).await?;
     let store::Tenant { name, currency } = store::tenant(&mut tx).await?;
-    let profile = profile::store::customer(&mut tx).await?.map(|versioned| versioned.profile);
+    let customer = if reader.sees_tenant() {
+        let profile = profile::store::customer(&mut tx).await?.map(|versioned| versioned.profile);
+        Customer::now(tenant_id, name, profile)
+    } else {
+        // How it is called since is the present reseller's affair; one without a document has but its id.
+        let last = store::last_customer(&mut tx, issuer_id).await?;
+        last.unwrap_or_else(|| Customer::now(tenant_id, tenant_id.to_string(), None))
+    };
     drop(tx);
     Ok(Statement {
-        issuer: issuer(ctx.db(), issuer_id).await?,
-        customer: Customer::now(ctx.tenant_id(), name, profile),
+        issuer: issuer(caller.db(), issuer_id).await?,
+        customer,
         accounts: accounts(currency, movements, days)?,
     })
 }

@@ -17,11 +17,11 @@ use kernel::{Checks, PriceBookId, SubscriptionId, named};
 use serde_json::json;
 use tenancy::{Action, Calendar, Ctx, TenantTx, event, mailbox, seats, standing as tenant_standing};
 
-use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, Item};
 use crate::rating::{Amount, Log, PaymentSchedule, Share, Step, steps_of_changes};
 use crate::run::opened;
+use crate::{Error, forecast};
 
 pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
@@ -42,7 +42,8 @@ pub struct Subscription {
     pub terms: AgreedTerms,
     /// The least number of seats that is charged.
     pub seats_committed: i32,
-    /// The next boundary, on which a run has something to look at; `None` when nothing is left to be billed.
+    /// The next boundary, on which a run has something to look at; `None` when nothing is left to be billed. As it is shown, where changes are
+    /// billed by the day of these days only one that has something to bill.
     pub next_invoice_on: Option<NaiveDate>,
     /// Why a run could not bill it, if that is so; it is tried again by a run that names the tenant.
     pub parked_reason: Option<String>,
@@ -126,6 +127,12 @@ impl Subscription {
         }
     }
 
+    /// As it is shown: with the day of its next document as of now.
+    async fn foreseen(self, ctx: &Ctx, tx: &mut TenantTx) -> Result<Self, Error> {
+        let next_invoice_on = forecast::next_document_on(ctx, tx, &self).await?;
+        Ok(Self { next_invoice_on, ..self })
+    }
+
     fn looking_ahead(self, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
         Ok(Self { next_invoice_on: self.next_boundary(last_billed)?, ..self })
     }
@@ -167,7 +174,8 @@ const MAX_TRIAL: Days = Days::new(366);
 pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionRead)?;
     let mut tx = ctx.read().await?;
-    store::find(&mut tx).await?.ok_or(Error::NotFound)
+    let found = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
+    found.foreseen(ctx, &mut tx).await
 }
 
 /// Subscribes the tenant from its present day on, or changes its subscription.
@@ -187,7 +195,7 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 /// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
     let mut tx = ctx.begin().await?;
-    let subscription = put_in(ctx, &mut tx, new, if_version).await?;
+    let subscription = put_in(ctx, &mut tx, new, if_version).await?.foreseen(ctx, &mut tx).await?;
     tx.commit().await?;
     Ok(subscription)
 }

@@ -191,6 +191,8 @@ named! {
         DiscountCreated = "discount.created",
         /// A discount was ended, or removed before it counted.
         DiscountEnded = "discount.ended",
+        /// A draft of an invoice or credit note was made, which nobody owes yet.
+        InvoiceDrafted = "invoice.drafted",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
         /// A draft was discarded: what it billed is billed anew.

@@ -460,8 +460,12 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
     // The event itself is of the real time.
     let data = json!({"test_clock": now, "previous_test_clock": clock});
     event::record(&mut tx, ctx, event::Kind::TenantTestClockSet, tenant.id, data).await?;
+    if tenant.deleted_at.is_none() && tenant.trial_ends_at.is_some_and(|at| at <= now) {
+        lifecycle::suspend_tried(&mut tx, &ctx.by_clock(Some(now))).await?;
+    }
+    let moved = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
-    Ok(Tenant { test_clock: Some(now), ..tenant })
+    Ok(moved)
 }
 
 /// Keeps the tenant from being deleted, and its test clock where it is, until the transaction ends: the context, by that clock.

@@ -433,7 +433,8 @@ async fn list(
 
 /// Get an invoice or credit note
 ///
-/// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
+/// A tenant's, also for the reseller that issued it to a tenant that has moved to another; or a reseller's wholesale one, which only the
+/// operator and the reseller itself see. With `Accept: text/html` as a page,
 /// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued and the first two in the
 /// issuer's present look. On page and PDF a void invoice says that it is one, and asks for nothing; so does a draft, which is no XML.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",

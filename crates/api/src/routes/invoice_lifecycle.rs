@@ -20,7 +20,7 @@ use crate::{Api, schema};
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/finalize", tag = "Invoices", operation_id = "finalize_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document, final now.", body = Invoice),
-        (status = 409, description = "It is final already: `not_a_draft`. A former reseller issued it, and the caller is not above that one: `issued_by_another`. A draft of an earlier boundary becomes final before it: `earlier_draft`.")),
+        (status = 409, description = "It is final already: `not_a_draft`. A former reseller issued it, and the caller is not above that one: `issued_by_another`; or not above the tenant's present one: `tenant_transferred`. A draft of an earlier boundary becomes final before it: `earlier_draft`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
 async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
     Ok(Answer(invoice::finalize(&caller, at.invoice_id).await?.into()))
@@ -32,7 +32,7 @@ async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result
 #[utoipa::path(delete, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "discard_invoice",
     params(InvoicePath),
     responses((status = 204, description = "It is gone."),
-        (status = 409, description = "It is final: `not_a_draft`. A later document takes back what it charges, and is to be discarded or voided first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
+        (status = 409, description = "It is final: `not_a_draft`. A later document takes back what it charges, and is to be discarded or voided first: `credited_since`. A former reseller issued it: `issued_by_another`, and to that one `tenant_transferred`. It is of before it was recorded what documents are made of: `not_recorded`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
 async fn discard(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<StatusCode, Problem> {
     invoice::discard(&caller, at.invoice_id).await?;
@@ -56,7 +56,7 @@ struct Void {
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/void", tag = "Invoices", operation_id = "void_invoice",
     params(InvoicePath),
     responses((status = 201, description = "The credit note.", body = Invoice),
-        (status = 409, description = "Something of it is paid or being paid: `paid`. It is no final invoice of which something is left, or shares a credit note with another, or it is a wholesale one of a reseller that was deleted: `not_voidable`. A later document takes back what it charges, and is to be voided or discarded first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
+        (status = 409, description = "Something of it is paid or being paid: `paid`. It is no final invoice of which something is left, or shares a credit note with another, or it is a wholesale one of a reseller that was deleted: `not_voidable`. A later document takes back what it charges, and is to be voided or discarded first: `credited_since`. A former reseller issued it: `issued_by_another`, and to that one `tenant_transferred`. It is of before it was recorded what documents are made of: `not_recorded`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
 async fn void(
     Bearer(caller): Bearer,

@@ -172,7 +172,8 @@ async fn list(
 /// amount, else for the tenant's balance. What is too much for its invoice settles the oldest, and then those to come.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/payments", tag = "Payments", operation_id = "create_payment",
     params(TenantPath),
-    responses((status = 201, description = "The payment.", body = Payment)),
+    responses((status = 201, description = "The payment.", body = Payment),
+        (status = 409, description = "A former reseller issued the invoice, and the caller is not above that one: `issued_by_another`.")),
     extensions(("x-required-action" = json!("payments:write"))))]
 async fn create(
     Bearer(caller): Bearer,
@@ -185,7 +186,8 @@ async fn create(
 
 /// Get a payment
 ///
-/// A tenant's, or what a reseller paid the operator, which only these two see (`wholesale:read` besides).
+/// A tenant's, also for the reseller whose money it is of a tenant that has moved to another; or what a reseller paid the operator, which
+/// only these two see (`wholesale:read` besides).
 #[utoipa::path(get, path = "/v1/payments/{payment_id}", tag = "Payments", operation_id = "get_payment",
     params(PaymentPath),
     responses((status = 200, description = "The payment.", body = Payment)),
@@ -201,7 +203,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<PaymentPath>) -> Result<Answ
 #[utoipa::path(post, path = "/v1/invoices/{invoice_id}/pay", tag = "Payments", operation_id = "pay_invoice",
     params(InvoicePath),
     responses((status = 201, description = "The payment, which may have failed.", body = Payment),
-        (status = 409, description = "`nothing_due`, `no_payment_method`, `no_payment_provider`, or `payment_under_way`: another may still arrive.")),
+        (status = 409, description = "`nothing_due`, `no_payment_method`, `no_payment_provider`, or `payment_under_way`: another may still arrive. `tenant_transferred`: the tenant belongs to another reseller than the issuer, which asks.")),
     extensions(("x-required-action" = json!("payments:make"))))]
 async fn pay(
     State(api): State<Api>,
@@ -292,10 +294,11 @@ struct NewRefund {
     /// Absent or null: all that is left of the payment.
     #[serde(default)]
     amount: Option<NewMoney>,
-    /// Why.
+    /// Why; not of blanks alone.
     #[schema(
+        min_length = 1,
         max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
         example = "Charged by mistake"
     )]
     reason: String,
@@ -309,7 +312,7 @@ struct NewRefund {
 #[utoipa::path(post, path = "/v1/payments/{payment_id}/refund", tag = "Payments", operation_id = "refund_payment",
     params(PaymentPath),
     responses((status = 201, description = "The refund, which may have failed.", body = Refund),
-        (status = 409, description = "`refund_exceeds_payment`: more than is left of it; or `no_payment_provider`.")),
+        (status = 409, description = "`refund_exceeds_payment`: more than is left of it; or `no_payment_provider`. It is a former reseller's money, and the caller is not above that one: `issued_by_another`; or not above the tenant's present one: `tenant_transferred`.")),
     extensions(("x-required-action" = json!("payments:write"))))]
 async fn refund(
     State(api): State<Api>,

@@ -22,7 +22,7 @@ use crate::{Api, schema};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewRequest {
-    /// Up to which day, at most two years ahead. When absent: the next boundary.
+    /// Up to which day, at most two years ahead. When absent: that of the next document, and at least the tenant's present day.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     as_of: Option<String>,
@@ -88,7 +88,7 @@ struct Preview {
     as_of: Option<NaiveDate>,
     /// In the order of their days.
     documents: Vec<PreviewedInvoice>,
-    /// The boundary after these.
+    /// The day of the next document after these, as far as is known. `null` when nothing is left to be billed then.
     #[schema(value_type = Option<schema::Day>, required)]
     next_invoice_on: Option<NaiveDate>,
     /// Why a run could not bill the account.

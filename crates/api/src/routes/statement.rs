@@ -37,7 +37,8 @@ struct StatementQuery {
     /// The day after the last one; at most a year later.
     #[param(value_type = schema::Day)]
     to: Day,
-    /// The issuer of the documents; when absent, the reseller that the tenant belongs to. A former one has a statement of its own.
+    /// The issuer of the documents; when absent, the reseller that the tenant belongs to. A former one has a statement of its own, which it
+    /// gets as well.
     #[param(value_type = Option<schema::ResellerId>)]
     issuer_id: Option<ResellerId>,
 }
@@ -149,7 +150,7 @@ impl From<statement::Account> for StatementAccount {
 struct Statement {
     #[schema(value_type = schema::TenantId)]
     tenant_id: TenantId,
-    /// How the tenant is called today: by its billing profile, if it has one.
+    /// How the tenant is called today, by its billing profile, if it has one; to a former issuer as on its last document.
     #[schema(example = "Bakery Ltd")]
     tenant_name: String,
     /// Whom it owes.
@@ -219,10 +220,9 @@ async fn get(
     Query(query): Query<StatementQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     let (from, to) = (query.from.0, query.to.0);
     let days = window(from, to)?;
-    let statement = statement::of_tenant(&ctx, query.issuer_id, days).await?;
+    let statement = statement::of_tenant(&caller, at.tenant_id, query.issuer_id, days).await?;
     let shown = |statement: statement::Statement| Statement {
         tenant_id: statement.customer.id,
         tenant_name: statement.customer.name,

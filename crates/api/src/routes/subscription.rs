@@ -60,7 +60,8 @@ struct Subscription {
     /// On the tenant's present day: `trialing` (nothing is charged yet), `active` or `ended`.
     #[schema(value_type = schema::SubscriptionStatus)]
     status: &'static str,
-    /// The next boundary, on which a billing run has something to look at. `null` when nothing is left to be billed.
+    /// The day of the next document, as far as is known, or the next boundary, on which a billing run has something to look at. It may be past until
+    /// a run bills it. `null` when nothing is left to be billed.
     #[schema(value_type = Option<schema::Day>, required)]
     next_invoice_on: Option<NaiveDate>,
     /// Why a billing run could not bill it. A run that names the tenant tries again, as does every run after a `PUT`.

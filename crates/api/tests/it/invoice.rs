@@ -138,6 +138,54 @@ async fn a_draft_is_shown_as_one_and_has_no_xml() {
 }
 
 #[tokio::test]
+async fn a_former_reseller_reads_what_it_issued_in_every_form() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let (south, _) = app.reseller("South").await;
+    branded(&app, &north, &reseller, 0).await;
+    let tenant = subscribed(&app, &north, "one.example", 3).await;
+    app.put(&north, &format!("{tenant}/billing-profile"), customer()).await.expect(200);
+    run(&app, &north, json!({"as_of": "2026-03-02"})).await;
+    let invoice = app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+    let transfer = json!({"amount": {"amount_minor": 100, "currency": "EUR"}, "reference": "thanks", "received_on": "2026-03-02"});
+    let payment = app.post(&north, &format!("{tenant}/payments"), transfer.clone()).await.expect(201);
+    let to = json!({"reseller_id": south});
+    app.post(&app.operator, &format!("{tenant}/transfer"), to).await.expect(200);
+    let path = format!("/v1/invoices/{}", text(&invoice["id"]));
+    let read = app.get(&north, &path).await.expect(200);
+    assert_eq!((&read["number"], &read["paid"]["amount_minor"]), (&invoice["number"], &json!(100)));
+    for media_type in ["text/html", "application/pdf", "application/xml"] {
+        assert!(!paper(&app, &north, &path, media_type).await.is_empty());
+    }
+    let paid = format!("/v1/payments/{}", text(&payment["id"]));
+    assert_eq!(app.get(&north, &paid).await.expect(200), payment);
+    let statement = format!("{tenant}/statement?from=2026-03-01&to=2026-04-01");
+    let own = format!("{statement}&issuer_id={reseller}");
+    assert_eq!(
+        app.get(&north, &own).await.expect(200)["accounts"][0]["entries"].as_array().unwrap().len(),
+        2
+    );
+    assert!(paper(&app, &north, &own, "application/pdf").await.starts_with(b"%PDF"));
+    // It looks, and that is all.
+    let refund = app.post(&north, &format!("{paid}/refund"), json!({"reason": "x"})).await;
+    refund.expect_problem(409, "tenant_transferred");
+    let void = app.post(&north, &format!("{path}/void"), json!({"reason": "x"})).await;
+    void.expect_problem(409, "tenant_transferred");
+    for hidden in [
+        tenant.clone(),
+        statement.clone(),
+        format!("{statement}&issuer_id={south}"),
+        format!("{tenant}/invoices"),
+        format!("{tenant}/payments"),
+        format!("{tenant}/subscription"),
+        format!("{tenant}/usage?from=2026-03-01&to=2026-03-02"),
+    ] {
+        app.get(&north, &hidden).await.expect_problem(404, "not_found");
+    }
+    app.post(&north, &format!("{tenant}/payments"), transfer).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_statement_of_account_has_its_forms_and_the_issuers_look() {
     let app = App::new().await;
     let (reseller, north) = app.reseller("North").await;

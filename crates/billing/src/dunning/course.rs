@@ -12,6 +12,7 @@ use tenancy::{Calendar, Caller, Ctx, TenantTx, event, tenant};
 use super::store::Finalized;
 use super::{Course, Move, Owing, Policy, Step, moves, store};
 use crate::receivable::Receivables;
+use crate::run::Reach;
 use crate::{Error, subscription};
 
 /// How many tenants are looked up at a time.
@@ -34,10 +35,22 @@ pub struct Dunned {
 /// # Errors
 /// When the tenants cannot be looked up; one that fails by itself is logged and counted.
 pub async fn run(db: &Db) -> Result<Dunned, Error> {
+    dun(db, None).await
+}
+
+/// As [`run`], of those alone who live by a test clock and whom a billing run reaches.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) async fn run_by_clock(db: &Db, reach: Reach) -> Result<Dunned, Error> {
+    dun(db, Some(reach)).await
+}
+
+async fn dun(db: &Db, by_clock: Option<Reach>) -> Result<Dunned, Error> {
     let server = Caller::server(db.clone());
     let (mut done, mut after) = (Dunned::default(), None);
     loop {
-        let page = store::candidates(&mut read(db).await?, db.env().now(), after, PAGE).await?;
+        let page = store::candidates(&mut read(db).await?, by_clock, db.env().now(), after, PAGE).await?;
         let Some(&last) = page.last() else { return Ok(done) };
         after = Some(last);
         for id in page {

@@ -11,6 +11,7 @@ use tenancy::policy::Capability;
 
 use super::{Course, DunningPolicy, Policy, Step};
 use crate::Error;
+use crate::run::Reach;
 
 /// A reseller's policy, if it has one and the transaction sees it.
 pub(super) async fn find(
@@ -148,16 +149,24 @@ pub(super) async fn put(
 
 /// Tenants after an id of whom something may have to be done: those who owe their present reseller, which has a policy,
 /// what is past its due day wherever the day is the latest, and those of whom something is under way. Their own zones are
-/// left to whoever enters them: one that the database does not know would be everybody's failure here.
+/// left to whoever enters them: one that the database does not know would be everybody's failure here. With a reach, only those in it that
+/// have a test clock.
 pub(super) async fn candidates(
     read: &mut SystemRead,
+    by_clock: Option<Reach>,
     now: DateTime<Utc>,
     after: Option<TenantId>,
     limit: i64,
 ) -> Result<Vec<TenantId>, db::Error> {
+    let (reseller, tenant) = match by_clock {
+        Some(Reach::Reseller(id)) => (Some(id.uuid()), None),
+        Some(Reach::Tenant(id)) => (None, Some(id.uuid())),
+        Some(Reach::All | Reach::Present | Reach::Left) | None => (None, None),
+    };
     let rows = sqlx::query_scalar!(
         "select t.id from tenants t
-         where ($2::uuid is null or t.id > $2) and t.status <> 'deleted'
+         where ($2::uuid is null or t.id > $2) and t.status <> 'deleted' and (t.test_clock is not null or not $4)
+           and ($5::uuid is null or $5 = any (t.reseller_path)) and ($6::uuid is null or t.id = $6)
            and (t.unpaid_capabilities <> '{}'
              or exists (select from dunning_courses c where c.tenant_id = t.id and c.ended_at is null)
              or (exists (select from dunning_policies p where p.reseller_id = t.reseller_id)
@@ -169,7 +178,10 @@ pub(super) async fn candidates(
          order by t.id limit $3",
         now,
         after.map(TenantId::uuid),
-        limit
+        limit,
+        by_clock.is_some(),
+        reseller,
+        tenant
     )
     .fetch_all(read.conn())
     .await?;

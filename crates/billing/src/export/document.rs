@@ -1,5 +1,7 @@
 //! The rows of documents.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, ResellerId, TenantId};
@@ -7,10 +9,11 @@ use uuid::Uuid;
 
 use super::{Level, Scope, store};
 use crate::Error;
-use crate::invoice::DocumentKind;
+use crate::invoice::{DocumentKind, Status};
+use crate::receivable::Receivables;
 use crate::table::{Cell, Format, Table};
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 23] = [
     "invoice_id",
     "number",
     "kind",
@@ -29,6 +32,11 @@ const COLUMNS: [&str; 18] = [
     "tax",
     "total",
     "finalized_at",
+    "status",
+    "paid_minor",
+    "due_minor",
+    "paid",
+    "due",
 ];
 
 /// A document as it is stored; the issuer of a retail one, and of a wholesale one none, being the operator.
@@ -50,6 +58,28 @@ pub(super) struct Document {
     pub(super) tax_minor: i64,
     pub(super) total_minor: i64,
     pub(super) finalized_at: DateTime<Utc>,
+    /// Whether it counts as billed no more.
+    pub(super) is_unbilled: bool,
+}
+
+/// What is due of all invoices of the customers of some documents, by customer.
+async fn receivables(
+    tx: &mut SystemTx,
+    scope: &Scope,
+    rows: &[Document],
+) -> Result<BTreeMap<Uuid, Receivables>, Error> {
+    match scope.level {
+        Level::Retail => {
+            let tenants: BTreeSet<_> = rows.iter().map(|row| TenantId::from_uuid(row.customer_id)).collect();
+            let tenants: Vec<TenantId> = tenants.into_iter().collect();
+            let all = Receivables::of_issuer(tx, scope.reseller_id, &tenants).await?;
+            Ok(all.into_iter().map(|(id, of)| (id.uuid(), of)).collect())
+        }
+        Level::Wholesale => {
+            let of = Receivables::of_reseller(tx, scope.reseller_id).await?;
+            Ok(BTreeMap::from([(scope.reseller_id.uuid(), of)]))
+        }
+    }
 }
 
 /// A reseller's id for wholesale, else a tenant's.
@@ -60,16 +90,31 @@ pub(super) fn customer(level: Level, id: Uuid) -> Cell {
     }
 }
 
-fn cells(level: Level, row: Document) -> Result<[Cell; COLUMNS.len()], Error> {
+/// The cells of a document, of whose customer's invoices so much is due.
+fn cells(
+    level: Level,
+    row: Document,
+    receivables: Option<&Receivables>,
+) -> Result<[Cell; COLUMNS.len()], Error> {
     let kind: DocumentKind = row.kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let currency: Currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     let corrects: Vec<String> =
         row.corrects.iter().map(|number| DocumentKind::Invoice.number(*number)).collect();
-    let amounts = [row.net_minor, row.tax_minor, row.total_minor].map(|minor| Money::new(minor, currency));
-    let [net_minor, tax_minor, total_minor] = amounts.map(|money| Cell::Integer(money.amount_minor));
-    let [net, tax, total] = amounts.map(Cell::amount);
+    let id = InvoiceId::from_uuid(row.id);
+    let [paid, _, due] = match kind {
+        DocumentKind::Invoice => {
+            receivables.ok_or(Error::Stored("account"))?.parts_minor(id, row.total_minor)
+        }
+        DocumentKind::CreditNote => [0; 3],
+    };
+    let status = Status::of_final(kind, row.is_unbilled, due);
+    let amounts = [row.net_minor, row.tax_minor, row.total_minor, paid, due];
+    let amounts = amounts.map(|minor| Money::new(minor, currency));
+    let [net_minor, tax_minor, total_minor, paid_minor, due_minor] =
+        amounts.map(|money| Cell::Integer(money.amount_minor));
+    let [net, tax, total, paid, due] = amounts.map(Cell::amount);
     Ok([
-        Cell::of(InvoiceId::from_uuid(row.id)),
+        Cell::of(id),
         Cell::of(kind.number(row.number)),
         Cell::of(kind.as_str()),
         Cell::Day(row.issued_on),
@@ -87,6 +132,11 @@ fn cells(level: Level, row: Document) -> Result<[Cell; COLUMNS.len()], Error> {
         tax,
         total,
         Cell::Moment(row.finalized_at),
+        Cell::of(status.as_str()),
+        paid_minor,
+        due_minor,
+        paid,
+        due,
     ])
 }
 
@@ -112,7 +162,12 @@ impl Pages {
         if let Some(last) = rows.last() {
             self.after = (last.issued_on, last.id);
         }
-        let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
+        let receivables = receivables(tx, scope, &rows).await?;
+        let of_row = |row: Document| {
+            let of_customer = receivables.get(&row.customer_id);
+            cells(scope.level, row, of_customer)
+        };
+        let rows = rows.into_iter().map(of_row).collect::<Result<Vec<_>, Error>>()?;
         let is_full = super::is_full(rows.len());
         Ok((self.table.piece(rows)?, is_full))
     }

@@ -21,7 +21,8 @@ pub(super) async fn retail_documents(
              i.finalized_at as "finalized_at!",
              array(select c.number from credit_note_references r
                join invoices c on c.tenant_id = r.tenant_id and c.id = r.invoice_id
-               where r.tenant_id = i.tenant_id and r.credit_note_id = i.id order by c.number) as "corrects!"
+               where r.tenant_id = i.tenant_id and r.credit_note_id = i.id order by c.number) as "corrects!",
+             exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id) as "is_unbilled!"
            from invoices i
            where i.issuer_id = $1 and i.status = 'final' and i.issued_on < $2 and (i.issued_on, i.id) > ($3, $4)
            order by i.issued_on, i.id limit $5"#,
@@ -47,7 +48,9 @@ pub(super) async fn wholesale_documents(
              i.reseller_id as customer_id, i.customer_name, i.currency, i.net_minor, i.tax_minor, i.total_minor, i.finalized_at,
              array(select c.number from wholesale_credit_note_references r
                join wholesale_invoices c on c.reseller_id = r.reseller_id and c.id = r.invoice_id
-               where r.reseller_id = i.reseller_id and r.credit_note_id = i.id order by c.number) as "corrects!"
+               where r.reseller_id = i.reseller_id and r.credit_note_id = i.id order by c.number) as "corrects!",
+             exists (select from wholesale_unbilled_documents u
+               where u.reseller_id = i.reseller_id and u.invoice_id = i.id) as "is_unbilled!"
            from wholesale_invoices i
            where i.reseller_id = $1 and i.issued_on < $2 and (i.issued_on, i.id) > ($3, $4)
            order by i.issued_on, i.id limit $5"#,

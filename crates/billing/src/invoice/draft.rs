@@ -4,18 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
-use kernel::{InvoiceId, TenantId};
+use kernel::{InvoiceId, Money, TenantId};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, OfTenants, TenantTx, event};
 
 use super::corrected::{correct, taken_back};
-use super::store::{Creditable, Reference, unbilled};
+use super::store::{Creditable, NewInvoice, Reference, unbilled};
 use super::{DocumentKind, Invoice, enter, store};
 use crate::Error;
 use crate::ledger::{self, Posting};
 use crate::price_book::Item;
 use crate::profile::DAYS_TO_PAY;
 use crate::rating::{Billed, Rate};
+use crate::reader::{issued_by_another, must_act_for};
 use crate::run::{is_settled, opened};
 use crate::series;
 
@@ -23,11 +24,11 @@ use crate::series;
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
-/// `not_a_draft`, `issued_by_another` for one of a reseller that the tenant has left and the caller is not above, and `earlier_draft`
+/// `not_a_draft`, `issued_by_another` for one of a reseller that the tenant has left and the caller is not above, `tenant_transferred`
+/// for whoever is not above the tenant's present one, and `earlier_draft`
 /// while one of an earlier boundary is there.
 pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceWrite)?;
+    let ctx = enter(caller, id, Action::InvoiceWrite).await?;
     must_act_for_issuer(&ctx, id).await?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
@@ -48,13 +49,11 @@ pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> 
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
 /// `not_a_draft`, and `credited_since` when a later document takes back what it charges.
 pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceWrite)?;
+    let ctx = enter(caller, id, Action::InvoiceWrite).await?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
     unbill(&ctx, &mut tx, &[&draft]).await?;
-    let data = json!({"kind": draft.kind.as_str(),
-        "total": {"amount_minor": draft.total.amount_minor, "currency": draft.currency.code()}});
+    let data = json!({"kind": draft.kind.as_str(), "total": draft.total});
     event::record(&mut tx, &ctx, event::Kind::InvoiceDiscarded, id, data).await?;
     tx.commit().await?;
     Ok(())
@@ -94,16 +93,7 @@ async fn must_act_for_issuer(ctx: &Ctx, id: InvoiceId) -> Result<(), Error> {
     if draft.status != "draft" || draft.issuer.id == ctx.reseller_id() {
         return Ok(());
     }
-    match ctx.caller().enter_reseller_deleted_too(draft.issuer.id).await {
-        Ok(_) => Ok(()),
-        Err(tenancy::Error::NotFound) => Err(issued_by_another()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn issued_by_another() -> Error {
-    let detail = "another reseller issued it, who is no longer the tenant's";
-    Error::Conflict { code: "issued_by_another", detail }
+    must_act_for(ctx.caller(), draft.issuer.id).await
 }
 
 async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> {
@@ -209,8 +199,24 @@ pub(super) async fn announce(tx: &mut impl OfTenants, completed: &[Completed<'_>
         ctx,
         kind: event::Kind::InvoiceFinalized,
         subject: posting.document.to_string(),
-        data: json!({"kind": posting.kind.as_str(), "number": number, "issued_on": posting.effective_on,
-            "total": {"amount_minor": posting.total_minor(), "currency": posting.currency.code()}}),
+        data: json!({"kind": posting.kind.as_str(), "number": posting.kind.number(*number), "issued_on": posting.effective_on,
+            "total": Money::new(posting.total_minor(), posting.currency)}),
+    });
+    event::record_all(tx, happened.collect()).await?;
+    Ok(())
+}
+
+/// Tells of drafts that were made.
+pub(crate) async fn announce_drafts(
+    tx: &mut impl OfTenants,
+    drafts: &[(&Ctx, &NewInvoice<'_>)],
+) -> Result<(), Error> {
+    let happened = drafts.iter().map(|&(ctx, draft)| event::Happened {
+        ctx,
+        kind: event::Kind::InvoiceDrafted,
+        subject: draft.id.to_string(),
+        data: json!({"kind": draft.kind.as_str(), "issued_on": draft.issued_on,
+            "total": Money::new(draft.totals.total_minor, draft.currency)}),
     });
     event::record_all(tx, happened.collect()).await?;
     Ok(())

@@ -350,15 +350,14 @@ async fn add_references(
 fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<Invoice, Error> {
     let kind: DocumentKind = row.kind.parse().map_err(|_| Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
-    let is_owed = kind == DocumentKind::Invoice && row.status == "final";
+    let is_owed = kind == DocumentKind::Invoice && row.number.is_some();
     let [paid_minor, credited_minor, due_minor] =
         if is_owed { receivables.parts_minor(id, row.total_minor) } else { [0; 3] };
-    let status = match is_owed {
-        true if row.is_unbilled => "void".to_owned(),
-        true if due_minor == 0 => "paid".to_owned(),
+    let status = match row.number {
+        Some(_) => Status::of_final(kind, row.is_unbilled, due_minor).as_str().to_owned(),
         // Kept for verifying, and found by nobody else.
-        false if row.number.is_none() && row.is_unbilled => "discarded".to_owned(),
-        _ => row.status,
+        None if row.is_unbilled => "discarded".to_owned(),
+        None => row.status,
     };
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(Invoice {

@@ -21,12 +21,11 @@ const MAX_REASON_CHARS: usize = 200;
 ///
 /// # Errors
 /// [`Error::Invalid`] for a bad reason; [`Error::NotFound`], the same for one that does not exist and for one of a tenant
-/// out of scope; [`Error::Conflict`] `not_voidable` for what is no final invoice of which something is left, or shares a
+/// out of scope; [`Error::Conflict`] `tenant_transferred` for a former issuer, `issued_by_another` for another than that; `not_voidable` for what is no final invoice of which something is left, or shares a
 /// credit note with another; `paid` when money has arrived for it or may still; `credited_since` when a later document
 /// takes back what it charges.
 pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoice, Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::InvoiceWrite)?;
+    let ctx = enter(caller, id, Action::InvoiceWrite).await?;
     check_reason(reason)?;
     let mut tx = ctx.begin().await?;
     // The tenant's row before the subscription's, as whoever changes that does: what dunning took may be given back.

@@ -13,20 +13,19 @@ use super::status::{PaymentStatus, Seen};
 use super::{DRAFT, Payment, arrived, read, store};
 use crate::payment_provider::{self, Secrets};
 use crate::receivable::Receivables;
-use crate::{Error, invoice, payment_method};
+use crate::{Error, invoice, payment_method, reader};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
 /// has failed is no error. Those above a deleted tenant may: it owes what it owed.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
-/// `no_payment_provider`, and `payment_under_way` while another may still arrive.
+/// `no_payment_provider`, `tenant_transferred` for a former issuer, and `payment_under_way` while another may still arrive.
 pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
     let found = invoice::store::place_of(&mut read(caller.db()).await?, id).await?;
-    let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
-    let ctx = caller.enter_deleted_too(tenant_id).await?;
-    ctx.require(Action::PaymentMake)?;
-    charge(&ctx, provider, issuer, id, None).await
+    let place = found.ok_or(Error::NotFound)?;
+    let ctx = reader::enter(caller, place, Action::PaymentMake).await?;
+    charge(&ctx, provider, place.1, id, None).await
 }
 
 /// Charges what is due of an invoice, because somebody asked or by itself.

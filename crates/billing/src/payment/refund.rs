@@ -10,9 +10,9 @@ use tenancy::{Action, Caller, Ctx, TenantTx, event};
 use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
-use super::{check_text, enter, store, tell_again};
+use super::{MAX_TEXT, place, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
-use crate::{Error, dunning, payment_provider, wholesale};
+use crate::{Error, dunning, payment_provider, reader, wholesale};
 
 /// The reason of a refund that somebody made at the provider's.
 const BY_HAND: &str = "made at the provider's";
@@ -59,8 +59,9 @@ pub(super) fn key(id: RefundId) -> String {
 /// has failed is no error.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist, for one of a customer out of scope, and for money of an issuer
-/// out of scope, which a tenant that has moved brings along; [`Error::Conflict`] `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
+/// [`Error::NotFound`], the same for one that does not exist and for one of a customer out of scope; [`Error::Conflict`]
+/// `issued_by_another` for money of an issuer out of scope, which a tenant that has moved brings along, `tenant_transferred` for that
+/// issuer, `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
 pub async fn refund(
     caller: &Caller,
     provider: &dyn Provider,
@@ -68,11 +69,12 @@ pub async fn refund(
     amount: Option<Money>,
     reason: String,
 ) -> Result<Refund, Error> {
-    let Some((ctx, issuer)) = enter(caller, id).await? else {
+    let Some(place) = place(caller.db(), id).await? else {
         return wholesale::payment::refund(caller, id, amount, reason).await;
     };
-    ctx.require(Action::PaymentWrite)?;
-    caller.enter_reseller_deleted_too(issuer).await?;
+    let issuer = place.1;
+    let ctx = reader::enter(caller, place, Action::PaymentWrite).await?;
+    reader::must_act_for(caller, issuer).await?;
     let has_provider = payment_provider::secrets(ctx.db(), issuer).await?.is_some();
     let mut tx = ctx.begin().await?;
     // Nobody else refunds of it until this is written.
@@ -119,7 +121,7 @@ pub async fn refund(
 /// Whether so much may be paid back of what is left.
 pub(crate) fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
     let mut checks = Checks::default();
-    check_text(&mut checks, reason, "/reason");
+    checks.reason(reason, MAX_TEXT, "/reason");
     let is_some = amount.amount_minor > 0 || left.amount_minor == 0;
     checks.require(is_some, "/amount/amount_minor", "must be more than 0");
     checks.require(amount.currency == left.currency, "/amount/currency", "must be the payment's");

@@ -1,9 +1,9 @@
 //! SQL of what is due: invoices, and what settles them.
 
 use db::SystemTx;
-use kernel::{InvoiceId, ResellerId};
+use kernel::{InvoiceId, ResellerId, TenantId};
+use sqlx::PgConnection;
 use sqlx::types::chrono::NaiveDate;
-use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::{Means, Receivable, Settling};
@@ -37,40 +37,63 @@ impl Row {
     }
 }
 
-/// The tenant's invoices with their totals, the oldest first, as if nothing had been paid.
-pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
-           where tenant_id = $1 and kind = 'invoice' and status = 'final' order by issued_on, id"#,
-        tenant_id
+/// The invoices of tenants, of one issuer or of all, with their totals, each tenant's oldest first, as if nothing had been paid.
+pub(super) async fn invoices(
+    conn: &mut PgConnection,
+    tenants: &[TenantId],
+    issuer: Option<ResellerId>,
+) -> Result<Vec<(TenantId, (Receivable, i64))>, Error> {
+    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select tenant_id, id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
+           where tenant_id = any ($1) and kind = 'invoice' and status = 'final' and ($2::uuid is null or issuer_id = $2)
+           order by issued_on, id"#,
+        &tenants,
+        issuer.map(ResellerId::uuid)
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter().map(Row::receivable).collect()
+    rows.into_iter()
+        .map(|row| {
+            let of_tenant = Row {
+                id: row.id,
+                issuer_id: row.issuer_id,
+                number: row.number,
+                currency: row.currency,
+                total_minor: row.total_minor,
+                due_on: row.due_on,
+            };
+            Ok((TenantId::from_uuid(row.tenant_id), of_tenant.receivable()?))
+        })
+        .collect()
 }
 
 /// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
-pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<Settling>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn means(
+    conn: &mut PgConnection,
+    tenants: &[TenantId],
+    issuer: Option<ResellerId>,
+) -> Result<Vec<(TenantId, Settling)>, Error> {
+    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select n.issuer_id as "issuer_id!", n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!",
-             true as "is_credit!"
+        r#"select r.tenant_id as "tenant_id!", n.issuer_id as "issuer_id!", n.currency as "currency!", r.invoice_id,
+             r.amount_minor as "amount_minor!", true as "is_credit!"
            from credit_note_references r
            join invoices n on n.tenant_id = r.tenant_id and n.id = r.credit_note_id
-           where r.tenant_id = $1
+           where r.tenant_id = any ($1) and ($2::uuid is null or n.issuer_id = $2)
            union all
-           select p.issuer_id, p.currency, p.invoice_id, (p.received_minor - coalesce((
+           select p.tenant_id, p.issuer_id, p.currency, p.invoice_id, (p.received_minor - coalesce((
              select sum(f.amount_minor) from refunds f
              where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0) - coalesce((
              select sum(d.amount_minor) from disputes d where d.tenant_id = p.tenant_id and d.payment_id = p.id
                and d.withdrawn_on is not null and d.reinstated_on is null), 0))::bigint, false
-           from payments p where p.tenant_id = $1 and p.status = 'succeeded'"#,
-        tenant_id
+           from payments p
+           where p.tenant_id = any ($1) and p.status = 'succeeded' and ($2::uuid is null or p.issuer_id = $2)"#,
+        &tenants,
+        issuer.map(ResellerId::uuid)
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await
     .map_err(db::Error::from)?;
     rows.into_iter()
@@ -78,8 +101,9 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<Settling>, Error> {
             let means =
                 Means { meant_for: row.invoice_id.map(InvoiceId::from_uuid), amount_minor: row.amount_minor };
             let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-            let issuer = ResellerId::from_uuid(row.issuer_id);
-            Ok(Settling { issuer, currency, means, is_credit: row.is_credit })
+            let (tenant_id, issuer) =
+                (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id));
+            Ok((tenant_id, Settling { issuer, currency, means, is_credit: row.is_credit }))
         })
         .collect()
 }

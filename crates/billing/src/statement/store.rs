@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::Movement;
 use crate::Error;
+use crate::invoice::Customer;
+use crate::profile::store::read;
 
 /// Whether the tenant has an account with an issuer.
 pub(super) async fn is_issuer(tx: &mut TenantTx, issuer: ResellerId) -> Result<bool, db::Error> {
@@ -35,6 +37,23 @@ pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
         .await
         .map_err(db::Error::from)?;
     Ok(Tenant { name: row.name, currency: row.currency.parse().map_err(|_| Error::Stored("currency"))? })
+}
+
+/// The tenant as it is on an issuer's last document.
+pub(super) async fn last_customer(tx: &mut TenantTx, issuer: ResellerId) -> Result<Option<Customer>, Error> {
+    let tenant_id = tx.tenant_id();
+    let row = sqlx::query!(
+        "select customer_name, customer_profile from invoices where tenant_id = $1 and issuer_id = $2 and status = 'final'
+         order by id desc limit 1",
+        tenant_id.uuid(),
+        issuer.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let Some(row) = row else { return Ok(None) };
+    let profile = row.customer_profile.map(read).transpose()?;
+    Ok(Some(Customer { id: tenant_id, name: row.customer_name, profile }))
 }
 
 /// A movement as it is stored.

@@ -337,7 +337,7 @@ impl Agreements {
     }
 
     /// The first day on which a one-off item is due that has not been billed.
-    fn one_off_after(&self, last_billed: Option<NaiveDate>) -> Option<NaiveDate> {
+    pub(crate) fn one_off_after(&self, last_billed: Option<NaiveDate>) -> Option<NaiveDate> {
         let days = self.one_off_items().map(|item| item.bill_on);
         days.filter(|day| last_billed.is_none_or(|last| last < *day)).min()
     }
@@ -421,7 +421,7 @@ impl Agreements {
     /// The next of those that there are whatever changes. While nothing is charged because of a suspension whose end is not
     /// known, the boundaries are those of before. Where seats have none, those of what is sold beside them count, and where there is
     /// none at all, a one-off item makes one on its day.
-    fn next_monthly(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+    pub(crate) fn next_monthly(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         let next = |timeline: &Timeline| match last_billed {
             Some(last) => timeline.next_boundary(last),
             None => timeline.first_boundary(),

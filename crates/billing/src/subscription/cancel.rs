@@ -19,7 +19,7 @@ pub async fn cancel(
     if_version: Option<i64>,
 ) -> Result<Subscription, Error> {
     let mut tx = ctx.begin().await?;
-    let ended = end(ctx, &mut tx, ends_on, if_version, false).await?;
+    let ended = end(ctx, &mut tx, ends_on, if_version, false).await?.foreseen(ctx, &mut tx).await?;
     tx.commit().await?;
     Ok(ended)
 }

@@ -141,7 +141,8 @@ pub(super) async fn complete(tx: &mut SystemTx, caller: &Caller, new: &NewInvoic
     };
     ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
     // Resellers above see the trail too, and are not to know how much.
-    let data = json!({"kind": new.kind.as_str(), "number": new.number, "issued_on": new.issued_on});
+    let number = new.kind.number(new.number);
+    let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on});
     let (trail, kind) = (Scope::Reseller(new.reseller_id), event::Kind::WholesaleInvoiceFinalized);
     event::record_on(tx, caller, trail, kind, new.id, data).await?;
     Ok(())

@@ -1,13 +1,16 @@
 //! Changes in mid-cycle, billed by the day.
 
+use billing::preview::{NewPreview, preview};
 use billing::price_book::{NewPrice, publish};
 use billing::rating::RemovalPolicy::{AtCycleEnd, CreditToBalance};
+use chrono::NaiveDate;
 use tenancy::user;
 use testkit::World;
 
 use super::courses::run_and_verify;
+use super::one_off_item::add;
 use super::verify::found;
-use super::{all_shown, at, date, invoices, price, run, seat, subscribe, world_on};
+use super::{all_shown, at, date, invoices, price, run, seat, shown, subscribe, world_on};
 
 fn changes(billed: &str) -> NewPrice {
     NewPrice { changes_billed: Some(billed.into()), ..price("month", "31", CreditToBalance) }
@@ -54,6 +57,76 @@ async fn each_is_on_a_document_of_its_own_day_and_a_day_without_any_has_none() {
         "invoice 2026-02-01 62.00 EUR; recurring 2026-02-01..2026-03-01 x2 = 56 seat-days, 62.00 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+/// The day of the next document, and what a look without a day has: up to which day, and which documents.
+async fn foreseen(world: &World) -> (Option<NaiveDate>, Option<NaiveDate>, Vec<String>) {
+    let next = billing::subscription::get(&world.ctx).await.unwrap().next_invoice_on;
+    let ahead = preview(&world.ctx, NewPreview::default()).await.unwrap();
+    (next, ahead.as_of, ahead.documents.iter().map(shown).collect())
+}
+
+#[tokio::test]
+async fn the_next_document_is_on_the_next_day_that_has_something() {
+    let world = world_on("2026-01-01").await;
+    let book = publish(&world.operator, Some(world.reseller.id), vec![changes("daily")]).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T09:00");
+    let february =
+        "invoice 2026-02-01 31.00 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 31.00 EUR";
+    let (next, as_of, documents) = foreseen(&world).await;
+    assert_eq!((next, as_of), (Some(date("2026-02-01")), Some(date("2026-02-01"))));
+    assert_eq!(documents, [february]);
+    seat(&world.ctx, "ben").await;
+    let tenth = "invoice 2026-01-10 22.00 EUR; proration 2026-01-10..2026-02-01 x1 = 22 seat-days, 22.00 EUR";
+    let (next, as_of, documents) = foreseen(&world).await;
+    assert_eq!((next, as_of), (Some(date("2026-01-10")), Some(date("2026-01-10"))));
+    assert_eq!(documents, [tenth]);
+    // As long as nobody has run.
+    at(&world, "2026-01-12T09:00");
+    assert_eq!(
+        foreseen(&world).await,
+        (Some(date("2026-01-10")), Some(date("2026-01-12")), vec![tenth.into()])
+    );
+    run_and_verify(&world, "2026-01-12").await;
+    assert_eq!(all_shown(&world.ctx).await[1..], [tenth]);
+    assert_eq!(foreseen(&world).await.0, Some(date("2026-02-01")));
+    // After the day's run: the next day's bills it.
+    at(&world, "2026-01-12T15:00");
+    seat(&world.ctx, "eve").await;
+    assert_eq!(foreseen(&world).await.0, Some(date("2026-01-13")));
+    run_and_verify(&world, "2026-01-13").await;
+    add(&world.ctx, Some("2026-01-20")).await;
+    assert_eq!(foreseen(&world).await.0, Some(date("2026-01-20")));
+    run_and_verify(&world, "2026-01-20").await;
+    assert_eq!(foreseen(&world).await.0, Some(date("2026-02-01")));
+}
+
+#[tokio::test]
+async fn a_pause_is_billed_on_its_first_day_and_on_that_after_it_which_is_told_before() {
+    let world = world_on("2026-01-01").await;
+    let pauses = NewPrice { suspension_policy: Some("pause".into()), ..changes("monthly") };
+    let book = publish(&world.operator, Some(world.reseller.id), vec![pauses]).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    tenancy::tenant::suspend(&world.ctx, None, &[]).await.unwrap();
+    let (next, as_of, documents) = foreseen(&world).await;
+    assert_eq!((next, as_of), (Some(date("2026-01-11")), Some(date("2026-01-11"))));
+    assert!(documents[0].starts_with("credit_note 2026-01-11 -21.00 EUR"), "{documents:?}");
+    run_and_verify(&world, "2026-01-12").await;
+    at(&world, "2026-01-20T12:00");
+    tenancy::tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    let (next, _, documents) = foreseen(&world).await;
+    assert_eq!(next, Some(date("2026-01-20")));
+    assert!(documents[0].starts_with("invoice 2026-01-20 12.00 EUR"), "{documents:?}");
+    run_and_verify(&world, "2026-01-21").await;
+    assert_eq!(foreseen(&world).await.0, Some(date("2026-02-01")));
+    // Nine days of 31.
+    assert_eq!(total(&world).await, 2200);
 }
 
 #[tokio::test]

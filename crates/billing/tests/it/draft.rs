@@ -271,7 +271,8 @@ async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
     assert_eq!(not_ours.code(), "issued_by_another");
     assert_eq!(invoice::get(&admin, draft).await.unwrap().status, "draft");
     let issuer = admin_of(&world, &world.reseller).await;
-    assert_eq!(invoice::finalize(&issuer, draft).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(invoice::get(&issuer, draft).await.unwrap().status, "draft");
+    assert_eq!(invoice::finalize(&issuer, draft).await.unwrap_err().code(), "tenant_transferred");
     at(&world, "2026-01-04T09:00");
     assert_eq!(run(&world, "2026-01-04").await.invoices, 1);
     let made = invoice::get(&world.operator, draft).await.unwrap();

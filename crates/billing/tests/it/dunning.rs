@@ -370,6 +370,45 @@ async fn a_test_clock_is_followed_and_a_zone_is_the_tenant_s() {
     assert_eq!(steps(&world.ctx).await, [""; 0]);
 }
 
+/// Whoever moves a clock waits for no hourly round.
+#[tokio::test]
+async fn a_run_that_is_asked_for_duns_by_test_clocks() {
+    let world = in_debt().await;
+    at(&world, "2026-01-01T09:00");
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    let mut sandboxes = Vec::new();
+    for name in ["One", "Two"] {
+        let new = tenant::NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, name) };
+        let ctx = ctx_of(&world, tenant::create(&world.operator, new).await.unwrap().id).await;
+        world::domain(&ctx, &super::domain(&ctx)).await;
+        subscribe(&ctx, &book, "month").await;
+        seat(&ctx, "ada").await;
+        sandboxes.push(ctx);
+    }
+    run(&world, "2026-01-01").await;
+    for sandbox in &sandboxes {
+        tenant::set_test_clock(sandbox, "2026-03-10T12:00:00Z".parse().unwrap()).await.unwrap();
+    }
+    // Real time has gone on as well, and is left to the round.
+    at(&world, "2026-02-20T12:00");
+    let db = world.test_db.db();
+    let named = Some(sandboxes[0].tenant_id());
+    billing::run::run(&db, date("2026-03-10"), named).await.unwrap();
+    let noted = async |ctx: &Ctx| {
+        let mut noted = steps(ctx).await;
+        noted.sort();
+        noted
+    };
+    let all = ["1 cancel 30 2026-03-10", "1 remind 14 2026-03-10", "1 suspend 20 2026-03-10"];
+    assert_eq!(noted(&sandboxes[0]).await, all);
+    assert_eq!(noted(&sandboxes[1]).await, [""; 0]);
+    assert_eq!(suspended(&sandboxes[0]).await.1, [Send, Imap]);
+    billing::run::run(&db, date("2026-02-20"), None).await.unwrap();
+    assert_eq!(noted(&sandboxes[1]).await, all);
+    assert_eq!(noted(&sandboxes[0]).await, all);
+    assert_eq!(noted(&world.ctx).await, [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_and_a_payment_between_them_take_each_step_once_and_leave_nothing_held() {
     let world = in_debt().await;

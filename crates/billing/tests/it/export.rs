@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use billing::export::{self, Export, Kind, Level, Window};
+use billing::invoice::{self, Found};
 use billing::ledger::{AsOf, trial_balance};
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::table::Format;
@@ -176,6 +177,36 @@ async fn lines_sum_up_to_documents_and_transfers_to_the_trial_balance() {
     assert!(file.contains(",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",mailbox,"), "{file}");
     assert!(file.contains(",\"'-Shrinks, Ltd\",mailbox,"), "{file}");
     assert!(file.contains(",EUR,-"), "amounts are bare: {file}");
+}
+
+#[tokio::test]
+async fn a_file_of_documents_says_how_they_stand_now() {
+    let world = story().await;
+    let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
+    let first = rows(&own, Kind::Invoices, Level::Retail).await[0].clone();
+    assert_eq!(
+        (text(&first, "status"), minor(&first, "paid_minor"), text(&first, "paid")),
+        ("final", 0, "0.00")
+    );
+    let tenant = text(&first, "customer_id").parse().unwrap();
+    let ctx = world.operator.enter(tenant).await.unwrap();
+    paid(&ctx, 1000, text(&first, "number")).await;
+    for level in [Level::Retail, Level::Wholesale] {
+        for row in rows(&own, Kind::Invoices, level).await {
+            let id = text(&row, "invoice_id").parse().unwrap();
+            let (status, of) = match invoice::find(&world.operator, id).await.unwrap() {
+                Found::Retail(one) => (one.status, [one.paid, one.due]),
+                Found::Wholesale(one) => (one.status, [one.paid, one.due]),
+            };
+            let shown = ["paid_minor", "due_minor"].map(|name| minor(&row, name));
+            assert_eq!((text(&row, "status"), shown), (status.as_str(), of.map(|money| money.amount_minor)));
+        }
+    }
+    let part_paid = rows(&own, Kind::Invoices, Level::Retail).await[0].clone();
+    let due = minor(&first, "due_minor") - 1000;
+    assert_eq!((minor(&part_paid, "paid_minor"), minor(&part_paid, "due_minor")), (1000, due));
+    paid(&ctx, due, text(&first, "number")).await;
+    assert_eq!(text(&rows(&own, Kind::Invoices, Level::Retail).await[0], "status"), "paid");
 }
 
 #[tokio::test]

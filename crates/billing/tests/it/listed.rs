@@ -57,7 +57,7 @@ async fn documents_are_narrowed_by_how_they_stand_and_by_what_they_are() {
     // What is paid back is due again.
     let payment = payment::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap();
     let nobody = super::payment::nobody();
-    payment::refund(&world.operator, &nobody, payment.items[0].id, None, String::new()).await.unwrap();
+    payment::refund(&world.operator, &nobody, payment.items[0].id, None, "x".into()).await.unwrap();
     assert_eq!(ids(&world, open).await, [all[0].id, all[1].id, all[3].id]);
 }
 

@@ -30,6 +30,7 @@ mod statement;
 mod story;
 mod subscription;
 mod tax;
+mod told;
 mod transfer;
 mod usage;
 mod vat_register;

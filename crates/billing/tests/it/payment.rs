@@ -38,7 +38,7 @@ pub(super) async fn pay_back_at_once(world: &World, id: PaymentId, amount_minor:
     let tries = (0..tries).map(|_| {
         let operator = world.operator.clone();
         tokio::spawn(async move {
-            payment::refund(&operator, &nobody(), id, Some(euro(amount_minor)), String::new()).await
+            payment::refund(&operator, &nobody(), id, Some(euro(amount_minor)), "x".into()).await
         })
     });
     let mut made = 0;
@@ -244,7 +244,7 @@ async fn a_payment_is_seen_and_paid_back_by_those_above_only() {
     assert_eq!(payment::get(&own, one.id).await.unwrap(), one);
     for refused in [
         payment::get(&stranger, one.id).await.unwrap_err(),
-        payment::refund(&stranger, &nobody(), one.id, None, String::new()).await.unwrap_err(),
+        payment::refund(&stranger, &nobody(), one.id, None, "x".into()).await.unwrap_err(),
     ] {
         assert_eq!(refused.kind(), ErrorKind::NotFound);
     }
@@ -254,7 +254,7 @@ async fn a_payment_is_seen_and_paid_back_by_those_above_only() {
     let secret = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
     let billing = auth.bearer(&secret, world.origin()).await.unwrap();
     assert_eq!(payment::get(&billing, one.id).await.unwrap(), one);
-    let refused = payment::refund(&billing, &nobody(), one.id, None, String::new()).await.unwrap_err();
+    let refused = payment::refund(&billing, &nobody(), one.id, None, "x".into()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     let inside = billing.enter(world.tenant.id).await.unwrap();
     let refused = payment::record(&inside, transfer(1, "", "2026-03-01")).await.unwrap_err();
@@ -270,7 +270,7 @@ async fn a_tenant_s_new_reseller_leaves_the_former_one_s_invoices_alone() {
     let inside = admin_of(&world, &other).await.enter(world.tenant.id).await.unwrap();
     let named = NewTransfer { invoice_id: Some(documents[1].id), ..transfer(2500, "", "2026-03-01") };
     let refused = payment::record(&inside, named.clone()).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert_eq!(refused.code(), "issued_by_another");
     let theirs = paid(&inside, 2500, "INV-000002").await;
     assert_eq!((theirs.invoice_id, theirs.issuer_id), (None, other.id));
     assert_eq!(states(&world.ctx).await, ["final 0/2500"; 3]);
@@ -306,10 +306,22 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
 }
 
 #[tokio::test]
+async fn a_refund_says_why() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "").await;
+    for reason in ["", " \u{a0} ", "two\nlines", "x".repeat(501).as_str()] {
+        let refused =
+            payment::refund(&world.operator, &nobody(), one.id, None, reason.into()).await.unwrap_err();
+        assert_eq!(refused.field_errors()[0].pointer, "/reason", "{reason:?}");
+    }
+    assert_eq!(payment::get(&world.operator, one.id).await.unwrap(), one);
+}
+
+#[tokio::test]
 async fn what_was_paid_cannot_be_changed() {
     let world = three_invoices().await;
     let one = paid(&world.ctx, 2500, "").await;
-    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), String::new()).await.unwrap();
+    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), "x".into()).await.unwrap();
     for statement in [
         "update payments set amount_minor = 1",
         "update payments set invoice_id = null",
@@ -328,7 +340,7 @@ async fn what_was_paid_cannot_be_changed() {
 async fn what_has_arrived_is_final() {
     let world = three_invoices().await;
     let one = paid(&world.ctx, 2500, "").await;
-    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), String::new()).await.unwrap();
+    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), "x".into()).await.unwrap();
     for statement in ["update payments set received_minor = 1", "update refunds set status = 'failed'"] {
         let refused = sqlx::query(statement).execute(world.ctx.begin().await.unwrap().conn()).await;
         assert!(refused.unwrap_err().to_string().contains("is final"), "{statement}");
@@ -376,7 +388,7 @@ async fn keeps_its_balance(world: World, (code, steps): (&str, Vec<Step>)) {
             }
             Step::Refund { payment, amount } => {
                 let Some(&id) = payments.get(payment) else { continue };
-                if payment::refund(&world.operator, &nobody(), id, Some(money(amount)), String::new())
+                if payment::refund(&world.operator, &nobody(), id, Some(money(amount)), "x".into())
                     .await
                     .is_ok()
                 {

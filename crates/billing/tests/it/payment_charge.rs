@@ -255,7 +255,7 @@ async fn a_request_that_is_refused_when_it_is_made_again_ends_nothing() {
 
     let one = scene.payments().await[0].id;
     scene.fake.fail(&[Fault::Cut, Fault::Refused]);
-    let back = payment::refund(&scene.world.operator, &scene.client, one, None, String::new());
+    let back = payment::refund(&scene.world.operator, &scene.client, one, None, "x".into());
     assert_eq!(back.await.unwrap().status, RefundStatus::Unknown);
     assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
     assert_eq!(scene.fake.balance(), 2500);
@@ -343,7 +343,7 @@ async fn a_provider_s_key_is_kept_while_payments_or_refunds_are_under_way() {
     scene.fake.settle("pi_1", "succeeded");
     assert_eq!(scene.reconciled(SOON).await, 1);
     scene.fake.fail(&[Fault::Processing]);
-    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, "x".into());
     assert_eq!(back.await.unwrap().status, RefundStatus::Pending);
     for refused in [
         payment_provider::put(&reseller, &other_key(), None).await.unwrap_err(),
@@ -372,13 +372,14 @@ async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider(
     let one = scene.pay().await.unwrap();
     let other = world::reseller(&scene.world.operator, "Other").await;
     billing::transfer::transfer(&scene.world.ctx, None, other.id).await.unwrap();
-    for reseller in [&other, &scene.world.reseller] {
+    for (reseller, code) in [(&other, "issued_by_another"), (&scene.world.reseller, "tenant_transferred")] {
         let caller = admin_of(&scene.world, reseller).await;
-        let refused = payment::refund(&caller, &scene.client, one.id, None, String::new()).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        let refused = payment::refund(&caller, &scene.client, one.id, None, "x".into()).await.unwrap_err();
+        assert_eq!(refused.code(), code);
+        assert_eq!(payment::get(&caller, one.id).await.unwrap(), one);
     }
     assert_eq!(scene.fake.balance(), 2500);
-    payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new()).await.unwrap();
+    payment::refund(&scene.world.operator, &scene.client, one.id, None, "x".into()).await.unwrap();
     assert_eq!(scene.fake.balance(), 0);
 }
 
@@ -420,7 +421,7 @@ async fn who_pays_holds_one_connection_at_a_time() {
         held.push(scene.world.ctx.begin().await.unwrap());
     }
     let one = scene.pay().await.unwrap();
-    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, "x".into());
     assert_eq!(back.await.unwrap().status, RefundStatus::Succeeded);
     paid(&scene.world.ctx, 1, "").await;
 }

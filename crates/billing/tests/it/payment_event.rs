@@ -156,7 +156,7 @@ async fn an_event_pays_back_once() {
     let scene = Scene::new().await;
     let one = scene.pay().await.unwrap();
     scene.fake.fail(&[Fault::Processing]);
-    let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(500)), String::new());
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(500)), "x".into());
     assert_eq!(back.await.unwrap().status, RefundStatus::Pending);
     assert_eq!(balance(&scene.world, Account::Cash).await, 2500);
     let mut refund = scene.fake.refunds()[0].clone();
@@ -175,7 +175,7 @@ async fn a_refund_that_failed_at_the_provider_stays_so() {
     let scene = Scene::new().await;
     let one = scene.pay().await.unwrap();
     scene.fake.fail(&[Fault::Processing]);
-    let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(500)), String::new());
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(500)), "x".into());
     let back = back.await.unwrap();
     let mut refund = scene.fake.refunds()[0].clone();
     refund["status"] = json!("failed");

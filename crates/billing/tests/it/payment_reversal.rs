@@ -49,7 +49,7 @@ async fn a_refund_by_hand_is_noted_once_and_is_due_again() {
     assert_eq!(told(&scene.world, Kind::PaymentRefunded).await.len(), 1);
     // One of ours is ours, by whichever event it is told.
     let client = &scene.client;
-    payment::refund(&scene.world.operator, client, one.id, Some(euro(300)), String::new()).await.unwrap();
+    payment::refund(&scene.world.operator, client, one.id, Some(euro(300)), "x".into()).await.unwrap();
     scene.tell(&event("evt_2", "refund.created", &scene.fake.refunds()[1])).await.unwrap();
     scene.assert_cash(1500).await;
     // Of another program's payment, or of more than there is.
@@ -162,8 +162,7 @@ async fn what_a_dispute_took_is_due_again_and_neither_paid_back_nor_charged_by_i
     let opened = scene.fake.dispute("pi_1", 2000);
     scene.tell(&event("evt_1", "charge.dispute.funds_withdrawn", &opened)).await.unwrap();
     scene.assert_cash(500).await;
-    let refused =
-        payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(501)), String::new());
+    let refused = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(501)), "x".into());
     assert_eq!(refused.await.unwrap_err().code(), "refund_exceeds_payment");
     // The other invoice that is due is charged.
     assert_eq!(autopay(&scene.world.test_db.db(), &scene.client).await.unwrap().charged, 1);
@@ -184,7 +183,7 @@ async fn a_refund_that_fails_after_it_had_been_made_is_posted_back_once() {
             scene.tell(&event("evt_1", "refund.created", &refund)).await.unwrap();
         } else {
             let back =
-                payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(700)), String::new());
+                payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(700)), "x".into());
             assert_eq!(back.await.unwrap().status, RefundStatus::Succeeded);
         }
         scene.assert_cash(1800).await;
@@ -200,7 +199,7 @@ async fn a_refund_that_fails_after_it_had_been_made_is_posted_back_once() {
         assert_eq!(told(&scene.world, Kind::PaymentRefundFailed).await.len(), 1);
         scene.assert_cash(2500).await;
         // It is there to be paid back again.
-        let again = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+        let again = payment::refund(&scene.world.operator, &scene.client, one.id, None, "x".into());
         assert_eq!(again.await.unwrap().amount, euro(2500));
         scene.assert_cash(0).await;
     }
@@ -213,8 +212,7 @@ async fn a_refund_that_failed_here_is_made_when_the_provider_says_so() {
         let scene = Scene::new().await;
         let one = scene.pay().await.unwrap();
         scene.fake.fail(&[stripe::Fault::Refused]);
-        let back =
-            payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(700)), String::new());
+        let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(700)), "x".into());
         let refund = back.await.unwrap();
         assert_eq!(refund.status, RefundStatus::Failed);
         scene.assert_cash(2500).await;

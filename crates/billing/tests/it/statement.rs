@@ -9,6 +9,7 @@ use chrono::{Days, NaiveDate};
 use kernel::{ErrorKind, ResellerId};
 use secrecy::ExposeSecret as _;
 use tenancy::auth::Auth;
+use tenancy::tenant::{self, TenantChange};
 use tenancy::{Action, Ctx, Role, api_key};
 use testkit::{World, world};
 
@@ -17,7 +18,9 @@ use super::payment::{euro, nobody, paid, three_invoices};
 use super::{admin_of, at, date, invoices, run};
 
 async fn of(ctx: &Ctx, issuer: Option<ResellerId>, from: &str, until: &str) -> Statement {
-    of_tenant(ctx, issuer, Window::new(date(from), date(until)).unwrap()).await.unwrap()
+    of_tenant(ctx.caller(), ctx.tenant_id(), issuer, Window::new(date(from), date(until)).unwrap())
+        .await
+        .unwrap()
 }
 
 /// `opening; date kind reference change = balance; …; closing`, then the open amounts.
@@ -53,7 +56,7 @@ pub(super) async fn assert_agrees(world: &World, from: NaiveDate, until: NaiveDa
     for (n, pair) in days.windows(2).enumerate() {
         // Each from the last one's end, and now and then from the beginning.
         let from = if n % 4 == 3 { days[n.saturating_sub(9)] } else { pair[0] };
-        let statement = of_tenant(&world.ctx, None, Window::new(from, pair[1]).unwrap()).await.unwrap();
+        let statement = of(&world.ctx, None, &from.to_string(), &pair[1].to_string()).await;
         let [account] = &statement.accounts[..] else { panic!("{statement:?}") };
         assert_eq!(account.opening.amount_minor, receivable(world, from - Days::new(1)).await, "{from}");
         assert_eq!(
@@ -126,10 +129,20 @@ async fn each_issuer_has_a_statement_of_its_own() {
     assert_eq!(shown(&old).0, "5000; 2026-03-01 invoice INV-000003 2500 = 7500; 7500");
     let days = Window::new(date("2026-01-01"), date("2026-04-01")).unwrap();
     let third = world::reseller(&world.operator, "Third").await;
-    let refused = of_tenant(&ctx, Some(third.id), days).await.unwrap_err();
+    let refused = of_tenant(&admin, ctx.tenant_id(), Some(third.id), days).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotFound);
-    // The former reseller sees the tenant no more.
-    assert!(admin_of(&world, &world.reseller).await.enter(world.ctx.tenant_id()).await.is_err());
+    // The former reseller sees the tenant no more, but what it issued, with the customer as it was.
+    let issuer = admin_of(&world, &world.reseller).await;
+    assert!(issuer.enter(world.ctx.tenant_id()).await.is_err());
+    let renamed = TenantChange { name: Some("Hidden".into()), ..TenantChange::default() };
+    tenant::update(&ctx, None, renamed).await.unwrap();
+    let kept = of_tenant(&issuer, ctx.tenant_id(), Some(former), days).await.unwrap();
+    assert_eq!((kept.issuer.id, kept.customer.name.as_str()), (former, world.tenant.name.as_str()));
+    assert_eq!(kept.accounts, of(&ctx, Some(former), "2026-01-01", "2026-04-01").await.accounts);
+    for hidden in [None, Some(other.id), Some(third.id)] {
+        let refused = of_tenant(&issuer, ctx.tenant_id(), hidden, days).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound, "{hidden:?}");
+    }
     let new = api_key::NewApiKey {
         actions: [Action::PaymentRead].into(),
         ..api_key::NewApiKey::full(Role::TenantBilling)
@@ -137,6 +150,6 @@ async fn each_issuer_has_a_statement_of_its_own() {
     let (_, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
     let auth = Auth::new(world.test_db.db()).await.unwrap();
     let narrow = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
-    let refused = of_tenant(&narrow.enter(ctx.tenant_id()).await.unwrap(), None, days).await.unwrap_err();
+    let refused = of_tenant(&narrow, ctx.tenant_id(), None, days).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
 }

@@ -1,18 +1,22 @@
 //! A tenant that goes to another reseller: what stays behind, what goes along, and who charges what.
 
 use billing::discount::{self, Discount};
-use billing::invoice::Invoice;
+use billing::invoice::{self, Invoice};
 use billing::one_off_item;
-use billing::payment::{Autopaid, autopay};
+use billing::payment::{self, Autopaid, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
 use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
+use kernel::ErrorKind;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
 use tenancy::event::Kind;
 use tenancy::reseller::Reseller;
-use tenancy::{Ctx, Scope, user};
+use tenancy::{Action, Ctx, Role, Scope, user};
 use testkit::{World, world};
 
 use super::courses::run_and_verify;
@@ -20,12 +24,14 @@ use super::discount::{give, percent};
 use super::draft::drafting;
 use super::items::{GIB, selling, storage, stores};
 use super::one_off_item::{add, list};
-use super::payment::{assert_clean, states};
+use super::payment::{assert_clean, nobody, paid, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
 use super::run::{somebody_waits, told_on};
 use super::tax::{customer, is, taxing};
-use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, with_one_seat, world_on};
+use super::{
+    admin_of, all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, with_one_seat, world_on,
+};
 
 /// Moves the world's tenant to another reseller, which is made, and enters it there.
 async fn moved(world: &World) -> (Reseller, Ctx) {
@@ -302,6 +308,65 @@ async fn what_the_former_reseller_takes_back_is_taxed_as_it_charged() {
     assert_eq!((note.net.amount_minor, note.tax.amount_minor), (-804, -153));
     let tax = &note.taxes[0];
     assert_eq!((tax.group.category().code(), tax.reason.as_deref()), ("S", None));
+}
+
+/// An issuer keeps what it issued, and is shown nothing else of the tenant.
+#[tokio::test]
+async fn what_the_former_reseller_issued_it_reads_still() {
+    let world = subscribed().await;
+    run_and_verify(&world, "2026-01-01").await;
+    let money = paid(&world.ctx, 500, "INV-000001").await;
+    at(&world, "2026-01-15T12:00");
+    let (other, ctx) = moved(&world).await;
+    run_and_verify(&world, "2026-02-01").await;
+    let theirs = paid(&ctx, 100, "").await;
+    let [of_former, of_present] = &invoices(&ctx).await[..] else { panic!("two documents") };
+    assert_eq!((of_former.issuer.id, of_present.issuer.id), (world.reseller.id, other.id));
+    let (former, present) = (admin_of(&world, &world.reseller).await, admin_of(&world, &other).await);
+    let read = invoice::get(&former, of_former.id).await.unwrap();
+    assert_eq!((read.number.as_deref(), read.due.amount_minor), (Some("INV-000001"), 750));
+    assert_eq!(payment::get(&former, money.id).await.unwrap(), money);
+    // Nothing of the other's, nor the tenant.
+    for refused in [
+        invoice::get(&former, of_present.id).await.unwrap_err(),
+        payment::get(&former, theirs.id).await.unwrap_err(),
+        invoice::void(&former, of_present.id, "x").await.unwrap_err(),
+        payment::refund(&former, &nobody(), theirs.id, None, "x".into()).await.unwrap_err(),
+        payment::pay(&former, &nobody(), of_present.id).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+    }
+    assert!(former.enter_deleted_too(world.tenant.id).await.is_err());
+    // Of its own nothing is done by it alone, and by the present reseller alone as little.
+    for refused in [
+        invoice::void(&former, of_former.id, "x").await.unwrap_err(),
+        invoice::discard(&former, of_former.id).await.unwrap_err(),
+        payment::refund(&former, &nobody(), money.id, None, "x".into()).await.unwrap_err(),
+        payment::pay(&former, &nobody(), of_former.id).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), "tenant_transferred");
+    }
+    let refused = payment::refund(&present, &nobody(), money.id, None, "x".into()).await.unwrap_err();
+    assert_eq!(refused.code(), "issued_by_another");
+    // Whoever sees neither learns nothing, and a key that may not read documents is refused.
+    let stranger = admin_of(&world, &world::reseller(&world.operator, "Third").await).await;
+    assert_eq!(invoice::get(&stranger, of_former.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(payment::get(&stranger, money.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let narrow = NewApiKey { actions: [Action::PaymentRead].into(), ..NewApiKey::full(Role::ResellerAdmin) };
+    let entered = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let (_, secret) = api_key::create_for_reseller(&entered, narrow).await.unwrap();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    let narrow = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    assert_eq!(invoice::get(&narrow, of_former.id).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    assert_eq!(payment::get(&narrow, money.id).await.unwrap(), money);
+    // The tenant keeps seeing all of its own.
+    let own = NewApiKey::full(Role::TenantBilling);
+    let (_, secret) = api_key::create_for_tenant(&ctx, own).await.unwrap();
+    let own = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    for document in [of_former, of_present] {
+        assert_eq!(invoice::get(&own, document.id).await.unwrap().number, document.number);
+    }
+    assert_eq!(payment::get(&own, money.id).await.unwrap(), money);
 }
 
 #[tokio::test]

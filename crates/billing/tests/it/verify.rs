@@ -389,9 +389,7 @@ async fn a_payment_or_refund_that_was_changed_is_found_and_so_are_its_balances()
         let payment = billing::payment::record(&world.ctx, new).await.unwrap();
         let back = kernel::Money::new(1000, "EUR".parse().unwrap());
         let none = super::payment::nobody();
-        billing::payment::refund(&world.operator, &none, payment.id, Some(back), String::new())
-            .await
-            .unwrap();
+        billing::payment::refund(&world.operator, &none, payment.id, Some(back), "x".into()).await.unwrap();
         assert_clean(&world, 4).await;
         let untied = "alter table payments disable trigger payments_final; alter table refunds disable trigger refunds_final";
         sqlx::raw_sql(untied).execute(&owner).await.unwrap();

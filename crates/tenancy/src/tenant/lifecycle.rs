@@ -10,7 +10,7 @@ use crate::caps;
 use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, hold, placement, quota, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event, hold, placement, quota, require_version};
 
 /// For how long a deleted tenant can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -129,14 +129,23 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
     if tenant.trial_ends_at.is_none_or(|at| at > ctx.now()) {
         return Ok(false);
     }
-    store::end_trial(&mut tx).await?;
-    store::set_suspended(&mut tx, Capability::ALL, &[]).await?;
-    standing::append(&mut tx, &ctx, Standing::Suspended).await?;
-    let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
-    let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
-    event::record(&mut tx, &ctx, event::Kind::TenantSuspended, id, data).await?;
+    suspend_tried(&mut tx, &ctx).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Suspends a locked tenant whose trial is over, as a whole.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn suspend_tried(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
+    store::end_trial(tx).await?;
+    store::set_suspended(tx, Capability::ALL, &[]).await?;
+    standing::append(tx, ctx, Standing::Suspended).await?;
+    let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
+    let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
+    event::record(tx, ctx, event::Kind::TenantSuspended, ctx.tenant_id(), data).await?;
+    Ok(())
 }
 
 /// Ends a locked tenant's trial, or moves its end; it is a customer when there is none any more.
@@ -144,7 +153,7 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
 /// # Errors
 /// [`Error::Conflict`] `trial_over` for a tenant that is not tried; [`Error::Invalid`] for an end that is past.
 pub(super) async fn set_trial(
-    tx: &mut crate::TenantTx,
+    tx: &mut TenantTx,
     ctx: &Ctx,
     old: &Tenant,
     ends_at: Option<chrono::DateTime<chrono::Utc>>,

@@ -7,7 +7,7 @@ use tenancy::policy::Capability;
 use tenancy::quota::drift;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, NewTenant, TenantChange};
-use tenancy::{Ctx, Error, purge, user};
+use tenancy::{Ctx, Error, event, purge, user};
 use testkit::{World, world};
 
 use crate::address::shared;
@@ -235,6 +235,28 @@ async fn a_trial_ends_in_a_suspension_and_a_customer_stays() {
         ("suspended", Capability::ALL.len())
     );
     assert_eq!(tenant::resume(&trying[2], None, &[]).await.unwrap().status, "active");
+}
+
+#[tokio::test]
+async fn a_test_clock_that_passes_the_end_of_a_trial_ends_it() {
+    let world = World::new().await;
+    let now = world.operator.db().env().now();
+    let mut new = world::new_tenant(&world.reseller, "Tried");
+    (new.test_clock, new.trial_ends_at) = (true, Some(now + TimeDelta::days(30)));
+    let ctx = world.operator.enter(tenant::create(&world.operator, new).await.unwrap().id).await.unwrap();
+    let moves = async |days| tenant::set_test_clock(&ctx, now + TimeDelta::days(days)).await.unwrap();
+    assert_eq!(moves(29).await.status, "trial");
+    let over = moves(30).await;
+    assert_eq!(
+        (over.status.as_str(), over.suspended_capabilities.len()),
+        ("suspended", Capability::ALL.len())
+    );
+    assert_eq!(over, tenant::get(&ctx).await.unwrap());
+    // It is over once, and the round finds nothing left to do.
+    assert_eq!(tenant::end_trials(&world.test_db.db()).await.unwrap(), 0);
+    assert_eq!(world.noted(event::Kind::TenantSuspended).await.len(), 1);
+    assert_eq!(tenant::resume(&ctx, None, &[]).await.unwrap().status, "active");
+    assert_eq!(moves(60).await.status, "active");
 }
 
 #[tokio::test]

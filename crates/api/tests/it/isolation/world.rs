@@ -355,7 +355,7 @@ impl World {
             }
             "create_discount" => billing::discount(),
             "create_one_off_item" => billing::one_off_item(),
-            "refund_payment" => json!({"reason": ""}),
+            "refund_payment" => json!({"reason": "x"}),
             "put_dunning_policy" => json!({"remind_after_days": [1]}),
             "put_payment_method" => json!({"customer": "cus_2", "method": "pm_2"}),
             "put_payment_provider" => {

@@ -11,7 +11,7 @@ use tenancy::{Ctx, OfTenants};
 use super::books::Rated;
 use super::{Finality, Written, store};
 use crate::Error;
-use crate::invoice::draft::{Completed, complete};
+use crate::invoice::draft::{Completed, announce_drafts, complete};
 use crate::invoice::issued::Issued;
 use crate::invoice::store::{NewInvoice, NewLine, NewTax, unbilled};
 use crate::invoice::tax::{OfCycle, Shown, shown, treatment_on};
@@ -292,6 +292,11 @@ pub(super) async fn write_all(
         Some(Completed { ctx: one.ctx(), posting: new.posting(posted_at), number })
     });
     complete(tx, &completed.collect::<Vec<_>>()).await?;
+    if finality == Finality::AtOnce {
+        let of_placed = placed.iter().zip(&new).filter(|(_, new)| new.finalized.is_none());
+        let drafts: Vec<_> = of_placed.map(|(one, new)| (one.ctx(), new)).collect();
+        announce_drafts(tx, &drafts).await?;
+    }
     let mut written = BTreeMap::<TenantId, Vec<Written>>::new();
     for new in &new {
         let one = Written { id: new.id, kind: new.kind, is_draft: new.finalized.is_none() };

@@ -303,7 +303,6 @@ struct Row {
     currency: String,
     issued_on: NaiveDate,
     due_on: NaiveDate,
-    status: String,
     net_minor: i64,
     tax_minor: i64,
     total_minor: i64,
@@ -323,7 +322,7 @@ pub(in crate::wholesale) async fn find(
 ) -> Result<Option<WholesaleInvoice>, Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, net_minor, tax_minor,
              total_minor, issuer_profile, customer_profile, tax_rates_known, boundary, revision, reason,
              exists (select from wholesale_unbilled_documents u
                where u.reseller_id = i.reseller_id and u.invoice_id = i.id) as "is_unbilled!"
@@ -355,7 +354,7 @@ pub(crate) async fn list(
     };
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+        r#"select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, net_minor, tax_minor,
              total_minor, issuer_profile, customer_profile, tax_rates_known, boundary, revision, reason,
              u.is_unbilled as "is_unbilled!"
            from wholesale_invoices i cross join lateral (
@@ -471,11 +470,7 @@ fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Resu
     let is_owed = kind == DocumentKind::Invoice;
     let [paid_minor, credited_minor, due_minor] =
         if is_owed { receivables.parts_minor(id, row.total_minor) } else { [0; 3] };
-    let status = match is_owed {
-        true if row.is_unbilled => "void".to_owned(),
-        true if due_minor == 0 => "paid".to_owned(),
-        _ => row.status,
-    };
+    let status = Status::of_final(kind, row.is_unbilled, due_minor).as_str().to_owned();
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(WholesaleInvoice {
         id,

@@ -140,7 +140,7 @@ async fn a_dispute_of_what_was_paid_back_costs_its_fee() {
     let scene = Scene::new().await;
     scene.fake.charge_disputes(1500, "eur", true);
     let one = scene.pay().await.unwrap();
-    payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new()).await.unwrap();
+    payment::refund(&scene.world.operator, &scene.client, one.id, None, "x".into()).await.unwrap();
     let dispute = scene.fake.dispute("pi_1", 800);
     for _ in 0..2 {
         scene.tell(&event("evt_1", "charge.dispute.created", &dispute)).await.unwrap();

@@ -24,7 +24,7 @@ async fn what_somebody_changed_by_hand_is_found() {
         invoice_id: None,
     };
     let payment = billing::wholesale::payment::record(&ctx, new).await.unwrap();
-    billing::payment::refund(&world.operator, &nobody(), payment.id, Some(euro(400)), String::new())
+    billing::payment::refund(&world.operator, &nobody(), payment.id, Some(euro(400)), "x".into())
         .await
         .unwrap();
     assert_eq!(verified(&world).await.agreements, 1);
