@@ -8,7 +8,7 @@ use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
 use crate::one_off_item;
 use crate::run::{Due, Finality, bill_until, is_settled};
-use crate::subscription::{self, PutSubscription, Subscription};
+use crate::subscription::{self, PutSubscription};
 use crate::{Error, forecast};
 
 /// How far ahead of an account's present day one can look.
@@ -69,8 +69,8 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
             let ids: Vec<InvoiceId> = made.documents.iter().map(|document| document.id).collect();
             let documents = invoice::store::of_ids(&mut tx, &ids).await?;
             // The last boundary has been billed again, unless it waits.
-            let bills_again = subscription.bills_again && made.next_boundary == last_billed;
-            let billed = Subscription { bills_again, ..subscription };
+            let mut billed = subscription;
+            billed.bills_again &= made.next_boundary == last_billed;
             let next_invoice_on = match settles {
                 true => made.next_boundary,
                 false => forecast::next_document_on(ctx, &mut tx, &billed).await?,

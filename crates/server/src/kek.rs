@@ -209,9 +209,9 @@ mod tests {
             (&both, current, vec![damaged(&recent)], true),
         ] {
             let error = check(keys, kek, &wrapped).await.unwrap_err();
-            let told = advice(&error, kek, "the file");
-            assert_eq!(told.contains("the file does not have"), !has_it, "{told}");
-            assert_eq!(told.contains("of the file opens none"), has_it, "{told}");
+            let told = advice(&error, kek, &Source::File("/keys".into()));
+            assert_eq!(told.contains("/keys does not have"), !has_it, "{told}");
+            assert_eq!(told.contains("of /keys opens none"), has_it, "{told}");
         }
     }
 

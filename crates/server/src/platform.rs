@@ -123,14 +123,11 @@ pub(crate) struct Database {
     cluster: Option<Cluster>,
 }
 
-/// The folder of the data directory that bodies are in, unless another place is configured.
+/// The folder of the data directory that bodies and journal are in, unless another place is configured.
 pub(crate) const BLOBS: &str = "blobs";
 
 /// The private cluster's place in the data directory.
 const CLUSTER: &str = "postgres";
-
-/// The place of bodies and journal in the data directory.
-const BLOBS: &str = "blobs";
 
 /// Whether there is a database, or one is named: a data directory that is named by mistake is not to pass for an installation that is in order.
 ///
