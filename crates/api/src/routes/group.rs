@@ -93,12 +93,7 @@ struct NewGroup {
     aliases: Vec<String>,
     /// The id in the customer's directory.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "g-17"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<String>,
     /// Its members: at most 1,000 mailboxes and groups.
     #[serde(default)]
@@ -191,7 +186,7 @@ struct GroupPatch {
     aliases: Option<Vec<String>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "g-18")]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<Option<String>>,
 }
 

@@ -186,13 +186,8 @@ struct Offboard {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LeaversHold {
-    /// Why, not in blanks alone.
-    #[schema(
-        min_length = 1,
-        max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Case 17/2026"
-    )]
+    /// Why.
+    #[schema(value_type = schema::Reason)]
     reason: String,
 }
 

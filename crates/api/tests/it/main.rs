@@ -21,6 +21,7 @@ mod isolation;
 mod list;
 mod mailbox;
 mod message;
+mod name;
 mod problem;
 mod rate;
 mod reseller;
