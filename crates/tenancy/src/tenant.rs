@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
-use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
+use kernel::{Checks, Country, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
@@ -209,7 +209,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
 fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
-    let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
+    let country_holds = new.country.parse::<Country>().is_ok();
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
     let counts = [new.seats_limit, new.domains_limit, new.shared_mailboxes_limit];
     check_limits(&mut checks, counts, new.storage_limit_bytes);

@@ -165,8 +165,8 @@ struct NewTenant {
     /// As people call it.
     #[schema(value_type = schema::Name)]
     name: String,
-    /// ISO 3166-1 alpha-2 code.
-    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
+    /// ISO 3166-1 alpha-2 code, as billing profiles have it.
+    #[schema(value_type = schema::Country)]
     country: String,
     /// What it is billed in; never changes.
     #[schema(value_type = schema::Currency)]

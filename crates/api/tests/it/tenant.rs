@@ -112,6 +112,12 @@ async fn every_mistake_is_named_at_once() {
     let pointers: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
     assert_eq!(pointers, ["/name", "/country", "/seats/limit", "/time_zone"]);
+    // A code that no country has, as billing profiles and rates of tax refuse it.
+    for country in ["ZZ", "EL", "UK"] {
+        let body = json!({"name": "x", "country": country, "currency": "EUR"});
+        let problem = app.post(&key, "/v1/tenants", body).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/country");
+    }
     // An operator names the reseller.
     let problem =
         app.post(&app.operator, "/v1/tenants", bakery()).await.expect_problem(422, "invalid_request");
