@@ -195,7 +195,8 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     };
     let mut tx = system(caller.db()).await?;
     // First, since it locks every level above as strongly as any of this needs it.
-    caps::count_above(&mut tx, above.path(), Delta { tenants: 1, ..Delta::default() }).await?;
+    let seen = caller.seen_of(above.path());
+    caps::count_above(&mut tx, above.path(), &seen, Delta { tenants: 1, ..Delta::default() }).await?;
     reseller::require_there(&mut tx, reseller_id).await?;
     store::insert(&mut tx, &tenant, above.path()).await?;
     placement::record(&mut tx, tenant.id, Some(reseller_id), env.now()).await?;

@@ -6,6 +6,7 @@ mod support_access;
 
 mod api_key;
 mod billing;
+mod caps;
 mod delegate;
 mod document;
 mod domain;

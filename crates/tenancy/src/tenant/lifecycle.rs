@@ -35,7 +35,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
             "mail of the tenant is on hold; it can be deleted when all holds are released",
         ));
     }
-    caps::shift(&mut tx, &leaving.path, &[], leaving.counts).await?;
+    caps::shift(&mut tx, &leaving.path, &[], &[], leaving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
@@ -66,7 +66,8 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
         return Err(Error::conflict("restore_expired", "a deleted tenant can be restored for 30 days"));
     }
     let moving = returning.moving;
-    caps::shift(&mut tx, &[], &moving.path, moving.counts).await?;
+    let seen = ctx.caller().seen_of(&moving.path);
+    caps::shift(&mut tx, &[], &moving.path, &seen, moving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     if !quota::shift(&mut tx, &[], &moving.path, bytes).await? {
         return Err(Error::OverQuota);
