@@ -394,6 +394,9 @@ async fn a_post_that_needs_no_member_and_ends_nothing_needs_no_body() {
     let bodiless = async |method: Method, path: &str| app.call(method, path).token(&key).send().await;
     for at in [&path, &tenant] {
         for (verb, status) in [("suspend", "suspended"), ("resume", "active")] {
+            // Who picks no capability does not mean all of them.
+            let none = app.post(&key, &format!("{at}/{verb}"), json!({"capabilities": []})).await;
+            assert_eq!(none.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/capabilities");
             let done = bodiless(Method::POST, &format!("{at}/{verb}")).await;
             assert_eq!(done.expect(200)["status"], status, "{at}");
         }
