@@ -36,6 +36,8 @@ pub struct Alias {
 pub(crate) struct Wanted {
     pub(crate) primary: Option<EmailAddress>,
     pub(crate) aliases: Option<Vec<EmailAddress>>,
+    /// Whether the primary address is to go, and none to come in its place.
+    pub(crate) without_primary: bool,
 }
 
 /// Gives a mailbox or group another address.
@@ -166,8 +168,8 @@ fn require_room(aliases: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a mailbox or group the addresses that are wanted. An old primary address stays as an alias, unless `aliases` says
-/// otherwise; addresses that stay keep their ids.
+/// Gives a mailbox or group the addresses that are wanted. An old primary address stays as an alias when another comes, unless `aliases` says
+/// otherwise, and goes when none does, unless `aliases` has it; addresses that stay keep their ids.
 ///
 /// # Errors
 /// As [`add`]; [`Error::Conflict`] `too_many_aliases` when the old primary address would be one too many.
@@ -178,11 +180,12 @@ pub(crate) async fn change(
     wanted: Wanted,
 ) -> Result<(), Error> {
     let had = store::of(tx, target).await?;
-    let primary =
-        wanted.primary.or_else(|| had.iter().find(|one| one.is_primary).map(|one| one.address.clone()));
+    let goes = wanted.without_primary;
+    let old = had.iter().find(|one| one.is_primary && !goes);
+    let primary = wanted.primary.or_else(|| old.map(|one| one.address.clone()));
     let aliases = match wanted.aliases {
         Some(aliases) => aliases,
-        None => had.iter().map(|one| one.address.clone()).collect(),
+        None => had.iter().filter(|one| !(one.is_primary && goes)).map(|one| one.address.clone()).collect(),
     };
     require_room(aliases.iter().filter(|alias| primary.as_ref() != Some(*alias)).count())?;
     for one in &had {

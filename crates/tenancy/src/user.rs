@@ -294,7 +294,7 @@ fn check_change(change: &UserChange) -> Result<Wanted, Error> {
         check_role(&mut checks, role);
     }
     checks.done().map_err(Error::Invalid)?;
-    Ok(Wanted { primary, aliases })
+    Ok(Wanted { primary, aliases, ..Wanted::default() })
 }
 
 fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {

@@ -176,10 +176,11 @@ struct GroupPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::Name, required = false)]
     display_name: Option<String>,
-    /// The old one stays, as an alias, unless `aliases` says otherwise.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = schema::EmailAddress, required = false)]
-    address: Option<String>,
+    /// The old one stays, as an alias, unless `aliases` says otherwise. Null takes it off: then the group has none, and mail to the old one is
+    /// refused, unless `aliases` has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::EmailAddress>)]
+    address: Option<Option<String>>,
     /// All further addresses.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<schema::EmailAddress>, required = false, max_items = 100)]

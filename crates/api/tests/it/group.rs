@@ -40,6 +40,24 @@ async fn a_group_from_creation_to_deletion() {
         (&patched["external_id"], &patched["aliases"]),
         (&Value::Null, &json!(["vertrieb@one.example"]))
     );
+    // Without an address it is reached by its aliases, and somebody else may have the address.
+    let without = json!({"address": null});
+    let bare = app.patch(&admin, &path, without.clone()).await.expect(200);
+    assert_eq!((&bare["address"], &bare["aliases"]), (&Value::Null, &json!(["vertrieb@one.example"])));
+    let again = app.patch(&admin, &path, without.clone()).await;
+    let shown = app.get(&admin, &path).await;
+    assert_eq!((again.expect(200), again.header("etag")), (shown.expect(200), shown.header("etag")));
+    app.user(&admin, &tenant, json!({"address": "sales@one.example"})).await;
+    tenancy::event::chain(&app.db.db()).await.unwrap();
+    let told = app.get(&admin, "/v1/events?kind=group.updated").await.expect(200);
+    let told: Vec<_> =
+        told["data"].as_array().unwrap().iter().map(|event| event["data"]["address"].clone()).collect();
+    assert_eq!(told, [json!("sales@one.example"), Value::Null]);
+    // The last address becomes an alias where the list has it.
+    app.patch(&admin, &path, json!({"address": "team@one.example", "aliases": []})).await.expect(200);
+    let kept = json!({"address": null, "aliases": ["team@one.example"]});
+    let kept = app.patch(&admin, &path, kept).await.expect(200);
+    assert_eq!((&kept["address"], &kept["aliases"]), (&Value::Null, &json!(["team@one.example"])));
     app.delete(&admin, &member).await.expect(204);
     app.delete(&admin, &path).await.expect(204);
     app.get(&admin, &path).await.expect_problem(404, "not_found");

@@ -89,7 +89,8 @@ pub async fn update(
     let old = require_nobodys(&mut tx, id, if_version).await?;
     store::update(&mut tx, id, change.display_name.as_deref()).await?;
     if primary.is_some() || aliases.is_some() {
-        address::change(&mut tx, ctx, Target::Mailbox(id), Wanted { primary, aliases }).await?;
+        let wanted = Wanted { primary, aliases, ..Wanted::default() };
+        address::change(&mut tx, ctx, Target::Mailbox(id), wanted).await?;
     }
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     if mailbox == (Mailbox { version: mailbox.version, ..old.clone() }) {
@@ -160,7 +161,8 @@ async fn restore_in(
     store::set_deleted(tx, id, None).await?;
     address::store::reclaim(tx, id).await?;
     if primary.is_some() {
-        address::change(tx, ctx, Target::Mailbox(id), Wanted { primary, aliases: None }).await?;
+        let wanted = Wanted { primary, ..Wanted::default() };
+        address::change(tx, ctx, Target::Mailbox(id), wanted).await?;
     }
     let mailbox = store::find(tx, id).await?.ok_or_else(|| {
         Error::conflict("address_taken", "the primary address is somebody else's now; give another")

@@ -152,7 +152,7 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
     let bytes = store::restore(tx, id).await.map_err(super::taken)?;
     address::store::reclaim(tx, old.mailbox_id).await?;
     if primary.is_some() {
-        let wanted = Wanted { primary, aliases: None };
+        let wanted = Wanted { primary, ..Wanted::default() };
         address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
     }
     let user = store::find(tx, id).await?.filter(|user| !user.address.is_empty());
