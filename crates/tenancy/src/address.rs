@@ -212,10 +212,9 @@ pub(crate) async fn change(
 /// An address in use is a conflict.
 fn taken(error: db::Error, pointer: &str) -> Error {
     match error.constraint() {
-        Some("addresses_once" | "addresses_once_a_mailbox") => Error::At {
-            pointer: pointer.to_owned(),
-            cause: Box::new(Error::conflict("address_taken", "the address is in use already")),
-        },
+        Some("addresses_once" | "addresses_once_a_mailbox") => {
+            Error::conflict_at(pointer, "address_taken", "the address is in use already")
+        }
         _ => error.into(),
     }
 }

@@ -91,6 +91,11 @@ impl Error {
         Self::Conflict { code, detail }
     }
 
+    /// The object's present state does not allow what the request says at `pointer`.
+    pub(crate) fn conflict_at(pointer: &str, code: &'static str, detail: &'static str) -> Self {
+        Self::At { pointer: pointer.to_owned(), cause: Box::new(Self::conflict(code, detail)) }
+    }
+
     /// One mistake in the input.
     pub fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, detail)])

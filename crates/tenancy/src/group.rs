@@ -234,7 +234,7 @@ fn check_external_id(checks: &mut Checks, external_id: Option<&str>) {
 fn taken(error: db::Error) -> Error {
     match error.constraint() {
         Some("groups_external_id_once") => {
-            Error::conflict("external_id_taken", "another group has this external_id")
+            Error::conflict_at("/external_id", "external_id_taken", "another group has this external_id")
         }
         _ => error.into(),
     }

@@ -184,7 +184,7 @@ pub async fn update(
     ctx.require(Action::UserWrite)?;
     let wanted = check_change(&change)?;
     let mut tx = ctx.begin().await?;
-    let old = require_manageable(&mut tx, ctx, id).await?;
+    let old = require_not_deleted(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
     let user = apply(&mut tx, ctx, &old, &change, wanted).await?;
     if user == (User { version: user.version, ..old.clone() }) {
@@ -230,7 +230,7 @@ fn changes_aliases(old: &User, wanted: &Wanted) -> bool {
 fn taken(error: db::Error) -> Error {
     match error.constraint() {
         Some("users_external_id_once") => {
-            Error::conflict("external_id_taken", "another user has this external_id")
+            Error::conflict_at("/external_id", "external_id_taken", "another user has this external_id")
         }
         _ => error.into(),
     }
@@ -240,6 +240,18 @@ fn taken(error: db::Error) -> Error {
 fn shown(user: &User) -> serde_json::Value {
     json!({"address": user.address, "aliases": user.aliases, "display_name": user.display_name,
         "role": user.role.as_str(), "mailbox_id": user.mailbox_id, "external_id": user.external_id})
+}
+
+/// As [`require_manageable`], for callers who can see a deleted user and are told that they are one.
+///
+/// # Errors
+/// As that; [`Error::Conflict`] `user_deleted`.
+async fn require_not_deleted(tx: &mut TenantTx, ctx: &Ctx, id: UserId) -> Result<User, Error> {
+    let found = require_manageable(tx, ctx, id).await;
+    if matches!(found, Err(Error::NotFound)) && store::find(tx, id).await?.is_some() {
+        return Err(Error::conflict("user_deleted", "the user is deleted; they can be restored for 30 days"));
+    }
+    found
 }
 
 /// The user, locked, if there is one and their role is not beyond the caller's.

@@ -215,7 +215,7 @@ fn yes() -> bool {
     responses((status = 200, description = "With `dry_run`: what it would come to. Nobody was offboarded.", body = Effect),
         (status = 202, description = "The operation, also at `Location`.", body = Operation,
         headers(("Location" = String, description = "Where to look at the operation."))),
-        (status = 409, description = "The mailbox is to be shared, and the tenant or a reseller above it has as many shared ones as it may: `shared_mailboxes_exhausted`.")),
+        (status = 409, description = "The mailbox is to be shared, and the tenant or a reseller above it has as many shared ones as it may (`shared_mailboxes_exhausted`), or the user is deleted (`user_deleted`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn offboard(
     Bearer(caller): Bearer,

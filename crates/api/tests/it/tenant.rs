@@ -310,7 +310,7 @@ async fn is_deleted_restored_and_at_last_destroyed() {
     assert_eq!(app.get(&key, "/v1/tenants?status=deleted").await.expect(200)["data"], json!([shown]));
     let restored = app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect(200);
     assert_eq!((&restored["status"], &restored["deleted_at"]), (&json!("active"), &json!(null)));
-    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(404, "not_found");
+    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "not_deleted");
     app.get(&own, &tenant).await.expect(200);
 
     app.delete(&key, &tenant).await.expect(204);
