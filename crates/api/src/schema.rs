@@ -213,7 +213,6 @@ closed! {
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
     ResellerStatus: "Whether it can be used.", ["active", "deleted"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
-    ListedTenantStatus: "How tenants stand that are listed.", tenancy::tenant::Status::ALL.iter().map(|one| one.as_str());
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
     FolderRole: "What a folder is for.", folder::Role::ALL.iter().map(|role| role.as_str());
     ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.iter().map(|kind| kind.as_str());

@@ -259,13 +259,15 @@ named! {
         Suspended = "suspended",
         /// It can be restored.
         Deleted = "deleted",
+        /// It was destroyed for good.
+        Purged = "purged",
     }
 }
 
 /// Which of the tenants that a caller sees are listed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
-    /// Those that stand so; all but the deleted, if it does not matter.
+    /// Those that stand so; all but the deleted and the destroyed, if it does not matter.
     pub status: Option<Status>,
     /// Those of this reseller itself.
     pub reseller_id: Option<ResellerId>,

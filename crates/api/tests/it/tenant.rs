@@ -324,7 +324,17 @@ async fn is_deleted_restored_and_at_last_destroyed() {
     assert_eq!(far.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/now");
     app.destroy(&key, &tenant).await;
     app.put(&key, &clock, moves("2026-04-09T09:00:00Z")).await.expect_problem(404, "not_found");
-    assert_eq!(app.get(&key, &tenant).await.expect(200)["status"], "purged");
+    let purged = app.get(&key, &tenant).await.expect(200);
+    assert_eq!(purged["status"], "purged");
+    for (query, listed) in
+        [("", json!([])), ("?status=deleted", json!([])), ("?status=purged", json!([purged]))]
+    {
+        assert_eq!(
+            app.get(&key, &format!("/v1/tenants{query}")).await.expect(200)["data"],
+            listed,
+            "{query}"
+        );
+    }
     app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "restore_expired");
     let record = app.get(&key, &format!("{tenant}/destruction-record")).await.expect(200);
     assert_eq!(text(&record["jws"]).split('.').count(), 3);
