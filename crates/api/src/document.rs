@@ -1,6 +1,7 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
 mod tagged;
+mod webhook;
 
 use std::fmt::Write as _;
 
@@ -237,6 +238,8 @@ fn document() -> OpenApi {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     name_items(components);
     complete_times(components);
+    webhook::declare(&mut document);
+    let components = document.components.get_or_insert_default();
     for form in [Form::Problem, Form::Scim] {
         let responses = common(form).iter();
         let responses =

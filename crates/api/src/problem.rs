@@ -75,6 +75,8 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("reseller_not_billed", 409, "What was used below the reseller is not billed yet"),
     ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
     ("message_not_deleted", 409, "The message is not deleted"),
+    ("not_deleted", 409, "It is not deleted, so there is nothing to restore"),
+    ("user_deleted", 409, "The user is deleted"),
     ("outgoing_state", 409, "It does not go with what has become of the message"),
     ("outgoing_under_way", 409, "The message is being sent at this moment"),
     ("outgoing_body_gone", 409, "The message is not kept any more"),

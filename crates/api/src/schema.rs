@@ -70,6 +70,18 @@ macro_rules! ids {
     };
 }
 
+/// What [`VISIBLE`] says between its ends.
+macro_rules! visible {
+    () => {
+        concat!(
+            r"[^\u0000-\u001f\u007f-\u009f]*",
+            r"[^\s\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e",
+            r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]",
+            r"[^\u0000-\u001f\u007f-\u009f]*"
+        )
+    };
+}
+
 ids! {
     ResellerId = "rsl": "A reseller's id.";
     TenantId = "ten": "A tenant's id.";
@@ -104,8 +116,12 @@ ids! {
     RunId = "run": "A billing run's id.";
 }
 
-/// No control characters, as `kernel` has it.
-const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// As `kernel` has it: no control characters, and something to see. What shows nothing beyond U+FFFF is left to the server, since not every
+/// language's expressions can name it.
+const VISIBLE: &str = concat!("^", visible!(), "$");
+
+/// Empty, or that.
+const VISIBLE_IF_ANY: &str = concat!("^(", visible!(), ")?$");
 
 /// As `mailstore::folder` has it: no `/`, no control characters, no space at either end.
 const FOLDER_NAME: &str =
@@ -134,15 +150,23 @@ schemas! {
     DaysOverdue: "Days after the due day.",
         |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
-        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
+        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(VISIBLE)).examples(["North Hosting"]);
+    NameIfAny: "What people call it; empty as if it were left out.",
+        |text| text.max_length(Some(200)).pattern(Some(VISIBLE_IF_ANY)).examples(["Ada Lovelace"]);
+    ShortName: "What people call it, in short.",
+        |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(VISIBLE)).examples(["Ada's phone"]);
+    TextLine: "A line of text.",
+        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(VISIBLE)).examples(["nightly provisioning"]);
+    Reason: "Why something is done, for somebody to read later.",
+        |text| text.min_length(Some(1)).max_length(Some(500)).pattern(Some(VISIBLE)).examples(["Case 17/2026"]);
     FolderName: "What people call it: without `/` and without spaces around it, kept in Unicode's form NFC.",
         |text| text.min_length(Some(1)).max_length(Some(255)).pattern(Some(FOLDER_NAME)).examples(["Suppliers"]);
     Keyword: "A mark of a client's own (RFC 9051 §2.3.2); it is the same in capitals.",
         |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(KEYWORD)).examples(["$Forwarded"]);
     BillingLine: "A line of text, as documents show it.",
-        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["Hafenstr. 1"]);
+        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(VISIBLE)).examples(["Hafenstr. 1"]);
     Paragraph: "A paragraph, as documents show it.",
-        |text| text.min_length(Some(1)).max_length(Some(500)).pattern(Some(PRINTABLE)).examples(["Thank you for your business."]);
+        |text| text.min_length(Some(1)).max_length(Some(500)).pattern(Some(VISIBLE)).examples(["Thank you for your business."]);
     Logo: "A PNG or SVG, in base64.",
         |text| text.min_length(Some(4)).max_length(Some(43_692))
             .examples(["PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI0IiBoZWlnaHQ9IjQiLz4="]);
@@ -189,7 +213,6 @@ closed! {
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
     ResellerStatus: "Whether it can be used.", ["active", "deleted"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
-    ListedTenantStatus: "How tenants stand that are listed.", tenancy::tenant::Status::ALL.iter().map(|one| one.as_str());
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
     FolderRole: "What a folder is for.", folder::Role::ALL.iter().map(|role| role.as_str());
     ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.iter().map(|kind| kind.as_str());

@@ -1,5 +1,7 @@
 //! The closed set of ways in which a call can fail, as every edge understands them.
 
+use crate::is_visible;
+
 /// What kind of failure an error is. Each edge maps a kind to its own wire form in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -74,17 +76,14 @@ impl Checks {
         found
     }
 
-    /// Requires a text of 1 to `max` characters without control characters.
+    /// Requires a text of 1 to `max` characters for somebody to read: without control characters, and with at least one character that can be seen.
     pub fn name(&mut self, text: &str, max: usize, pointer: &str) {
         let length = text.chars().count();
         self.require((1..=max).contains(&length), pointer, format_args!("must have 1 to {max} characters"));
-        self.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
-    }
-
-    /// Requires a text as of [`Self::name`] for somebody to read later: not of blanks alone.
-    pub fn reason(&mut self, text: &str, max: usize, pointer: &str) {
-        self.name(text, max, pointer);
-        self.require(text.is_empty() || !text.trim().is_empty(), pointer, "must not be blanks alone");
+        let is_printable = !text.chars().any(char::is_control);
+        self.require(is_printable, pointer, "must not have control characters");
+        let is_blank = is_printable && !text.is_empty() && !is_visible(text);
+        self.require(!is_blank, pointer, "must have a character that can be seen");
     }
 
     /// # Errors
@@ -125,17 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_has_words() {
+    fn a_name_can_be_seen() {
         let mistakes = |text: &str| {
             let mut checks = Checks::default();
-            checks.reason(text, 10, "/reason");
+            checks.name(text, 10, "/name");
             checks.done().err().map(|errors| errors.into_iter().map(|error| error.detail).collect::<Vec<_>>())
         };
         assert_eq!(mistakes(" why "), None);
-        for text in [" ", "  \u{a0}\u{2003}"] {
-            assert_eq!(mistakes(text).unwrap(), ["must not be blanks alone"], "{text:?}");
+        for text in [" ", "  \u{a0}\u{2003}", "\u{200b}"] {
+            assert_eq!(mistakes(text).unwrap(), ["must have a character that can be seen"], "{text:?}");
         }
         assert_eq!(mistakes("").unwrap(), ["must have 1 to 10 characters"]);
+        assert_eq!(mistakes("\n").unwrap(), ["must not have control characters"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod page;
 #[path = "../../fuzz/seeds.rs"]
 mod seeds;
 pub mod utf7;
+mod visible;
 mod wire;
 pub mod xtext;
 
@@ -37,3 +38,4 @@ pub use id::{
 pub use money::{Currency, Money};
 pub use names::UnknownName;
 pub use page::{Cursor, CursorError, ListId, Page, PageRequest};
+pub use visible::is_visible;

@@ -38,6 +38,8 @@ pub struct Alias {
 pub(crate) struct Wanted {
     pub(crate) primary: Option<EmailAddress>,
     pub(crate) aliases: Option<Vec<EmailAddress>>,
+    /// Whether the primary address is to go, and none to come in its place.
+    pub(crate) without_primary: bool,
 }
 
 /// Gives a mailbox or group another address.
@@ -168,8 +170,8 @@ fn require_room(aliases: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a mailbox or group the addresses that are wanted. An old primary address stays as an alias, unless `aliases` says
-/// otherwise; addresses that stay keep their ids.
+/// Gives a mailbox or group the addresses that are wanted. An old primary address stays as an alias when another comes, unless `aliases` says
+/// otherwise, and goes when none does, unless `aliases` has it; addresses that stay keep their ids.
 ///
 /// # Errors
 /// As [`add`]; [`Error::Conflict`] `too_many_aliases` when the old primary address would be one too many.
@@ -179,15 +181,16 @@ pub(crate) async fn change(
     target: Target,
     wanted: Wanted,
 ) -> Result<(), Error> {
-    let Wanted { primary, aliases } = wanted;
+    let Wanted { primary, aliases, without_primary } = wanted;
     let had = store::of(tx, target).await?;
+    let stays = |one: &store::Held| !(one.is_primary && without_primary);
     let first = match &primary {
         Some(primary) => Some(primary.to_string()),
-        None => had.iter().find(|one| one.is_primary).map(|one| one.address.clone()),
+        None => had.iter().find(|one| one.is_primary && stays(one)).map(|one| one.address.clone()),
     };
     let others: Vec<String> = match &aliases {
         Some(aliases) => aliases.iter().map(EmailAddress::to_string).collect(),
-        None => had.iter().map(|one| one.address.clone()).collect(),
+        None => had.iter().filter(|one| stays(one)).map(|one| one.address.clone()).collect(),
     };
     require_room(others.iter().filter(|alias| first.as_ref() != Some(*alias)).count())?;
     for one in &had {
@@ -217,7 +220,7 @@ pub(crate) async fn change(
 pub(crate) fn changes_aliases(primary: Option<&str>, aliases: &[String], wanted: &Wanted) -> bool {
     let Some(others) = &wanted.aliases else { return false };
     let first = wanted.primary.as_ref().map(EmailAddress::to_string);
-    let first = first.as_deref().or(primary);
+    let first = first.as_deref().or(primary.filter(|_| !wanted.without_primary));
     let others: Vec<String> = others.iter().map(EmailAddress::to_string).collect();
     let is_alias = |address: &&str| Some(*address) != first;
     let had: BTreeSet<&str> = aliases.iter().map(String::as_str).chain(primary).filter(is_alias).collect();
@@ -228,10 +231,9 @@ pub(crate) fn changes_aliases(primary: Option<&str>, aliases: &[String], wanted:
 /// An address in use is a conflict.
 fn taken(error: db::Error, pointer: &str) -> Error {
     match error.constraint() {
-        Some("addresses_once" | "addresses_once_a_mailbox") => Error::At {
-            pointer: pointer.to_owned(),
-            cause: Box::new(Error::conflict("address_taken", "the address is in use already")),
-        },
+        Some("addresses_once" | "addresses_once_a_mailbox") => {
+            Error::conflict_at(pointer, "address_taken", "the address is in use already")
+        }
         _ => error.into(),
     }
 }

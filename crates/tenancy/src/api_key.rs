@@ -128,8 +128,11 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
             format_args!("must not be after the caller's own end, {}", end.to_rfc3339()),
         );
     }
+    // What a role that does not fit allows is beside the point.
     let given = Action::ALL.iter().filter(|action| {
-        crate::policy::allows(new.role, **action) && (new.actions.is_empty() || new.actions.contains(action))
+        new.role.fits(scope)
+            && crate::policy::allows(new.role, **action)
+            && (new.actions.is_empty() || new.actions.contains(action))
     });
     for action in given {
         checks.require(

@@ -213,6 +213,18 @@ impl Caller {
         if self.may(action) { Ok(()) } else { Err(Error::Forbidden(action.as_str())) }
     }
 
+    /// Those of a path of resellers, the topmost first, whose caps it may know: of those in its scope, if it may see resellers.
+    pub(crate) fn seen_of(&self, path: &[ResellerId]) -> Vec<ResellerId> {
+        if !self.may(Action::ResellerRead) {
+            return Vec::new();
+        }
+        match self.scope {
+            Scope::Operator => path.to_vec(),
+            Scope::Reseller(root) => path.iter().copied().skip_while(|id| *id != root).collect(),
+            Scope::Tenant(_) => Vec::new(),
+        }
+    }
+
     /// Enters a tenant.
     ///
     /// # Errors

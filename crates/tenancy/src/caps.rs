@@ -6,7 +6,7 @@ mod store;
 use db::SystemTx;
 use kernel::ResellerId;
 
-use crate::{Error, TenantTx};
+use crate::{Ctx, Error, TenantTx};
 
 /// What is capped and counted one by one. Bytes are [`crate::quota`]'s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Delta {
     }
 
     /// The refusal of the first cap of a level that this would pass.
-    fn passes(self, level: &'static str, at: &store::Level) -> Option<Error> {
+    fn passes(self, level: &'static str, at: &store::Level, is_hidden: bool) -> Option<Error> {
         let counts = [
             (Counted::Tenants, self.tenants, at.tenants_limit, at.tenants_used),
             (Counted::Domains, self.domains, at.domains_limit, at.domains_used),
@@ -79,40 +79,47 @@ impl Delta {
         counts.into_iter().find_map(|(counted, more, limit, used)| {
             let limit = limit?;
             let left = limit.saturating_sub(used).max(0);
-            (more > left).then_some(Error::Exhausted { counted, level, limit, left })
+            (more > left).then_some(Error::Exhausted { counted, level, limit, left, is_hidden })
         })
     }
 
-    /// Refuses where least is left, of a level that was found to be full and of the resellers above it.
-    fn above(self, found: Option<Error>, levels: &[store::Level]) -> Result<(), Error> {
+    /// Refuses where least is left, of a level that was found to be full and of the resellers above it, of which the caller sees some.
+    fn above(self, found: Option<Error>, levels: &[store::Level], seen: &[ResellerId]) -> Result<(), Error> {
         let left = |error: &Error| if let Error::Exhausted { left, .. } = error { *left } else { 0 };
-        let above = levels.iter().filter_map(|level| self.passes("reseller", level));
+        let is_seen = |level: &store::Level| seen.iter().any(|id| id.uuid() == level.id);
+        let above = levels.iter().filter_map(|level| self.passes("reseller", level, !is_seen(level)));
         found.into_iter().chain(above).min_by_key(left).map_or(Ok(()), Err)
     }
 }
 
 /// Counts at the tenant and at every reseller above it, or refuses at the level that has least left of a cap that would be passed.
 /// Locks the tenant, then the resellers by id; fewer are never refused.
-pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> {
+pub(crate) async fn count(tx: &mut TenantTx, ctx: &Ctx, delta: Delta) -> Result<(), Error> {
+    let seen = ctx.seen_resellers();
     let path = loop {
         if let Some(path) = store::add_to_tenant(tx, delta).await? {
             break path;
         }
         let (level, path) = store::tenant(tx).await?.ok_or(Error::NotFound)?;
         // Unless somebody has made room since: then once more.
-        if let Some(full) = delta.passes("tenant", &level) {
-            return delta.above(Some(full), &store::lock_resellers(tx.conn(), &path).await?);
+        if let Some(full) = delta.passes("tenant", &level, false) {
+            return delta.above(Some(full), &store::lock_resellers(tx.conn(), &path).await?, &seen);
         }
     };
-    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?)?;
+    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?, &seen)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;
     Ok(())
 }
 
-/// As [`count`], at resellers alone.
-pub(crate) async fn count_above(tx: &mut SystemTx, path: &[ResellerId], delta: Delta) -> Result<(), Error> {
+/// As [`count`], at resellers alone, of which the caller sees some.
+pub(crate) async fn count_above(
+    tx: &mut SystemTx,
+    path: &[ResellerId],
+    seen: &[ResellerId],
+    delta: Delta,
+) -> Result<(), Error> {
     let path: Vec<_> = path.iter().map(|id| id.uuid()).collect();
-    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?)?;
+    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?, seen)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;
     Ok(())
 }
@@ -122,10 +129,11 @@ pub(crate) async fn shift(
     tx: &mut SystemTx,
     from: &[ResellerId],
     to: &[ResellerId],
+    seen: &[ResellerId],
     delta: Delta,
 ) -> Result<(), Error> {
     let both: Vec<_> = from.iter().chain(to).map(|id| id.uuid()).collect();
     store::lock_resellers(tx.conn(), &both).await?;
-    count_above(tx, from, delta.negative()).await?;
-    count_above(tx, to, delta).await
+    count_above(tx, from, seen, delta.negative()).await?;
+    count_above(tx, to, seen, delta).await
 }

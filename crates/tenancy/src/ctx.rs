@@ -40,6 +40,11 @@ impl Ctx {
         self.place.reseller_id
     }
 
+    /// Those of the resellers above the tenant whose caps the caller may know.
+    pub(crate) fn seen_resellers(&self) -> Vec<ResellerId> {
+        self.caller.seen_of(&self.place.reseller_path)
+    }
+
     /// The tenant's time: its test clock if it has one, else the present.
     pub fn now(&self) -> DateTime<Utc> {
         self.place.test_clock.unwrap_or_else(|| self.env().now())

@@ -65,7 +65,7 @@ pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
     let mut tx = ctx.begin().await?;
     store::insert(&mut tx, &domain).await.map_err(taken)?;
     event::record(&mut tx, ctx, event::Kind::DomainCreated, domain.id, json!({"name": domain.name})).await?;
-    caps::count(&mut tx, Delta { domains: 1, ..Delta::default() }).await?;
+    caps::count(&mut tx, ctx, Delta { domains: 1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(domain)
 }
@@ -241,7 +241,7 @@ pub async fn delete(ctx: &Ctx, id: DomainId, if_version: Option<i64>) -> Result<
         _ => error.into(),
     })?;
     event::record(&mut tx, ctx, event::Kind::DomainDeleted, id, json!({"name": domain.name})).await?;
-    caps::count(&mut tx, Delta { domains: -1, ..Delta::default() }).await?;
+    caps::count(&mut tx, ctx, Delta { domains: -1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -20,7 +20,7 @@ pub enum Error {
     #[error("{}", kernel::error::mistakes(.0))]
     Invalid(Vec<FieldError>),
     /// A cap is reached, at the level named (`tenant` or `reseller`).
-    #[error("{}", exhausted(*.counted, .level, *.limit, *.left))]
+    #[error("{}", exhausted(*.counted, .level, (*.limit, *.left), *.is_hidden))]
     Exhausted {
         /// What is capped.
         counted: Counted,
@@ -30,6 +30,8 @@ pub enum Error {
         limit: i32,
         /// How many are left of it, which are fewer than were asked for.
         left: i32,
+        /// Whether the level is above all that the caller sees, which then is not told its numbers.
+        is_hidden: bool,
     },
     /// A part of the request cannot be, and so nothing was changed.
     #[error("{}: {cause}", kernel::error::place(.pointer))]
@@ -87,6 +89,11 @@ impl Error {
     /// The object's present state does not allow it.
     pub(crate) fn conflict(code: &'static str, detail: &'static str) -> Self {
         Self::Conflict { code, detail }
+    }
+
+    /// The object's present state does not allow what the request says at `pointer`.
+    pub(crate) fn conflict_at(pointer: &str, code: &'static str, detail: &'static str) -> Self {
+        Self::At { pointer: pointer.to_owned(), cause: Box::new(Self::conflict(code, detail)) }
     }
 
     /// One mistake in the input.
@@ -151,9 +158,10 @@ impl Error {
     }
 }
 
-fn exhausted(counted: Counted, level: &str, limit: i32, left: i32) -> String {
+fn exhausted(counted: Counted, level: &str, (limit, left): (i32, i32), is_hidden: bool) -> String {
     let what = counted.as_str();
     match left {
+        _ if is_hidden => format!("the hosting provider has too few {what} left"),
         ..=0 => format!("all {limit} {what} of the {level} are taken"),
         _ => format!("only {left} of the {limit} {what} of the {level} are left"),
     }

@@ -253,7 +253,7 @@ pub struct Event {
     pub kind: String,
     /// The wire id of what it is about.
     pub subject: String,
-    /// What of it, by kind. Never a secret.
+    /// What of it, by kind, as `docs/events.md` lists it. Never a secret.
     pub data: Value,
     /// Who did it.
     pub principal: String,

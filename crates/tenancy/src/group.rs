@@ -55,8 +55,9 @@ pub struct NewGroup {
 pub struct GroupChange {
     /// A new name.
     pub display_name: Option<String>,
-    /// A new primary address. The old one stays, as an alias, unless `aliases` says otherwise.
-    pub address: Option<String>,
+    /// A new primary address. The old one stays, as an alias, unless `aliases` says otherwise. `Some(None)` takes it off: it goes, unless
+    /// `aliases` has it.
+    pub address: Option<Option<String>>,
     /// All further addresses.
     pub aliases: Option<Vec<String>>,
     /// A new id in the customer's directory; `Some(None)` takes it away.
@@ -181,7 +182,7 @@ async fn apply(
     wanted: Wanted,
 ) -> Result<Group, Error> {
     store::update(tx, old.id, change).await.map_err(taken)?;
-    if wanted.primary.is_some() || wanted.aliases.is_some() {
+    if wanted.primary.is_some() || wanted.aliases.is_some() || wanted.without_primary {
         address::change(tx, ctx, Target::Group(old.id), wanted).await?;
     }
     let group = store::find(tx, old.id).await?.ok_or(Error::NotFound)?;
@@ -221,11 +222,11 @@ fn check_change(change: &GroupChange) -> Result<Wanted, Error> {
         checks.name(name, 200, "/display_name");
     }
     check_external_id(&mut checks, change.external_id.as_ref().and_then(Option::as_deref));
-    let primary: Option<EmailAddress> =
-        change.address.as_deref().and_then(|text| address::check(&mut checks, text, "/address"));
+    let address = change.address.as_ref().and_then(Option::as_deref);
+    let primary = address.and_then(|text| address::check(&mut checks, text, "/address"));
     let aliases = change.aliases.as_deref().map(|texts| address::check_aliases(&mut checks, texts));
     checks.done().map_err(Error::Invalid)?;
-    Ok(Wanted { primary, aliases })
+    Ok(Wanted { primary, aliases, without_primary: change.address == Some(None) })
 }
 
 fn check_external_id(checks: &mut Checks, external_id: Option<&str>) {
@@ -237,7 +238,7 @@ fn check_external_id(checks: &mut Checks, external_id: Option<&str>) {
 fn taken(error: db::Error) -> Error {
     match error.constraint() {
         Some("groups_external_id_once") => {
-            Error::conflict("external_id_taken", "another group has this external_id")
+            Error::conflict_at("/external_id", "external_id_taken", "another group has this external_id")
         }
         _ => error.into(),
     }

@@ -41,7 +41,7 @@ pub async fn place(ctx: &Ctx, mailbox_id: Option<MailboxId>, reason: String) -> 
 pub(crate) fn check(ctx: &Ctx, reason: &str, pointer: &str) -> Result<(), Error> {
     ctx.require(Action::HoldWrite)?;
     let mut checks = Checks::default();
-    checks.reason(reason, 500, pointer);
+    checks.name(reason, 500, pointer);
     checks.done().map_err(Error::Invalid)
 }
 

@@ -86,7 +86,7 @@ impl Quota {
 /// Up to where a mailbox can grow at this moment, and which level says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effective {
-    /// Bytes of live messages; `None` is unlimited.
+    /// Bytes of live messages; `None` is unlimited, or what the pool of a reseller allows that the caller does not see.
     pub limit_bytes: Option<i64>,
     /// `mailbox`, or `tenant` or `reseller` when a pool has less room; `None`: unlimited.
     pub inherited_from: Option<&'static str>,
@@ -165,7 +165,7 @@ pub async fn quota(ctx: &Ctx, id: MailboxId) -> Result<(Mailbox, Effective), Err
     ctx.require_mailbox(Action::MailboxRead, id)?;
     let mut tx = ctx.read().await?;
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    let effective = effective(&mut tx, &mailbox).await?;
+    let effective = effective(&mut tx, ctx, &mailbox).await?;
     Ok((mailbox, effective))
 }
 
@@ -175,14 +175,16 @@ pub(crate) async fn require_exists(tx: &mut TenantTx, id: MailboxId) -> Result<(
     if quota::exists(tx, id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
-async fn effective(tx: &mut TenantTx, mailbox: &Mailbox) -> Result<Effective, Error> {
-    let own = mailbox.quota.bounds.quota_bytes.map(|bytes| ("mailbox", bytes));
-    let pool = quota::tightest(tx).await?;
-    let pool = pool.map(|(level, free)| (level, mailbox.quota.used_bytes.saturating_add(free.max(0))));
-    let tightest = own.into_iter().chain(pool).min_by_key(|&(_, bytes)| bytes);
+async fn effective(tx: &mut TenantTx, ctx: &Ctx, mailbox: &Mailbox) -> Result<Effective, Error> {
+    let own = mailbox.quota.bounds.quota_bytes.map(|bytes| ("mailbox", bytes, false));
+    let pool = quota::tightest(tx, ctx).await?.map(|pool| {
+        let bytes = mailbox.quota.used_bytes.saturating_add(pool.free_bytes.max(0));
+        (pool.level, bytes, pool.is_hidden)
+    });
+    let tightest = own.into_iter().chain(pool).min_by_key(|&(_, bytes, _)| bytes);
     Ok(Effective {
-        limit_bytes: tightest.map(|(_, bytes)| bytes),
-        inherited_from: tightest.map(|(level, _)| level),
+        limit_bytes: tightest.filter(|&(.., is_hidden)| !is_hidden).map(|(_, bytes, _)| bytes),
+        inherited_from: tightest.map(|(level, ..)| level),
     })
 }
 
@@ -201,7 +203,7 @@ pub async fn set_quota(
     check(&bounds)?;
     let mut tx = ctx.begin().await?;
     let mailbox = change_quota(&mut tx, ctx, id, if_version, bounds).await?;
-    let effective = effective(&mut tx, &mailbox).await?;
+    let effective = effective(&mut tx, ctx, &mailbox).await?;
     tx.commit().await?;
     Ok((mailbox, effective))
 }

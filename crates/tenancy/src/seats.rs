@@ -61,14 +61,14 @@ pub async fn changes_of(
 /// the resellers by id.
 pub(crate) async fn take(tx: &mut TenantTx, ctx: &Ctx, users: &[UserId]) -> Result<(), Error> {
     let seats = i32::try_from(users.len()).map_err(Error::internal)?;
-    caps::count(tx, Delta { seats, ..Delta::default() }).await?;
+    caps::count(tx, ctx, Delta { seats, ..Delta::default() }).await?;
     store::append(tx, ctx.now(), 1, users).await?;
     Ok(())
 }
 
 /// Frees a user's seat, at every level.
 pub(crate) async fn free(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId) -> Result<(), Error> {
-    caps::count(tx, Delta { seats: -1, ..Delta::default() }).await?;
+    caps::count(tx, ctx, Delta { seats: -1, ..Delta::default() }).await?;
     store::append(tx, ctx.now(), -1, &[user_id]).await?;
     Ok(())
 }

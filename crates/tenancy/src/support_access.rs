@@ -49,7 +49,7 @@ pub async fn open(
     let now = ctx.env().now();
     let expires_at = expires_at.unwrap_or(now + DEFAULT);
     let mut checks = Checks::default();
-    checks.reason(&reason, 500, "/reason");
+    checks.name(&reason, 500, "/reason");
     let in_time = expires_at > now && expires_at <= now + LONGEST;
     checks.require(in_time, "/expires_at", "must be in the next 24 hours");
     checks.done().map_err(Error::Invalid)?;
@@ -129,7 +129,7 @@ pub async fn note_export(
 ) -> Result<(), Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let mut checks = Checks::default();
-    checks.reason(reason, 500, "/reason");
+    checks.name(reason, 500, "/reason");
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
     if !mailbox::is_kept(&mut tx, mailbox_id).await? {

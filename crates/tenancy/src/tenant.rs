@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
-use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
+use kernel::{Checks, Country, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
@@ -195,7 +195,8 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     };
     let mut tx = system(caller.db()).await?;
     // First, since it locks every level above as strongly as any of this needs it.
-    caps::count_above(&mut tx, above.path(), Delta { tenants: 1, ..Delta::default() }).await?;
+    let seen = caller.seen_of(above.path());
+    caps::count_above(&mut tx, above.path(), &seen, Delta { tenants: 1, ..Delta::default() }).await?;
     reseller::require_there(&mut tx, reseller_id).await?;
     store::insert(&mut tx, &tenant, above.path()).await?;
     placement::record(&mut tx, tenant.id, Some(reseller_id), env.now()).await?;
@@ -209,7 +210,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
 fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
-    let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
+    let country_holds = new.country.parse::<Country>().is_ok();
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
     let counts = [new.seats_limit, new.domains_limit, new.shared_mailboxes_limit];
     check_limits(&mut checks, counts, new.storage_limit_bytes);
@@ -258,13 +259,15 @@ named! {
         Suspended = "suspended",
         /// It can be restored.
         Deleted = "deleted",
+        /// It was destroyed for good.
+        Purged = "purged",
     }
 }
 
 /// Which of the tenants that a caller sees are listed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
-    /// Those that stand so; all but the deleted, if it does not matter.
+    /// Those that stand so; all but the deleted and the destroyed, if it does not matter.
     pub status: Option<Status>,
     /// Those of this reseller itself.
     pub reseller_id: Option<ResellerId>,

@@ -182,7 +182,7 @@ pub async fn update(
     ctx.require(Action::UserWrite)?;
     let wanted = check_change(&change)?;
     let mut tx = ctx.begin().await?;
-    let old = require_manageable(&mut tx, ctx, id).await?;
+    let old = require_not_deleted(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
     if changes_aliases(&old, &wanted) {
         ctx.require(Action::AliasWrite)?;
@@ -222,7 +222,7 @@ fn changes_aliases(old: &User, wanted: &Wanted) -> bool {
 fn taken(error: db::Error) -> Error {
     match error.constraint() {
         Some("users_external_id_once") => {
-            Error::conflict("external_id_taken", "another user has this external_id")
+            Error::conflict_at("/external_id", "external_id_taken", "another user has this external_id")
         }
         _ => error.into(),
     }
@@ -232,6 +232,18 @@ fn taken(error: db::Error) -> Error {
 fn shown(user: &User) -> serde_json::Value {
     json!({"address": user.address, "aliases": user.aliases, "display_name": user.display_name,
         "role": user.role.as_str(), "mailbox_id": user.mailbox_id, "external_id": user.external_id})
+}
+
+/// As [`require_manageable`], for callers who can see a deleted user and are told that they are one.
+///
+/// # Errors
+/// As that; [`Error::Conflict`] `user_deleted`.
+async fn require_not_deleted(tx: &mut TenantTx, ctx: &Ctx, id: UserId) -> Result<User, Error> {
+    let found = require_manageable(tx, ctx, id).await;
+    if matches!(found, Err(Error::NotFound)) && store::find(tx, id).await?.is_some() {
+        return Err(Error::conflict("user_deleted", "the user is deleted; they can be restored for 30 days"));
+    }
+    found
 }
 
 /// The user, locked, if there is one and their role is not beyond the caller's.
@@ -286,7 +298,7 @@ fn check_change(change: &UserChange) -> Result<Wanted, Error> {
         check_role(&mut checks, role);
     }
     checks.done().map_err(Error::Invalid)?;
-    Ok(Wanted { primary, aliases })
+    Ok(Wanted { primary, aliases, ..Wanted::default() })
 }
 
 fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {

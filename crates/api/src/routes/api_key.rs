@@ -113,12 +113,7 @@ struct NewApiKey {
     networks: Vec<IpNet>,
     /// What it is for.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "nightly provisioning"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     description: Option<String>,
 }
 

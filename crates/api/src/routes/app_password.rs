@@ -69,12 +69,7 @@ struct CreatedAppPassword {
 #[serde(deny_unknown_fields)]
 struct NewAppPassword {
     /// What it is for.
-    #[schema(
-        min_length = 1,
-        max_length = 100,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Ada's phone"
-    )]
+    #[schema(value_type = schema::ShortName)]
     name: String,
     /// What it is to be good for: `imap`, `pop3`, `send`, `sync`.
     #[schema(value_type = Vec<schema::AppPasswordProtocol>, min_items = 1, example = json!(["imap", "send"]))]

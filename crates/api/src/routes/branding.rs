@@ -5,6 +5,7 @@ use tenancy::branding::{self, Field};
 use utoipa::ToSchema;
 
 use crate::extract::nullable;
+use crate::schema;
 
 /// What a tenant or reseller says of its looks itself; null: inherited.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +45,7 @@ impl From<branding::Branding> for Branding {
 pub(super) struct BrandingPatch {
     /// What the product is called.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "North Mail")]
+    #[schema(value_type = Option<schema::ShortName>)]
     product_name: Option<Option<String>>,
     /// Where its logo is: an https URL.
     #[serde(default, deserialize_with = "nullable")]

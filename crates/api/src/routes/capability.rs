@@ -4,6 +4,7 @@ use serde::Deserialize;
 use tenancy::policy::Capability;
 use utoipa::ToSchema;
 
+use crate::extract::not_null;
 use crate::problem::Problem;
 use crate::schema;
 use crate::word::Word as _;
@@ -12,15 +13,21 @@ use crate::word::Word as _;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capabilities {
-    /// `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`; absent or empty: all of them.
-    #[serde(default)]
-    #[schema(value_type = Vec<schema::Capability>, required = false, example = json!(["send"]))]
-    capabilities: Vec<String>,
+    /// `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`, at least one; absent: all of them.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<schema::Capability>, required = false, min_items = 1, example = json!(["send"]))]
+    capabilities: Option<Vec<String>>,
 }
 
 impl Capabilities {
+    /// Those that are named; none: all of them.
     pub(super) fn read(&self) -> Result<Vec<Capability>, Problem> {
-        read(&self.capabilities, "/capabilities")
+        let Some(names) = &self.capabilities else { return Ok(Vec::new()) };
+        // Whoever has picked none hardly means all.
+        if names.is_empty() {
+            return Err(Problem::field("/capabilities", "must name at least one; without it, all are meant"));
+        }
+        read(names, "/capabilities")
     }
 }
 

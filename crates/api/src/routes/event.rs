@@ -34,7 +34,7 @@ struct Event {
     /// The id of what it is about.
     #[schema(example = "usr_019a2f3c5d7e7abc8def0123456789ab")]
     subject: String,
-    /// What of it, by kind. Members may be added.
+    /// What of it, by kind: `docs/events.md` lists the members. More may be added.
     #[schema(value_type = Object, example = json!({"address": "ada@bakery.example", "role": "user"}))]
     data: serde_json::Value,
 }
@@ -70,7 +70,7 @@ struct AuditEntry {
     /// The id of what it is about.
     #[schema(example = "usr_019a2f3c5d7e7abc8def0123456789ab")]
     subject: String,
-    /// What of it, by kind.
+    /// What of it, by kind: `docs/events.md` lists the members. More may be added.
     #[schema(value_type = Object, example = json!({"address": "ada@bakery.example", "role": "user"}))]
     data: serde_json::Value,
     /// Who did it: the id of an API key or user, `local_operator`, `server` or `nobody`.

@@ -93,12 +93,7 @@ struct NewGroup {
     aliases: Vec<String>,
     /// The id in the customer's directory.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "g-17"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<String>,
     /// Its members: at most 1,000 mailboxes and groups.
     #[serde(default)]
@@ -181,17 +176,18 @@ struct GroupPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::Name, required = false)]
     display_name: Option<String>,
-    /// The old one stays, as an alias, unless `aliases` says otherwise.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = schema::EmailAddress, required = false)]
-    address: Option<String>,
+    /// The old one stays, as an alias, unless `aliases` says otherwise. Null takes it off: then the group has none, and mail to the old one is
+    /// refused, unless `aliases` has it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::EmailAddress>)]
+    address: Option<Option<String>>,
     /// All further addresses.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<schema::EmailAddress>, required = false, max_items = 100)]
     aliases: Option<Vec<String>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "g-18")]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<Option<String>>,
 }
 
@@ -202,7 +198,7 @@ struct GroupPatch {
     params(GroupPath, DryRun),
     responses((status = 200, description = "The group as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Group>),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, or the old address would be the 101st alias (`too_many_aliases`).")),
-    extensions(("x-required-action" = json!("groups:write"))))]
+    extensions(("x-required-action" = json!("groups:write")), ("x-further-actions" = json!(["aliases:write"]))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,

@@ -72,13 +72,8 @@ struct NewHold {
     #[serde(default)]
     #[schema(value_type = Option<schema::MailboxId>)]
     mailbox_id: Option<MailboxId>,
-    /// Why, not in blanks alone.
-    #[schema(
-        min_length = 1,
-        max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Case 17/2026"
-    )]
+    /// Why.
+    #[schema(value_type = schema::Reason)]
     reason: String,
 }
 

@@ -66,7 +66,8 @@ struct ExplainedQuota {
     /// 0 when no hold is in force.
     #[schema(example = 0)]
     held_bytes: u64,
-    /// Up to where the mailbox can grow at this moment, the pools of its tenant and resellers considered; null is unlimited.
+    /// Up to where the mailbox can grow at this moment, the pools of its tenant and resellers considered; null is unlimited,
+    /// or with `inherited_from` not told: what a reseller above all that the caller sees has left.
     #[schema(required, example = 1_073_741_824)]
     effective_limit_bytes: Option<i64>,
     /// Which level says so: the `mailbox` itself, or `tenant` or `reseller` when their pool has less room; null when unlimited.

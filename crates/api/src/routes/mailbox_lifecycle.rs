@@ -100,7 +100,7 @@ struct MailboxPatch {
     params(MailboxPath, DryRun),
     responses((status = 200, description = "The mailbox as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), an address is in use (`address_taken`), or the old address would be the 101st alias (`too_many_aliases`).")),
-    extensions(("x-required-action" = json!("mailboxes:write"))))]
+    extensions(("x-required-action" = json!("mailboxes:write")), ("x-further-actions" = json!(["aliases:write"]))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
@@ -159,7 +159,7 @@ struct RestoreMailbox {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", tag = "Mailboxes", operation_id = "restore_mailbox",
     params(MailboxPath, DryRun),
     responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
-        (status = 409, description = "It is a user's own (`mailbox_is_personal`), the tenant or a reseller above it has as many of its sort as it may (`shared_mailboxes_exhausted`), the address is in use (`address_taken`), it is too late (`restore_expired`), its old address would be the 101st alias beside the one that is given (`too_many_aliases`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
+        (status = 409, description = "It is a user's own (`mailbox_is_personal`), the tenant or a reseller above it has as many of its sort as it may (`shared_mailboxes_exhausted`), the address is in use (`address_taken`), it is not deleted (`not_deleted`), it is too late (`restore_expired`), its old address would be the 101st alias beside the one that is given (`too_many_aliases`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn restore(

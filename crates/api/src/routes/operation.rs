@@ -186,13 +186,8 @@ struct Offboard {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LeaversHold {
-    /// Why, not in blanks alone.
-    #[schema(
-        min_length = 1,
-        max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Case 17/2026"
-    )]
+    /// Why.
+    #[schema(value_type = schema::Reason)]
     reason: String,
 }
 
@@ -220,7 +215,7 @@ fn yes() -> bool {
     responses((status = 200, description = "With `dry_run`: what it would come to. Nobody was offboarded.", body = Effect),
         (status = 202, description = "The operation, also at `Location`.", body = Operation,
         headers(("Location" = String, description = "Where to look at the operation."))),
-        (status = 409, description = "The mailbox is to be shared, and the tenant or a reseller above it has as many shared ones as it may: `shared_mailboxes_exhausted`.")),
+        (status = 409, description = "The mailbox is to be shared, and the tenant or a reseller above it has as many shared ones as it may (`shared_mailboxes_exhausted`), or the user is deleted (`user_deleted`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn offboard(
     Bearer(caller): Bearer,

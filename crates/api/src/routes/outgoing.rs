@@ -217,12 +217,7 @@ async fn get(
 #[serde(deny_unknown_fields)]
 struct OutgoingHold {
     /// Why; shown with the message.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "looks like a stolen account"
-    )]
+    #[schema(value_type = schema::TextLine)]
     reason: String,
 }
 

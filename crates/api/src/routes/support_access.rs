@@ -56,13 +56,8 @@ impl From<support_access::SupportAccess> for SupportAccess {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSupportAccess {
-    /// Why, not in blanks alone; the tenant reads it.
-    #[schema(
-        min_length = 1,
-        max_length = 500,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Ticket 4711: an attachment cannot be opened"
-    )]
+    /// Why; the tenant reads it.
+    #[schema(value_type = schema::Reason)]
     reason: String,
     /// When it is to end, at most 24 hours ahead; absent or null: in an hour.
     #[serde(default)]

@@ -165,8 +165,8 @@ struct NewTenant {
     /// As people call it.
     #[schema(value_type = schema::Name)]
     name: String,
-    /// ISO 3166-1 alpha-2 code.
-    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
+    /// ISO 3166-1 alpha-2 code, as billing profiles have it.
+    #[schema(value_type = schema::Country)]
     country: String,
     /// What it is billed in; never changes.
     #[schema(value_type = schema::Currency)]
@@ -408,9 +408,9 @@ async fn create(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct TenantFilter {
-    /// Only those that stand so; all but the deleted when absent.
+    /// Only those that stand so; all but the deleted and the destroyed (`purged`) when absent.
     #[serde(default, deserialize_with = "word::maybe")]
-    #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
+    #[param(inline, value_type = Option<schema::TenantStatus>)]
     status: Option<tenant::Status>,
     /// Only those of this reseller itself, without those of resellers below it.
     #[param(value_type = Option<schema::ResellerId>)]
@@ -419,7 +419,7 @@ struct TenantFilter {
 
 /// List tenants
 ///
-/// Those in the caller's scope, oldest first; without the deleted, unless they are asked for.
+/// Those in the caller's scope, oldest first; without the deleted and the destroyed, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
     params(PageQuery, TenantFilter),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),

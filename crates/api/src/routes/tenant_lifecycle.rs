@@ -128,7 +128,7 @@ async fn delete(
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/restore", tag = "Tenants", operation_id = "restore_tenant",
     params(TenantPath, DryRun),
     responses((status = 200, description = "The tenant, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>),
-        (status = 409, description = "A cap above it is reached meanwhile (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`, `shared_mailboxes_exhausted`), or it is too late (`restore_expired`)."),
+        (status = 409, description = "A cap above it is reached meanwhile (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`, `shared_mailboxes_exhausted`), it is too late (`restore_expired`), or the tenant is not deleted (`not_deleted`)."),
         (status = 422, description = "A pool of bytes above it has no room: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn restore(

@@ -102,26 +102,15 @@ pub(super) struct NewUser {
     aliases: Vec<String>,
     /// The address when absent.
     #[serde(default)]
-    #[schema(value_type = String, required = false, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Ada Lovelace")]
+    #[schema(value_type = schema::NameIfAny, required = false)]
     display_name: String,
     /// If a directory keeps it apart.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Ada"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     given_name: Option<String>,
     /// If a directory keeps it apart.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Lovelace"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default = "role_user", deserialize_with = "role")]
@@ -137,12 +126,7 @@ pub(super) struct NewUser {
     quota_bytes: Option<i64>,
     /// The id in the customer's directory.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "e-1042"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<String>,
 }
 
@@ -270,11 +254,11 @@ struct UserPatch {
     display_name: Option<String>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Ada")]
+    #[schema(value_type = Option<schema::TextLine>)]
     given_name: Option<Option<String>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Lovelace")]
+    #[schema(value_type = Option<schema::TextLine>)]
     family_name: Option<Option<String>>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default, deserialize_with = "some_role")]
@@ -282,7 +266,7 @@ struct UserPatch {
     role: Option<Role>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "42")]
+    #[schema(value_type = Option<schema::TextLine>)]
     external_id: Option<Option<String>>,
 }
 
@@ -310,7 +294,7 @@ impl From<UserPatch> for user::UserChange {
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "update_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
-        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, or the old address would be the 101st alias (`too_many_aliases`).")),
+        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, the old address would be the 101st alias (`too_many_aliases`), or the user is deleted (`user_deleted`).")),
     extensions(("x-required-action" = json!("users:write")), ("x-further-actions" = json!(["aliases:write"]))))]
 async fn update(
     Bearer(caller): Bearer,

@@ -24,7 +24,8 @@ use crate::{Api, schema};
 /// Taking `sign_in` or `api` ends their sessions.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/suspend", tag = "Users", operation_id = "suspend_user",
     params(UserPath, DryRun),
-    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>)),
+    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
+        (status = 409, description = "The user is deleted: `user_deleted`.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn suspend(
     Bearer(caller): Bearer,
@@ -45,7 +46,8 @@ async fn suspend(
 /// Gives capabilities back; without `capabilities`, all of them.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/resume", tag = "Users", operation_id = "resume_user",
     params(UserPath, DryRun),
-    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>)),
+    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
+        (status = 409, description = "The user is deleted: `user_deleted`.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn resume(
     Bearer(caller): Bearer,
@@ -77,7 +79,7 @@ struct Restore {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/restore", tag = "Users", operation_id = "restore_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "The user, restored; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
-        (status = 409, description = "All seats are taken (`seats_exhausted`), the address (`address_taken`) or `external_id` (`external_id_taken`) is in use, it is too late (`restore_expired`), its old address would be the 101st alias beside the one that is given (`too_many_aliases`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
+        (status = 409, description = "All seats are taken (`seats_exhausted`), the address (`address_taken`) or `external_id` (`external_id_taken`) is in use, the user is not deleted (`not_deleted`), it is too late (`restore_expired`), its old address would be the 101st alias beside the one that is given (`too_many_aliases`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn restore(
@@ -112,7 +114,8 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D:
 /// Ends their sessions; their app passwords stay.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/reset-password", tag = "Users", operation_id = "reset_password",
     params(UserPath),
-    responses((status = 204, description = "The password is another.")),
+    responses((status = 204, description = "The password is another."),
+        (status = 409, description = "The user is deleted: `user_deleted`.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn reset_password(
     Bearer(caller): Bearer,

@@ -95,12 +95,7 @@ struct NewWebhookEndpoint {
     kinds: Vec<String>,
     /// What it is for.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Provisioning"
-    )]
+    #[schema(value_type = Option<schema::TextLine>)]
     description: Option<String>,
 }
 
@@ -118,7 +113,7 @@ struct WebhookEndpointPatch {
     kinds: Option<Vec<String>>,
     /// What it is for; null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Provisioning")]
+    #[schema(value_type = Option<schema::TextLine>)]
     description: Option<Option<String>>,
     /// `enabled` or `disabled`. Disabling ends what is on its way.
     #[serde(default, deserialize_with = "not_null")]

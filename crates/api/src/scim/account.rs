@@ -145,9 +145,9 @@ fn changed(before: &User, after: &User) -> Result<Change, Error> {
     Ok(Change { user, may_sign_in: after.active, quota_bytes: differing(had.quota_bytes, has.quota_bytes) })
 }
 
-/// Directories send an empty text for what they do not have.
+/// Directories send an empty text, or blanks, for what they do not have.
 fn present(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
+    text.clone().filter(|text| kernel::is_visible(text))
 }
 
 fn given_name(user: &User) -> Option<String> {

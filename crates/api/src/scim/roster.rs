@@ -102,7 +102,7 @@ fn changed(before: &Roster, after: &Group) -> Result<Change, Error> {
 
 /// Clients send an empty text for what is not there.
 fn present(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
+    text.clone().filter(|text| kernel::is_visible(text))
 }
 
 fn entries(group: &Group) -> Result<BTreeSet<Entry>, Error> {

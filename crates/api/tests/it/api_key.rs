@@ -62,6 +62,14 @@ async fn what_does_not_fit_is_pointed_at() {
         let problem = app.post(&admin, &reseller_keys, body).await.expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
+    // What is wrong is the role, not what it would allow.
+    for keys in [&reseller_keys, &format!("{tenant}/api-keys")] {
+        let wrong = app.post(&admin, keys, json!({"role": "operator"})).await;
+        let wrong = wrong.expect_problem(422, "invalid_request");
+        let pointers: Vec<_> =
+            wrong["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(pointers, ["/role"]);
+    }
     // Nobody hands out more than they hold.
     let narrow = json!({"role": "tenant_admin", "actions": ["api_keys:write", "users:read"]});
     let narrow = text(&app.post(&admin, &format!("{tenant}/api-keys"), narrow).await.expect(201)["secret"]);

@@ -1,9 +1,33 @@
 //! The feed and the trail, over HTTP.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{App, text};
+
+/// The members that the data of each kind has by `docs/events.md`, and whether each always is there.
+pub(crate) fn documented() -> BTreeMap<&'static str, BTreeMap<&'static str, bool>> {
+    let coded = |text: &'static str| text.trim().strip_prefix('`')?.strip_suffix('`');
+    let row = |line: &'static str| {
+        let mut cells = line.split('|').skip(1);
+        let kind = cells.next().and_then(coded).filter(|kind| kind.contains('.'))?;
+        let members = cells.nth(1)?.split(',').filter_map(coded);
+        let members = members.map(|member| match member.strip_suffix('?') {
+            Some(name) => (name, false),
+            None => (member, true),
+        });
+        Some((kind, members.collect()))
+    };
+    include_str!("../../../../docs/events.md").lines().filter_map(row).collect()
+}
+
+#[test]
+fn every_kind_is_documented() {
+    let kinds: BTreeSet<_> = tenancy::event::Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(documented().into_keys().collect::<BTreeSet<_>>(), kinds);
+}
 
 #[tokio::test]
 async fn what_happened_is_fed_in_order_and_can_be_verified_by_who_reads_it() {

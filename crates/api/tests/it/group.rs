@@ -16,11 +16,13 @@ async fn a_group_from_creation_to_deletion() {
     let (app, admin, tenant, ada) = fixture().await;
     let groups = format!("{tenant}/groups");
     let body = json!({"display_name": "Sales", "address": "sales@one.example", "external_id": "g-17"});
-    let sales = app.post(&admin, &groups, body.clone()).await.expect(201);
+    let sales = app.post(&admin, &groups, body).await.expect(201);
     let expected = json!({"id": sales["id"], "display_name": "Sales", "address": "sales@one.example", "aliases": [],
         "external_id": "g-17", "member_count": 0, "created_at": sales["created_at"]});
     assert_eq!(sales, expected);
-    app.post(&admin, &groups, body).await.expect_problem(409, "external_id_taken");
+    let taken = json!({"display_name": "Sales", "external_id": "g-17"});
+    let taken = app.post(&admin, &groups, taken).await.expect_problem(409, "external_id_taken");
+    assert_eq!(taken["errors"][0]["pointer"], "/external_id");
     let path = format!("{groups}/{}", text(&sales["id"]));
     let all =
         app.post(&admin, &groups, json!({"display_name": "All", "members": [sales["id"]]})).await.expect(201);
@@ -40,6 +42,24 @@ async fn a_group_from_creation_to_deletion() {
         (&patched["external_id"], &patched["aliases"]),
         (&Value::Null, &json!(["vertrieb@one.example"]))
     );
+    // Without an address it is reached by its aliases, and somebody else may have the address.
+    let without = json!({"address": null});
+    let bare = app.patch(&admin, &path, without.clone()).await.expect(200);
+    assert_eq!((&bare["address"], &bare["aliases"]), (&Value::Null, &json!(["vertrieb@one.example"])));
+    let again = app.patch(&admin, &path, without.clone()).await;
+    let shown = app.get(&admin, &path).await;
+    assert_eq!((again.expect(200), again.header("etag")), (shown.expect(200), shown.header("etag")));
+    app.user(&admin, &tenant, json!({"address": "sales@one.example"})).await;
+    tenancy::event::chain(&app.db.db()).await.unwrap();
+    let told = app.get(&admin, "/v1/events?kind=group.updated").await.expect(200);
+    let told: Vec<_> =
+        told["data"].as_array().unwrap().iter().map(|event| event["data"]["address"].clone()).collect();
+    assert_eq!(told, [json!("sales@one.example"), Value::Null]);
+    // The last address becomes an alias where the list has it.
+    app.patch(&admin, &path, json!({"address": "team@one.example", "aliases": []})).await.expect(200);
+    let kept = json!({"address": null, "aliases": ["team@one.example"]});
+    let kept = app.patch(&admin, &path, kept).await.expect(200);
+    assert_eq!((&kept["address"], &kept["aliases"]), (&Value::Null, &json!(["team@one.example"])));
     app.delete(&admin, &member).await.expect(204);
     app.delete(&admin, &path).await.expect(204);
     app.get(&admin, &path).await.expect_problem(404, "not_found");

@@ -2,13 +2,14 @@
 
 pub(crate) mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tenancy::{Action, Role, policy};
 
 use crate::document::{created_and_shown, id, is_public, is_scim, operations};
+use crate::event;
 use crate::support::{self, Answer, text};
 use world::World;
 
@@ -414,6 +415,27 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
         let declared = &operation["responses"][answer.status.as_str()]["headers"]["ETag"];
         assert_eq!(answer.header("etag").is_some(), declared.is_object(), "{method} {path}: {answer:?}");
     }
+    // All that has been done by now.
+    is_told_as_documented(&world).await;
+}
+
+async fn is_told_as_documented(world: &World) {
+    let mut connection = PgConnection::connect(&world.app.db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let told = sqlx::query_as::<_, (String, Value)>("select kind, data from events");
+    let told = told.fetch_all(&mut connection).await.unwrap();
+    let documented = event::documented();
+    for (kind, data) in &told {
+        let (members, data) = (&documented[kind.as_str()], data.as_object().unwrap());
+        for name in data.keys() {
+            assert!(members.contains_key(name.as_str()), "{kind} has {name}");
+        }
+        for (name, is_always) in members {
+            assert!(!is_always || data.contains_key(*name), "{kind} lacks {name}: {data:?}");
+        }
+    }
+    let kinds: BTreeSet<_> = told.iter().map(|(kind, _)| kind).collect();
+    assert!(kinds.len() > 50, "{kinds:?}");
 }
 
 /// So that what one has created can be changed with `If-Match` at once.

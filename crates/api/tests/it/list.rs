@@ -112,7 +112,7 @@ async fn a_word_that_a_filter_does_not_know_is_told_which_it_does() {
     let tenant = app.tenant(&key, "one.example", json!({})).await;
     let (_, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
     for (path, parameter, words) in [
-        ("/v1/tenants".to_owned(), "status", "trial, active, suspended or deleted"),
+        ("/v1/tenants".to_owned(), "status", "trial, active, suspended, deleted or purged"),
         ("/v1/resellers".to_owned(), "status", "deleted"),
         (format!("{tenant}/users"), "status", "active, suspended or deleted"),
         (format!("{tenant}/users"), "role", "tenant_admin, tenant_billing, helpdesk or user"),

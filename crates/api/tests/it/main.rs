@@ -6,6 +6,7 @@ mod support_access;
 
 mod api_key;
 mod billing;
+mod caps;
 mod delegate;
 mod document;
 mod domain;
@@ -21,6 +22,7 @@ mod isolation;
 mod list;
 mod mailbox;
 mod message;
+mod name;
 mod problem;
 mod rate;
 mod reseller;

@@ -111,6 +111,12 @@ async fn every_mistake_is_named_at_once() {
     let pointers: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
     assert_eq!(pointers, ["/name", "/country", "/seats/limit", "/time_zone"]);
+    // A code that no country has, as billing profiles and rates of tax refuse it.
+    for country in ["ZZ", "EL", "UK"] {
+        let body = json!({"name": "x", "country": country, "currency": "EUR"});
+        let problem = app.post(&key, "/v1/tenants", body).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/country");
+    }
     // An operator names the reseller.
     let problem =
         app.post(&app.operator, "/v1/tenants", bakery()).await.expect_problem(422, "invalid_request");
@@ -303,7 +309,7 @@ async fn is_deleted_restored_and_at_last_destroyed() {
     assert_eq!(app.get(&key, "/v1/tenants?status=deleted").await.expect(200)["data"], json!([shown]));
     let restored = app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect(200);
     assert_eq!((&restored["status"], &restored["deleted_at"]), (&json!("active"), &json!(null)));
-    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(404, "not_found");
+    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "not_deleted");
     app.get(&own, &tenant).await.expect(200);
 
     app.delete(&key, &tenant).await.expect(204);
@@ -317,7 +323,17 @@ async fn is_deleted_restored_and_at_last_destroyed() {
     assert_eq!(far.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/now");
     app.destroy(&key, &tenant).await;
     app.put(&key, &clock, moves("2026-04-09T09:00:00Z")).await.expect_problem(404, "not_found");
-    assert_eq!(app.get(&key, &tenant).await.expect(200)["status"], "purged");
+    let purged = app.get(&key, &tenant).await.expect(200);
+    assert_eq!(purged["status"], "purged");
+    for (query, listed) in
+        [("", json!([])), ("?status=deleted", json!([])), ("?status=purged", json!([purged]))]
+    {
+        assert_eq!(
+            app.get(&key, &format!("/v1/tenants{query}")).await.expect(200)["data"],
+            listed,
+            "{query}"
+        );
+    }
     app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "restore_expired");
     let record = app.get(&key, &format!("{tenant}/destruction-record")).await.expect(200);
     assert_eq!(text(&record["jws"]).split('.').count(), 3);

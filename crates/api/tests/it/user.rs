@@ -176,13 +176,32 @@ async fn is_suspended_deleted_and_restored() {
     app.delete(&key, &path).await.expect(204);
     let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
     assert_eq!(deleted["data"][0]["id"], user["id"]);
+    // They are shown, and so it is told why they are not changed.
+    app.get(&key, &path).await.expect(200);
+    app.patch(&key, &path, json!({"display_name": "Ghost"})).await.expect_problem(409, "user_deleted");
+    let changes = [
+        ("suspend", json!({})),
+        ("resume", json!({})),
+        ("offboard", json!({})),
+        ("reset-password", json!({"password": "another good one"})),
+    ];
+    for (verb, body) in changes {
+        app.post(&key, &format!("{path}/{verb}"), body).await.expect_problem(409, "user_deleted");
+    }
+    let heir =
+        app.post(&key, &format!("{tenant}/users"), json!({"address": "ada@one.example"})).await.expect(201);
+    let taken =
+        app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(409, "address_taken");
+    assert_eq!(taken["errors"][0]["pointer"], "/address");
+    let heir = format!("{tenant}/users/{}", text(&heir["id"]));
+    app.patch(&key, &heir, json!({"address": "heir@one.example", "aliases": []})).await.expect(200);
     let restore = format!("{path}/restore");
     let empty = app.call(Method::POST, &restore).token(&key).bytes("application/json", "").send();
     let empty = empty.await.expect_problem(400, "malformed_body");
     assert!(text(&empty["detail"]).contains("if only {}"), "{empty}");
     let restored = app.post(&key, &restore, json!({})).await.expect(200);
     assert_eq!((&restored["id"], &restored["status"]), (&user["id"], &json!("active")));
-    app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(404, "not_found");
+    app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(409, "not_deleted");
     app.post(&key, &format!("{path}/reset-password"), json!({"password": "another good one"}))
         .await
         .expect(204);
@@ -394,6 +413,9 @@ async fn a_post_that_needs_no_member_and_ends_nothing_needs_no_body() {
     let bodiless = async |method: Method, path: &str| app.call(method, path).token(&key).send().await;
     for at in [&path, &tenant] {
         for (verb, status) in [("suspend", "suspended"), ("resume", "active")] {
+            // Who picks no capability does not mean all of them.
+            let none = app.post(&key, &format!("{at}/{verb}"), json!({"capabilities": []})).await;
+            assert_eq!(none.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/capabilities");
             let done = bodiless(Method::POST, &format!("{at}/{verb}")).await;
             assert_eq!(done.expect(200)["status"], status, "{at}");
         }

@@ -57,7 +57,8 @@ async fn resources(login: &MailLogin, folders: &Folders) -> Result<Option<String
     let (mailbox, effective) = mailbox::quota(&login.ctx, folders.mailbox_id).await?;
     // Used is rounded up and the limit down: a client never sees room where there is none.
     let told = |limit| format!("STORAGE {} {}", (mailbox.quota.used_bytes + 1023) / 1024, limit / 1024);
-    Ok(effective.limit_bytes.map(told))
+    // Where a pool is tighter whose room is not theirs to know, the mailbox's own.
+    Ok(effective.limit_bytes.or(mailbox.quota.bounds.quota_bytes).map(told))
 }
 
 fn tell(session: &mut Session, root: &str, resources: &str) {

@@ -10,6 +10,8 @@ use crate::TenantTx;
 /// A level's caps and what of them is used.
 #[derive(Debug, Default)]
 pub(super) struct Level {
+    /// A reseller's.
+    pub(super) id: Uuid,
     pub(super) tenants_limit: Option<i32>,
     pub(super) tenants_used: i32,
     pub(super) domains_limit: Option<i32>,
@@ -67,7 +69,7 @@ pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Option<(Level, Vec<Uuid>
 pub(super) async fn lock_resellers(conn: &mut PgConnection, path: &[Uuid]) -> Result<Vec<Level>, Error> {
     let levels = sqlx::query_as!(
         Level,
-        "select tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used, shared_mailboxes_limit, shared_mailboxes_used
+        "select id, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used, shared_mailboxes_limit, shared_mailboxes_used
          from resellers where id = any ($1) order by id for no key update",
         path
     )

@@ -61,6 +61,6 @@ pub(crate) async fn take_away(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, kind:
 async fn append(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, kind: Kind, delta: i32) -> Result<(), Error> {
     // Whatever kind it is, one after the other: the last entry is the last, and what was known at a billing stays the first so many.
     let shared_mailboxes = if kind.is_shared() { delta } else { 0 };
-    caps::count(tx, Delta { shared_mailboxes, ..Delta::default() }).await?;
+    caps::count(tx, ctx, Delta { shared_mailboxes, ..Delta::default() }).await?;
     Ok(store::append(tx, ctx.now(), kind, delta, id).await?)
 }

@@ -87,7 +87,7 @@ pub async fn update(
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
     let old = require_nobodys(&mut tx, id, if_version).await?;
-    let wanted = Wanted { primary, aliases };
+    let wanted = Wanted { primary, aliases, ..Wanted::default() };
     if address::changes_aliases(Some(&old.primary_address), &old.aliases, &wanted) {
         ctx.require(Action::AliasWrite)?;
     }
@@ -137,7 +137,7 @@ async fn delete_in(
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none that is deleted; [`Error::Conflict`] `restore_expired` after 30 days,
-/// `address_taken`, `too_many_aliases`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant or a reseller above
+/// `not_deleted`, `address_taken`, `too_many_aliases`, `pool_overallocated`, `mailbox_is_personal`; [`Error::Exhausted`] when the tenant or a reseller above
 /// it has as many as it may; [`Error::OverQuota`] when a pool has no room for its mail.
 pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
@@ -156,7 +156,10 @@ async fn restore_in(
     let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     store::lock(tx, id).await?;
     let ctx = &tenant::keep(tx, ctx).await?;
-    let old = store::find_deleted(tx, id).await?.ok_or(Error::NotFound)?;
+    let Some(old) = store::find_deleted(tx, id).await? else {
+        refuse_personal(&store::find(tx, id).await?.ok_or(Error::NotFound)?)?;
+        return Err(Error::conflict("not_deleted", "the mailbox is not deleted"));
+    };
     refuse_personal(&old)?;
     if old.deleted_at.is_none_or(|at| at + RESTORABLE < ctx.now()) {
         return Err(Error::conflict("restore_expired", "a deleted mailbox can be restored for 30 days"));
@@ -164,10 +167,12 @@ async fn restore_in(
     store::set_deleted(tx, id, None).await?;
     address::store::reclaim(tx, id).await?;
     if primary.is_some() {
-        address::change(tx, ctx, Target::Mailbox(id), Wanted { primary, aliases: None }).await?;
+        let wanted = Wanted { primary, ..Wanted::default() };
+        address::change(tx, ctx, Target::Mailbox(id), wanted).await?;
     }
     let mailbox = store::find(tx, id).await?.ok_or_else(|| {
-        Error::conflict("address_taken", "the primary address is somebody else's now; give another")
+        let detail = "the primary address is somebody else's now; give another";
+        Error::conflict_at("/address", "address_taken", detail)
     })?;
     event::record(tx, ctx, event::Kind::MailboxRestored, id, shown(&mailbox)).await?;
     // Holds every level above, as taking a seat does for a user: the tenant does not move or go while this is counted.

@@ -13,7 +13,7 @@ use kernel::{ResellerId, TenantId};
 use uuid::Uuid;
 
 use super::signed;
-use crate::{OfTenants, TenantTx};
+use crate::{Ctx, OfTenants, TenantTx};
 
 /// What became of a request for room in the pools above a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +156,21 @@ pub(crate) async fn shift(
     Ok(true)
 }
 
-/// What the fullest pool above the tenant's mailboxes has room for, and whose it is; `None` when none has a limit.
-pub(crate) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, i64)>, db::Error> {
-    store::tightest(tx).await
+/// What the fullest pool above the tenant's mailboxes has room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tightest {
+    /// Whose it is: `tenant` or `reseller`.
+    pub(crate) level: &'static str,
+    /// Below zero when the limit was lowered under what is used.
+    pub(crate) free_bytes: i64,
+    /// Whether it is a reseller's that the caller does not see, which then is not told the bytes.
+    pub(crate) is_hidden: bool,
+}
+
+/// The fullest pool above the tenant's mailboxes; `None` when none has a limit.
+pub(crate) async fn tightest(tx: &mut TenantTx, ctx: &Ctx) -> Result<Option<Tightest>, db::Error> {
+    let seen: Vec<Uuid> = ctx.seen_resellers().iter().map(|id| id.uuid()).collect();
+    store::tightest(tx, &seen).await
 }
 
 /// A counter of a tenant or a reseller that is not the sum of what it counts.

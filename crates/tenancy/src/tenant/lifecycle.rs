@@ -35,7 +35,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
             "mail of the tenant is on hold; it can be deleted when all holds are released",
         ));
     }
-    caps::shift(&mut tx, &leaving.path, &[], leaving.counts).await?;
+    caps::shift(&mut tx, &leaving.path, &[], &[], leaving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
@@ -52,21 +52,23 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
 /// name another tenant has verified meanwhile has to be verified again, once it is free.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a tenant that is not deleted; [`Error::Conflict`] `restore_expired` after 30 days;
+/// [`Error::Conflict`] `not_deleted`, `restore_expired` after 30 days;
 /// [`Error::Exhausted`], [`Error::OverQuota`] when it does not fit any more.
 pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let id = ctx.tenant_id();
     let mut tx = system(ctx.db()).await?;
     quota::count_moving(&mut tx, id).await?;
-    let returning = store::lock_deleted(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let returning = store::lock_deleted(&mut tx, id).await?;
+    let returning = returning.ok_or_else(|| Error::conflict("not_deleted", "the tenant is not deleted"))?;
     let ctx = &ctx.by_clock(returning.moving.test_clock);
     let deleted_at = returning.deleted_at.filter(|_| !returning.is_going);
     if deleted_at.is_none_or(|at| at + RESTORABLE < ctx.now()) {
         return Err(Error::conflict("restore_expired", "a deleted tenant can be restored for 30 days"));
     }
     let moving = returning.moving;
-    caps::shift(&mut tx, &[], &moving.path, moving.counts).await?;
+    let seen = ctx.caller().seen_of(&moving.path);
+    caps::shift(&mut tx, &[], &moving.path, &seen, moving.counts).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;
     if !quota::shift(&mut tx, &[], &moving.path, bytes).await? {
         return Err(Error::OverQuota);

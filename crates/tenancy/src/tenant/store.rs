@@ -175,7 +175,8 @@ pub(super) async fn list(
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
-             and case when $5::text is null then status <> 'deleted' else status = $5 end and purged_at is null
+             and case when $5::text is null then status <> 'deleted' when $5 = 'purged' then purged_at is not null
+               else status = $5 and purged_at is null end
              and ($6::uuid is null or reseller_id = $6)
            order by id limit $4"#,
         reseller.map(ResellerId::uuid),

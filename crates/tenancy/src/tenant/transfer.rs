@@ -72,7 +72,7 @@ impl Leaving<'_> {
         let left: Vec<_> = moving.path.iter().filter(|id| !to.path().contains(id)).copied().collect();
         let entered: Vec<_> = to.path().iter().filter(|id| !moving.path.contains(id)).copied().collect();
         // First, since it locks every level that is left or entered.
-        caps::shift(&mut tx, &left, &entered, moving.counts).await?;
+        caps::shift(&mut tx, &left, &entered, &ctx.caller().seen_of(to.path()), moving.counts).await?;
         reseller::require_there(&mut tx, to.reseller_id()).await?;
         let bytes = quota::count_moving(&mut tx, id).await?;
         if !quota::shift(&mut tx, &left, &entered, bytes).await? {

@@ -12,7 +12,8 @@ pub const MAX_BATCH: usize = 1_000;
 ///
 /// # Errors
 /// [`Error::Invalid`] with every mistake of every row, at `/users/{row}/…`; [`Error::At`] with the first row that cannot be,
-/// for a reason as [`super::create`] has it; [`Error::Exhausted`] when there are not seats for all.
+/// for a reason as [`super::create`] has it; [`Error::Exhausted`] when there are not seats for all, at
+/// `/users` where the caller may not know how many are left.
 pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Error> {
     ctx.require(Action::UserWrite)?;
     let prepared = prepare_all(ctx, rows).await?;
@@ -48,6 +49,10 @@ async fn insert_all(tx: &mut TenantTx, ctx: &Ctx, prepared: Vec<Prepared>) -> Re
     let ids: Vec<_> = users.iter().map(|user| user.id).collect();
     // As for one, last and of all together: their locks are shared by all of the tenant's and the reseller's users.
     seats::take(tx, ctx, &ids).await.map_err(|cause| match cause {
+        // Which row is the first without a seat says how many are left.
+        Error::Exhausted { is_hidden: true, .. } => {
+            Error::At { pointer: "/users".to_owned(), cause: Box::new(cause) }
+        }
         Error::Exhausted { left, .. } => at(usize::try_from(left).unwrap_or_default(), cause),
         cause => cause,
     })?;

@@ -5,7 +5,7 @@ use kernel::{Checks, UserId};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{User, check_password, require_manageable, shown, store};
+use super::{User, check_password, require_manageable, require_not_deleted, shown, store};
 use crate::address::{self, Target, Wanted};
 use crate::policy::Capability;
 use crate::quota::{self, Pools};
@@ -21,7 +21,8 @@ pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
 /// `sign_in` or `api` their sessions end, and mail keeps arriving unless `receive` is taken.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Forbidden`] when the user's role is beyond the caller's.
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] `user_deleted`; [`Error::Forbidden`] when the user's role is
+/// beyond the caller's.
 pub async fn suspend(
     ctx: &Ctx,
     id: UserId,
@@ -57,7 +58,7 @@ async fn set_suspended(
 ) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let mut tx = ctx.begin().await?;
-    let old = require_manageable(&mut tx, ctx, id).await?;
+    let old = require_not_deleted(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
     let suspended = change(&old.suspended_capabilities);
     if suspended == old.suspended_capabilities {
@@ -126,7 +127,7 @@ pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<
 /// old one is gone.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after
+/// [`Error::NotFound`] when there is no such user; [`Error::Conflict`] `not_deleted`, `restore_expired` after
 /// 30 days, `address_taken`, `external_id_taken`, `too_many_aliases`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool
 /// has no room for their mail; [`Error::Forbidden`] when the user's role is beyond the caller's.
 pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
@@ -142,7 +143,8 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
     store::lock(tx, id).await?;
     let ctx = &tenant::keep(tx, ctx).await?;
     let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
-    let deleted_at = old.deleted_at.ok_or(Error::NotFound)?;
+    let deleted_at =
+        old.deleted_at.ok_or_else(|| Error::conflict("not_deleted", "the user is not deleted"))?;
     if !ctx.caller().holds(old.role) {
         return Err(Error::Forbidden("restoring a user with a role beyond one's own"));
     }
@@ -152,12 +154,13 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
     let bytes = store::restore(tx, id).await.map_err(super::taken)?;
     address::store::reclaim(tx, old.mailbox_id).await?;
     if primary.is_some() {
-        let wanted = Wanted { primary, aliases: None };
+        let wanted = Wanted { primary, ..Wanted::default() };
         address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
     }
     let user = store::find(tx, id).await?.filter(|user| !user.address.is_empty());
     let user = user.ok_or_else(|| {
-        Error::conflict("address_taken", "the primary address is somebody else's now; give another")
+        let detail = "the primary address is somebody else's now; give another";
+        Error::conflict_at("/address", "address_taken", detail)
     })?;
     event::record(tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
     seats::take(tx, ctx, &[id]).await?;
@@ -171,13 +174,13 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
 /// Gives a user another password and ends their sessions. App passwords stay.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role is beyond the caller's;
-/// [`Error::Busy`].
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Conflict`] `user_deleted`; [`Error::Forbidden`] when the user's role is beyond the
+/// caller's; [`Error::Busy`].
 pub async fn reset_password(ctx: &Ctx, id: UserId, new: SecretString) -> Result<(), Error> {
     ctx.require(Action::UserWrite)?;
     let hash = hash_password(ctx, new).await?;
     let mut tx = ctx.begin().await?;
-    require_manageable(&mut tx, ctx, id).await?;
+    require_not_deleted(&mut tx, ctx, id).await?;
     put_password(&mut tx, ctx, id, &hash).await?;
     tx.commit().await?;
     Ok(())

@@ -3,7 +3,7 @@
 use kernel::UserId;
 use serde_json::json;
 
-use super::{User, lifecycle, require_manageable, store};
+use super::{User, lifecycle, require_not_deleted, store};
 use crate::mailbox::{Kind, count};
 use crate::operation::{self, Operation, Step};
 use crate::policy::Capability;
@@ -51,7 +51,7 @@ pub struct Leaving {
 /// revoked, and the hold's id.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Conflict`] `user_deleted`; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
 /// own; [`Error::Exhausted`] when the tenant or a reseller above it has as many shared mailboxes as it may; [`Error::Forbidden`] when
 /// the user's role is beyond the caller's; as of [`hold::place`].
 pub async fn offboard(
@@ -63,7 +63,7 @@ pub async fn offboard(
     ctx.require(Action::UserWrite)?;
     check(ctx, &leaving)?;
     let mut tx = ctx.begin().await?;
-    let user = require_manageable(&mut tx, ctx, id).await?;
+    let user = require_not_deleted(&mut tx, ctx, id).await?;
     require_version(if_version, user.version)?;
     let (mut steps, revoked) = leave(&mut tx, ctx, &user, &leaving).await?;
     let mut hold_id = None;

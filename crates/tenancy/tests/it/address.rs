@@ -82,7 +82,8 @@ async fn no_way_leads_past_the_limit_of_aliases() {
     let address = Some("all@acme.example".to_owned());
     let new = NewGroup { display_name: "All".into(), address, aliases, ..NewGroup::default() };
     let all = group::create(&world.ctx, new).await.unwrap();
-    let change = GroupChange { address: Some("everyone@acme.example".into()), ..GroupChange::default() };
+    let change =
+        GroupChange { address: Some(Some("everyone@acme.example".into())), ..GroupChange::default() };
     let refused = group::update(&world.ctx, all.id, None, change).await;
     assert_eq!(refused.unwrap_err().code(), "too_many_aliases");
 }

@@ -117,7 +117,8 @@ async fn members_are_the_tenant_s_own_and_changes_count() {
     }
     let grown = group::get(&world.ctx, group.id).await.unwrap();
     assert_eq!((grown.version, grown.member_count), (2, 1), "a member twice is one member, and no change");
-    let change = GroupChange { address: Some("vertrieb@acme.example".into()), ..GroupChange::default() };
+    let change =
+        GroupChange { address: Some(Some("vertrieb@acme.example".into())), ..GroupChange::default() };
     let renamed = group::update(&world.ctx, group.id, Some(2), change.clone()).await.unwrap();
     assert_eq!(renamed.aliases, ["sales@acme.example"]);
     let late = group::update(&world.ctx, group.id, Some(2), change).await;

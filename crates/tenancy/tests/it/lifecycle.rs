@@ -79,7 +79,7 @@ async fn a_deleted_user_comes_back_by_the_same_id_with_their_mailbox() {
     );
     assert!(receives(&world, &ada.address).await && signs_in(&world, &ada.address).await);
     assert_eq!(tenant::get(&world.ctx).await.unwrap().seats_used, 1);
-    assert!(matches!(user::restore(&world.ctx, ada.id, None).await, Err(Error::NotFound)));
+    assert_eq!(user::restore(&world.ctx, ada.id, None).await.unwrap_err().code(), "not_deleted");
 }
 
 #[tokio::test]
@@ -150,7 +150,8 @@ async fn an_external_id_is_one_user_s() {
     let with = |id: &str| UserChange { external_id: Some(Some(id.into())), ..Default::default() };
     user::update(&world.ctx, ada.id, None, with("7")).await.unwrap();
     let taken = user::update(&world.ctx, bob.id, None, with("7")).await;
-    assert!(matches!(taken, Err(Error::Conflict { code: "external_id_taken", .. })), "{taken:?}");
+    let Err(Error::At { pointer, cause }) = taken else { panic!("{taken:?}") };
+    assert_eq!((pointer.as_str(), cause.code()), ("/external_id", "external_id_taken"));
     let filter = user::Filter { external_id: Some("7".into()), ..Default::default() };
     let page = kernel::PageRequest::new(None, None);
     assert_eq!(user::list(&world.ctx, &filter, page).await.unwrap().items[0].id, ada.id);

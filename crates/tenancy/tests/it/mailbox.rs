@@ -45,6 +45,7 @@ async fn a_mailbox_that_is_nobody_s_own_takes_no_seat_and_comes_back_after_delet
     assert_eq!(mailbox::restore(&world.ctx, info.id, None).await.unwrap_err().code(), "address_taken");
     let back = mailbox::restore(&world.ctx, info.id, Some("desk@acme.example")).await.unwrap();
     assert_eq!((back.id, back.primary_address.as_str()), (info.id, "desk@acme.example"));
+    assert_eq!(mailbox::restore(&world.ctx, info.id, None).await.unwrap_err().code(), "not_deleted");
     mailbox::delete(&world.ctx, info.id, None).await.unwrap();
     world.test_db.clock().advance(TimeDelta::days(31));
     assert_eq!(mailbox::restore(&world.ctx, info.id, None).await.unwrap_err().code(), "restore_expired");

@@ -126,7 +126,13 @@ async fn a_tenant_takes_them_to_another_reseller_or_stays() {
     assert!(
         matches!(
             refused,
-            Err(Error::Exhausted { counted: Counted::SharedMailboxes, level: "reseller", limit: 1, left: 1 })
+            Err(Error::Exhausted {
+                counted: Counted::SharedMailboxes,
+                level: "reseller",
+                limit: 1,
+                left: 1,
+                is_hidden: false
+            })
         ),
         "{refused:?}"
     );

@@ -60,7 +60,7 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert_eq!(drift_of(&world).await, 0);
     assert!(!lands(&world, "ada@acme.example").await.is_empty());
     assert_eq!(user::get(&world.ctx, ada.id).await.unwrap().address, "ada@acme.example");
-    assert!(matches!(tenant::restore(&ctx).await, Err(Error::NotFound)));
+    assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "not_deleted");
     world.login(&ada).await;
 }
 

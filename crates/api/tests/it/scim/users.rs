@@ -52,6 +52,16 @@ async fn inactive_is_without_sign_in_and_with_mail() {
     assert_eq!(directory.get(&path).await.expect(200), user);
 }
 
+#[tokio::test]
+async fn blanks_are_what_a_directory_does_not_have() {
+    let directory = Directory::new().await;
+    let path = directory
+        .user(json!({"userName": "ada@one.example", "displayName": " ", "name": {"givenName": "Ada", "familyName": "  "}}))
+        .await;
+    let user = directory.get(&path).await.expect(200);
+    assert_eq!((&user["displayName"], &user["name"]["familyName"]), (&json!("Ada"), &json!(null)), "{user}");
+}
+
 /// UTS 46: a directory may keep either form, and its next run finds and changes nothing.
 #[tokio::test]
 async fn an_internationalised_domain_is_the_same_in_both_its_forms() {

@@ -5,7 +5,7 @@ use kernel::{ResellerId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Off;
+use super::{Off, Tightest};
 use crate::{OfTenants, TenantTx};
 
 /// Which levels above a tenant's mailboxes have a limit.
@@ -141,18 +141,27 @@ pub(super) async fn count_reseller(tx: &mut SystemTx, id: ResellerId) -> Result<
     Ok(bytes)
 }
 
-pub(super) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, i64)>, Error> {
+/// Of resellers, some are seen.
+pub(super) async fn tightest(tx: &mut TenantTx, seen: &[Uuid]) -> Result<Option<Tightest>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
         r#"select t.storage_limit_bytes - t.used_bytes as tenant,
-             (select min(r.storage_limit_bytes - r.used_bytes) from resellers r where r.id = any (t.reseller_path)) as reseller
+             (select min(r.storage_limit_bytes - r.used_bytes) from resellers r
+              where r.id = any (t.reseller_path) and r.id = any ($2)) as reseller,
+             (select min(r.storage_limit_bytes - r.used_bytes) from resellers r
+              where r.id = any (t.reseller_path) and r.id <> all ($2)) as hidden
            from tenants t where t.id = $1"#,
-        tenant_id
+        tenant_id,
+        seen
     )
     .fetch_one(tx.conn())
     .await?;
-    let levels = [("tenant", row.tenant), ("reseller", row.reseller)];
-    Ok(levels.into_iter().filter_map(|(level, free)| Some((level, free?))).min_by_key(|&(_, free)| free))
+    let levels =
+        [("tenant", row.tenant, false), ("reseller", row.reseller, false), ("reseller", row.hidden, true)];
+    let pools = levels.into_iter().filter_map(|(level, free_bytes, is_hidden)| {
+        Some(Tightest { level, free_bytes: free_bytes?, is_hidden })
+    });
+    Ok(pools.min_by_key(|pool| pool.free_bytes))
 }
 
 /// The first so many tenants after one, in the order of their ids.

@@ -116,7 +116,7 @@ const TAKE_SEATS: &str = "update tenants set seats_used = seats_used + :seats, d
     and (0 <= 0 or domains_limit is null or domains_used + 0 <= domains_limit)
     and (0 <= 0 or shared_mailboxes_limit is null or shared_mailboxes_used + 0 <= shared_mailboxes_limit)
   returning reseller_path;
-select tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used, shared_mailboxes_limit, shared_mailboxes_used
+select id, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used, shared_mailboxes_limit, shared_mailboxes_used
   from resellers where id = any (:reseller_path) order by id for no key update;
 update resellers set seats_used = seats_used + :seats, domains_used = domains_used + 0, shared_mailboxes_used = shared_mailboxes_used + 0,
     tenants_used = tenants_used + 0
