@@ -121,7 +121,7 @@ pub async fn refund(
 /// Whether so much may be paid back of what is left.
 pub(crate) fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
     let mut checks = Checks::default();
-    checks.reason(reason, MAX_TEXT, "/reason");
+    checks.name(reason, MAX_TEXT, "/reason");
     let is_some = amount.amount_minor > 0 || left.amount_minor == 0;
     checks.require(is_some, "/amount/amount_minor", "must be more than 0");
     checks.require(amount.currency == left.currency, "/amount/currency", "must be the payment's");
