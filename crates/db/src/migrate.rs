@@ -63,10 +63,10 @@ async fn require_rights(conn: &mut PgConnection) -> Result<(), Error> {
         "with me as (select rolcreaterole, current_setting('server_version_num')::int >= 160000 as is_strict
                      from pg_roles where rolname = current_user)
          select bool_and(case
-                  when taken.oid is null then rolcreaterole
+                  when taken.oid is null then me.rolcreaterole
                   when pg_has_role(taken.oid, case when is_strict then 'set' else 'member' end) then true
                   when is_strict then pg_has_role(taken.oid, 'member with admin option')
-                  else rolcreaterole
+                  else me.rolcreaterole
                 end),
                 has_database_privilege(current_database(), 'create'),
                 coalesce(has_schema_privilege(current_schema(), 'create'), false)
