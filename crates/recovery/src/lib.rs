@@ -193,6 +193,8 @@ async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
 async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
     let mut due = tokio::time::interval(BASE_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Counted from the start: who looks for a rise sees the first one too.
+    losses().increment(0);
     loop {
         due.tick().await;
         while !has_followed.load(Ordering::Relaxed) {
@@ -220,10 +222,14 @@ async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
     }
 }
 
+fn losses() -> metrics::Counter {
+    metrics::counter!("pillarbox_journal_losses_total")
+}
+
 /// Has a base taken where the bucket does not have what was put there last: whatever comes after that could not be recovered.
 async fn look_for_last(journal: &Journal) -> Result<(), Error> {
     let Some(number) = belong::missing(&journal.db, &*journal.blobs).await? else { return Ok(()) };
-    metrics::counter!("pillarbox_journal_losses_total").increment(1);
+    losses().increment(1);
     tracing::error!(
         journal.number = number,
         "what was put into the bucket last is not there: look whether the blob store is the right one; a new base is taken"

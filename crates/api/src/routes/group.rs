@@ -198,7 +198,7 @@ struct GroupPatch {
     params(GroupPath, DryRun),
     responses((status = 200, description = "The group as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Group>),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, or the old address would be the 101st alias (`too_many_aliases`).")),
-    extensions(("x-required-action" = json!("groups:write")), ("x-further-actions" = json!(["aliases:write"]))))]
+    extensions(("x-required-action" = json!("groups:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,

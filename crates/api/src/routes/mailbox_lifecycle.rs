@@ -100,7 +100,7 @@ struct MailboxPatch {
     params(MailboxPath, DryRun),
     responses((status = 200, description = "The mailbox as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), an address is in use (`address_taken`), or the old address would be the 101st alias (`too_many_aliases`).")),
-    extensions(("x-required-action" = json!("mailboxes:write")), ("x-further-actions" = json!(["aliases:write"]))))]
+    extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,

@@ -295,7 +295,7 @@ impl From<UserPatch> for user::UserChange {
     params(UserPath, DryRun),
     responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use, the old address would be the 101st alias (`too_many_aliases`), or the user is deleted (`user_deleted`).")),
-    extensions(("x-required-action" = json!("users:write")), ("x-further-actions" = json!(["aliases:write"]))))]
+    extensions(("x-required-action" = json!("users:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,

@@ -222,7 +222,7 @@ fn once(status: StatusCode, (endpoint, secret): (webhook_endpoint::WebhookEndpoi
     responses((status = 201, description = "The endpoint and, this once, its secret.", body = WebhookEndpointWithSecret),
         (status = 409, description = "The caller's scope has 20 endpoints already, or 3 that ask for `message.delivered` as this one does: \
             `webhook_endpoints_exhausted`.")),
-    extensions(("x-required-action" = json!("webhooks:write")), ("x-further-actions" = json!(["events:read", "messages:read"]))))]
+    extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn create(
     State(api): State<Api>,
     Bearer(caller): Bearer,
@@ -264,7 +264,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<WebhookEndpointPath>) -> Res
     params(WebhookEndpointPath),
     responses((status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint),
         (status = 409, description = "Three endpoints ask for `message.delivered` already: `webhook_endpoints_exhausted`.")),
-    extensions(("x-required-action" = json!("webhooks:write")), ("x-further-actions" = json!(["events:read", "messages:read"]))))]
+    extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn update(
     State(api): State<Api>,
     Bearer(caller): Bearer,
