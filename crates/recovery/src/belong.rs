@@ -78,7 +78,7 @@ async fn missing_of(known: &store::Known, blobs: &dyn BlobStore) -> Result<Optio
     let segment = (known.shipped > base).then_some((false, known.shipped));
     for (is_base, number) in [Some((true, base)), segment].into_iter().flatten() {
         let found = bucket::find(blobs, number).await?;
-        if !found.is_some_and(|(found_base, _)| found_base == is_base) {
+        if found.is_none_or(|(found_base, _)| found_base != is_base) {
             return Ok(Some(number));
         }
     }

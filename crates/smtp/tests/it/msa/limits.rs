@@ -85,9 +85,9 @@ async fn in_data(client: &mut Smtp, user: &User, size_bytes: usize) -> String {
     for line in
         [format!("MAIL FROM:<{}> SIZE={size_bytes}", user.address), format!("RCPT TO:<{}>", user.address)]
     {
-        assert!(codes(&client.command(&line).await.unwrap()).starts_with("250"), "{line}");
+        assert!(codes(&client.command(&line).await.expect("an answer")).starts_with("250"), "{line}");
     }
-    codes(&client.command("DATA").await.unwrap())
+    codes(&client.command("DATA").await.expect("an answer"))
 }
 
 #[tokio::test]
