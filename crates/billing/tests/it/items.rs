@@ -317,9 +317,10 @@ async fn a_void_invoice_has_its_usage_billed_again() {
     run_and_verify(&world, "2026-01-01").await;
     run_and_verify(&world, "2026-02-01").await;
     let wrong = invoices(&world.ctx).await[1].clone();
-    invoice::void(&world.operator, wrong.id, "misspelt").await.unwrap();
     // Of one instant, ids are in no order, by which lists go.
     at(&world, "2026-02-01T10:01");
+    invoice::void(&world.operator, wrong.id, "misspelt").await.unwrap();
+    at(&world, "2026-02-01T10:02");
     run(&world, "2026-02-01").await;
     assert_eq!(found(&world).await, []);
     let all = all_shown(&world.ctx).await;
