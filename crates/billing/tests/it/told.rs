@@ -13,15 +13,11 @@ use testkit::World;
 use super::draft::{drafted, drafting};
 use super::payment::{nobody, paid};
 use super::payment_charge::told;
-use super::wholesale::{agree, agreed, wholesale_book};
 use super::{at, invoices, run};
 
-/// A draft that is discarded and made anew; an invoice that is overdue, paid and paid back; and one that is voided. The reseller is billed
-/// meanwhile.
+/// A draft that is discarded and made anew; an invoice that is overdue, paid and paid back; and one that is voided.
 async fn story() -> World {
     let world = drafted(3, CreditToBalance).await;
-    let book = wholesale_book(&world, "4", CreditToBalance).await;
-    agree(&world, &world.reseller, agreed(&book, 0)).await;
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
     let policy = Policy { remind_after_days: vec![1], ..Policy::default() };
     dunning::put(&reseller, &policy, None).await.unwrap();
@@ -57,7 +53,7 @@ async fn the_same_key_has_the_same_form_in_every_event_of_billing() {
     let mut forms = BTreeMap::<String, (&str, &str)>::new();
     let mut seen = Vec::new();
     for &kind in Kind::ALL {
-        let prefixes = ["invoice.", "payment.", "wholesale_invoice.", "wholesale_payment."];
+        let prefixes = ["invoice.", "payment."];
         if !prefixes.iter().any(|prefix| kind.as_str().starts_with(prefix)) {
             continue;
         }
@@ -83,7 +79,6 @@ async fn the_same_key_has_the_same_form_in_every_event_of_billing() {
         Kind::InvoiceVoided,
         Kind::PaymentSucceeded,
         Kind::PaymentRefunded,
-        Kind::WholesaleInvoiceFinalized,
     ] {
         assert!(seen.contains(&kind.as_str()), "{} in {seen:?}", kind.as_str());
     }
