@@ -5,7 +5,7 @@
 //! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
 //!
 //! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`storage()`]),
-//! amounts off ([`Discount`], [`split`]), prices that are paid in parts ([`Instalment`]), and the tax of a whole document
+//! amounts off ([`Discount`]), prices that are paid in parts ([`Instalment`]), and the tax of a whole document
 //! ([`totals`], [`treatment`], [`TaxHistory`]).
 
 mod calendar;
