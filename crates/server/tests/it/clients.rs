@@ -320,10 +320,12 @@ async fn clients_offlineimap_keeps_both_sides_the_same() {
     let inbox = scene.home.path().join("offlineimap/INBOX");
     std::fs::write(inbox.join("new/1.here"), "Subject: from here\n\nwritten here\n").unwrap();
     let holding = |text: &str| first.iter().find(|path| read(path).contains(text)).unwrap();
-    let name = holding("Number 3.").file_name().unwrap().to_str().unwrap();
+    // Both are looked for before either is gone.
+    let (marked, deleted) = (holding("Number 3."), holding("Number 4."));
+    let name = marked.file_name().unwrap().to_str().unwrap();
     let (unmarked, _) = name.split_once(":2,").unwrap();
-    std::fs::rename(holding("Number 3."), inbox.join(format!("cur/{unmarked}:2,FS"))).unwrap();
-    std::fs::remove_file(holding("Number 4.")).unwrap();
+    std::fs::rename(marked, inbox.join(format!("cur/{unmarked}:2,FS"))).unwrap();
+    std::fs::remove_file(deleted).unwrap();
     let second = offlineimap(&scene);
     assert_eq!((second.len(), scene.count("INBOX").await), (scene.messages, scene.messages));
     let mut imap = scene.imap().await;
