@@ -85,7 +85,9 @@ async fn a_full_disk_of_the_database_is_a_temporary_error_and_forgotten_when_the
     };
     let bodies = data_dir();
     let blob_url = format!("file://{}/blobs", bodies.path().display());
-    let settings = [("PILLARBOX_BLOB_URL", blob_url.as_str())];
+    let keys = testkit::kek::text();
+    let settings =
+        [("PILLARBOX_BLOB_URL", blob_url.as_str()), ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str())];
     let server = Server::start(BINARY.as_ref(), &disk, &settings).await.unwrap();
     // Joins the server's own cluster, for its URL.
     let options = Options { dir: disk.join("postgres"), profile: Profile::Durable };
