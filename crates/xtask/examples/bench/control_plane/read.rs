@@ -26,7 +26,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     let (http, path) = (bed.http()?, bed.place().users());
     let users: Vec<_> = (0..USERS).map(|n| json!({"address": format!("reader{n}@{DOMAIN}")})).collect();
     let made = http.post(&format!("{path}/batch"), &json!({"users": users})).await?.expect(201)?;
-    let made = made["data"].as_array().context("the users")?.iter();
+    let made = made["users"].as_array().context("the users")?.iter();
     let made: Vec<_> = made.filter_map(|user| Some(format!("{path}/{}", user["id"].as_str()?))).collect();
     ensure!(made.len() == USERS, "{} users were made", made.len());
     let first = http.get(&format!("{path}?limit={PAGE}")).await?.expect(200)?;
