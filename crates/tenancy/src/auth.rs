@@ -18,7 +18,7 @@ use self::key::Question;
 use crate::caller::{Caller, Principal, Scope};
 use crate::desk::Desk;
 use crate::policy::Capability;
-use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
+use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password, user};
 
 pub use self::sasl::SaslLoginError;
 pub(crate) use refresh::end_sessions;
@@ -64,6 +64,8 @@ pub struct Auth {
     db: Db,
     signer: Arc<Signer>,
     desk: Desk<Question>,
+    /// For the callers.
+    users: Desk<user::One>,
 }
 
 impl Auth {
@@ -78,7 +80,7 @@ impl Auth {
     /// When the database fails.
     pub async fn new(db: Db) -> Result<Self, Error> {
         let signer = Arc::new(Signer::load_or_create(&db).await?);
-        Ok(Self { db, signer, desk: Desk::default() })
+        Ok(Self { db, signer, desk: Desk::default(), users: Desk::default() })
     }
 
     /// The database, with clock and randomness.
@@ -122,11 +124,11 @@ impl Auth {
         if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
             return Err(Error::Unauthenticated);
         }
-        Ok(person.caller(&self.db, origin))
+        Ok(person.caller(&self.db, origin).at(&self.users))
     }
 
     async fn key(&self, question: Question, secret: Option<&str>, origin: Origin) -> Result<Caller, Error> {
-        key::caller(&self.db, &self.desk, question, secret, origin).await
+        Ok(key::caller(&self.db, &self.desk, question, secret, origin).await?.at(&self.users))
     }
 
     async fn person_by_id(&self, tenant_id: TenantId, user_id: UserId) -> Result<Person, Error> {

@@ -10,10 +10,11 @@ use db::Db;
 use ipnet::IpNet;
 use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
+use crate::desk::Desk;
 use crate::effect::Trial;
 use crate::policy::{self, Action, Capability, Role};
 use crate::tenant::Place;
-use crate::{Ctx, Error, Origin, reseller, tenant};
+use crate::{Ctx, Error, Origin, reseller, tenant, user};
 
 /// Whose credential was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Caller {
     seen: Option<Arc<(TenantId, Option<Place>)>>,
     /// What it only tries.
     trial: Option<Trial>,
+    /// Where users are looked up, for all whom the same [`Auth`](crate::auth::Auth) has proven.
+    users: Desk<user::One>,
 }
 
 impl Caller {
@@ -100,6 +103,7 @@ impl Caller {
             origin,
             seen: None,
             trial: None,
+            users: Desk::default(),
         }
     }
 
@@ -124,9 +128,21 @@ impl Caller {
         self
     }
 
+    pub(crate) fn at(mut self, users: &Desk<user::One>) -> Self {
+        self.users = users.clone();
+        self
+    }
+
+    /// Where users are looked up.
+    pub(crate) fn users(&self) -> &Desk<user::One> {
+        &self.users
+    }
+
     /// The same caller, whose changes are taken back.
     pub(crate) fn trying(&self, trial: Trial) -> Self {
-        Self { db: trial.db().clone(), trial: Some(trial), ..self.clone() }
+        // What it reads is what it would have become.
+        let users = Desk::default();
+        Self { db: trial.db().clone(), trial: Some(trial), users, ..self.clone() }
     }
 
     /// What it only tries, if it does.

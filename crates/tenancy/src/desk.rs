@@ -4,6 +4,8 @@
 //! Nothing is kept. Each answer is read after its question was put, so a key that was revoked before the request came
 //! proves nothing, and an address that was given away before its mail came takes none.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +18,13 @@ use crate::Error;
 pub(crate) trait Question: Send + Sync + Sized + 'static {
     /// What there is to be found.
     type Found: Send;
+    /// What questions that are answered together have in common; those of one lane wait for none of another's.
+    type Lane: Clone + Eq + Hash + Send + Sync + 'static;
 
-    /// The answers, in the order of the questions.
+    /// Its lane.
+    fn lane(&self) -> Self::Lane;
+
+    /// The answers, in the order of the questions, which are of one lane; one at least.
     fn look_up(
         db: &Db,
         questions: &[Self],
@@ -32,20 +39,11 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 type Waiting<Q> = (Q, oneshot::Sender<Answer<Q>>);
 
-struct Queue<Q: Question> {
-    waiting: Vec<Waiting<Q>>,
-    /// Whether a task takes what is put here.
-    is_served: bool,
-}
-
-impl<Q: Question> Default for Queue<Q> {
-    fn default() -> Self {
-        Self { waiting: Vec::new(), is_served: false }
-    }
-}
+/// Who waits in each lane that a task serves; nobody, where all of its questions are being answered.
+type Lanes<Q> = HashMap<<Q as Question>::Lane, Vec<Waiting<Q>>>;
 
 /// A desk. Cheap to clone; all clones are one.
-pub(crate) struct Desk<Q: Question>(Arc<Mutex<Queue<Q>>>);
+pub(crate) struct Desk<Q: Question>(Arc<Mutex<Lanes<Q>>>);
 
 impl<Q: Question> Default for Desk<Q> {
     fn default() -> Self {
@@ -69,23 +67,32 @@ impl<Q: Question> Desk<Q> {
     /// What is asked for, as it is now.
     pub(crate) async fn ask(&self, db: &Db, question: Q) -> Answer<Q> {
         let (sender, answer) = oneshot::channel();
-        if self.put((question, sender)) {
+        let lane = question.lane();
+        if self.put(&lane, (question, sender)) {
             // A task of its own: that one caller goes away is nothing to the others.
             let (desk, db) = (self.clone(), db.clone());
-            tokio::spawn(async move { desk.serve(&db).await });
+            tokio::spawn(async move { desk.serve(&db, lane).await });
         }
         answer.await.map_err(Error::internal)?
     }
 
-    /// Whether it is for the caller to have it served.
-    fn put(&self, waiting: Waiting<Q>) -> bool {
-        let mut queue = self.queue();
-        queue.waiting.push(waiting);
-        !std::mem::replace(&mut queue.is_served, true)
+    /// Whether it is for the caller to have the lane served.
+    fn put(&self, lane: &Q::Lane, waiting: Waiting<Q>) -> bool {
+        let mut lanes = self.lanes();
+        match lanes.get_mut(lane) {
+            Some(queue) => {
+                queue.push(waiting);
+                false
+            }
+            None => {
+                lanes.insert(lane.clone(), vec![waiting]);
+                true
+            }
+        }
     }
 
-    async fn serve(&self, db: &Db) {
-        let mut serving = Serving { desk: self, is_over: false };
+    async fn serve(&self, db: &Db, lane: Q::Lane) {
+        let mut serving = Serving { desk: self, lane, is_over: false };
         while let Some(waiting) = serving.next() {
             let (questions, askers): (Vec<Q>, Vec<_>) = waiting.into_iter().unzip();
             // All wait for this one: a connection that says nothing is not to stop everybody for longer.
@@ -103,24 +110,25 @@ impl<Q: Question> Desk<Q> {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<Q>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes<Q>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A desk while it is served. When that ends before its time, as with the runtime, those who wait are told.
+/// A lane while it is served. When that ends before its time, as with the runtime, those who wait are told.
 struct Serving<'a, Q: Question> {
     desk: &'a Desk<Q>,
+    lane: Q::Lane,
     is_over: bool,
 }
 
 impl<Q: Question> Serving<'_, Q> {
-    /// All who wait now; `None` when nobody does, and from then on the next to come has it served.
+    /// All who wait now; `None` when nobody does, and from then on the next to come has the lane served.
     fn next(&mut self) -> Option<Vec<Waiting<Q>>> {
-        let mut queue = self.desk.queue();
-        let waiting = std::mem::take(&mut queue.waiting);
+        let mut lanes = self.desk.lanes();
+        let waiting = lanes.get_mut(&self.lane).map(std::mem::take).unwrap_or_default();
         if waiting.is_empty() {
-            queue.is_served = false;
+            lanes.remove(&self.lane);
             self.is_over = true;
             return None;
         }
@@ -131,7 +139,7 @@ impl<Q: Question> Serving<'_, Q> {
 impl<Q: Question> Drop for Serving<'_, Q> {
     fn drop(&mut self) {
         if !self.is_over {
-            *self.desk.queue() = Queue::default();
+            self.desk.lanes().remove(&self.lane);
         }
     }
 }

@@ -152,6 +152,10 @@ struct Route {
 
 impl desk::Question for Question {
     type Found = Route;
+    /// A statement answers all.
+    type Lane = ();
+
+    fn lane(&self) {}
 
     async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
         store::routes(&mut lookup(db).await?, questions).await

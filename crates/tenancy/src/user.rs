@@ -7,11 +7,13 @@ mod offboard;
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId, named};
+use db::Db;
+use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, TenantId, UserId, named};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::address::{self, Target, Wanted};
+use crate::desk::{self, Answer};
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
@@ -345,8 +347,30 @@ fn check_password(checks: &mut Checks, password: &SecretString) {
 /// [`Error::NotFound`] when the tenant has no such user.
 pub async fn get(ctx: &Ctx, id: UserId) -> Result<User, Error> {
     ctx.require(Action::UserRead)?;
-    let mut tx = ctx.read().await?;
-    store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+    let found = ctx.caller().users().ask(ctx.db(), One { ctx: ctx.clone(), id }).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// One user that is looked up together with those that others look up in the tenant.
+#[derive(Debug)]
+pub(crate) struct One {
+    ctx: Ctx,
+    id: UserId,
+}
+
+impl desk::Question for One {
+    type Found = User;
+    type Lane = TenantId;
+
+    fn lane(&self) -> TenantId {
+        self.ctx.tenant_id()
+    }
+
+    async fn look_up(_: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
+        let Some(One { ctx, .. }) = questions.first() else { return Ok(Vec::new()) };
+        let ids: Vec<UserId> = questions.iter().map(|one| one.id).collect();
+        store::find_each(&mut *ctx.read().await?, &ids).await
+    }
 }
 
 named! {

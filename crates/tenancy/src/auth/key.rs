@@ -38,6 +38,10 @@ pub(super) struct Found {
 
 impl desk::Question for Question {
     type Found = Found;
+    /// A statement answers all.
+    type Lane = ();
+
+    fn lane(&self) {}
 
     async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
         store::keys_with_places(&mut api_key::lookup(db).await?, questions).await

@@ -1,5 +1,7 @@
 //! SQL of users and their addresses.
 
+use std::collections::HashMap;
+
 use kernel::{EmailAddress, MailboxId, PageRequest, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use crate::mailbox::Kind;
 use crate::policy::{Capability, capabilities};
 use crate::{Error, Role, TenantTx};
 
+#[derive(Clone)]
 struct Row {
     id: Uuid,
     address: String,
@@ -85,8 +88,17 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>, Error> {
+    find_each(tx, &[id]).await?.pop().unwrap_or(Ok(None))
+}
+
+/// Users by their ids, in the order of these. Postgres is not shown how many there are: it would make a plan for each number.
+pub(super) async fn find_each(
+    tx: &mut TenantTx,
+    ids: &[UserId],
+) -> Result<Vec<Result<Option<User>, Error>>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query_as!(
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
         Row,
         r#"select u.id, u.display_name, u.role, u.status, u.suspended_capabilities, u.external_id, u.created_at,
              u.given_name, u.family_name, u.deleted_at, u.version, m.id as mailbox_id,
@@ -96,15 +108,15 @@ pub(super) async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>, 
            join mailboxes m on m.tenant_id = u.tenant_id and m.user_id = u.id
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
-           where u.tenant_id = $1 and u.id = $2
+           where u.tenant_id = $1 and u.id = any (array(select unnest((select $2::uuid[]))))
            group by u.tenant_id, u.id, m.id"#,
         tenant_id,
-        id.uuid()
+        &ids
     )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(User::try_from).transpose()
+    .fetch_all(tx.conn())
+    .await?;
+    let rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok(ids.iter().map(|id| rows.get(id).cloned().map(User::try_from).transpose()).collect())
 }
 
 /// A page of the users; an address names the one who has it.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
 use tenancy::recipient::Recipients;
-use tenancy::{Caller, Error, Principal, Role, Scope};
+use tenancy::{Caller, Ctx, Error, Principal, Role, Scope, user};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -25,13 +25,17 @@ async fn key(world: &World) -> (api_key::ApiKey, SecretString) {
 /// Holds whoever looks up a tenant together with a key, when what there is has been looked at already.
 const HOLD_READERS: &str = "create policy slow on tenants as restrictive for select using (pg_advisory_xact_lock_shared(42)::text = '');
     commit; begin; select pg_advisory_xact_lock(42)";
+/// Holds whoever looks up a user of one tenant, which is to be put in.
+const HOLD_USERS: &str = "create policy slow on users as restrictive for select
+      using (tenant_id <> 'TENANT' or pg_advisory_xact_lock_shared(42)::text = '');
+    commit; begin; select pg_advisory_xact_lock(42)";
 /// Holds whoever looks up a key.
 const HOLD_KEYS: &str = "begin; lock table api_keys in access exclusive mode";
 
 /// A transaction with a lock, until it commits.
-pub(crate) async fn held(world: &World, statements: &'static str) -> PgConnection {
+pub(crate) async fn held(world: &World, statements: &str) -> PgConnection {
     let mut connection = PgConnection::connect(&world.test_db.url()).await.unwrap();
-    sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
     connection
 }
 
@@ -186,4 +190,44 @@ async fn of_many_addresses_at_once_each_leads_to_its_own_mailbox_and_tenant() {
     tenancy::user::delete(&world.ctx, users[0].1.id, None).await.unwrap();
     let gone = recipients.resolve(&users[0].1.address.parse().unwrap(), world.request_id()).await.unwrap();
     assert!(gone.is_none());
+}
+
+#[tokio::test]
+async fn users_who_are_asked_for_meanwhile_are_one_statement_for_each_tenant() {
+    let world = World::new().await;
+    let other = neighbour(&world).await;
+    world::domain(&other, "other.example").await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let eve = world::user(&other, "eve@other.example", None).await;
+    let auth = auth(&world).await;
+    let (_, secret) = key(&world).await;
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    let (ours, theirs) =
+        (caller.enter(world.tenant.id).await.unwrap(), caller.enter(other.tenant_id()).await.unwrap());
+    let statements = HOLD_USERS.replace("TENANT", &world.tenant.id.uuid().to_string());
+    let mut holder = held(&world, &statements).await;
+    let ask = |ctx: &Ctx, id| {
+        let ctx = ctx.clone();
+        tokio::spawn(async move { user::get(&ctx, id).await })
+    };
+    let first = ask(&ours, ada.id);
+    until_one_waits(&mut holder).await;
+    // Foreign to the tenant, and twice the same.
+    let asked = [ada.id, bob.id, eve.id, ada.id];
+    let others = asked.map(|id| (id, ask(&ours, id)));
+    // Nobody waits for another tenant's.
+    assert_eq!(ask(&theirs, eve.id).await.unwrap().unwrap(), eve);
+    let stranger = ask(&theirs, ada.id).await.unwrap();
+    assert!(matches!(stranger, Err(Error::NotFound)), "{stranger:?}");
+    assert_eq!(waiting(&mut holder).await, 1);
+    sqlx::raw_sql("commit").execute(&mut holder).await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap(), ada);
+    for (id, answer) in others {
+        let answer = answer.await.unwrap();
+        if id == eve.id {
+            assert!(matches!(answer, Err(Error::NotFound)), "{answer:?}");
+        } else {
+            assert_eq!(answer.unwrap(), if id == ada.id { ada.clone() } else { bob.clone() });
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub(super) fn create_users(count: u32) -> String {
     script
 }
 
-/// `user::get`, after [`USERS`].
+/// One user, after [`USERS`]; `user::get` asks for all whom requests want at that moment.
 pub(super) const GET_USER: &str =
     "where u.tenant_id = :tenant_id and u.id = :user_id group by u.tenant_id, u.id, m.id;\n";
 
