@@ -91,7 +91,7 @@ impl Error {
     }
 
     /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.
-    pub fn of_commit(error: sqlx::Error) -> Self {
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(_) => error.into(),
             _ => Self::Unresolved(error),

@@ -9,15 +9,15 @@ mod migrate;
 mod notify;
 pub mod rebuild;
 mod session;
+mod transaction;
 mod tx;
-mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Env;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 pub use error::Error;
 pub use lock::{wait_half_a_minute, wait_without_end};
@@ -25,10 +25,10 @@ pub use migrate::migration_checksums;
 pub use notify::{Listener, notify};
 pub use session::Session;
 use session::Sessions;
+pub use transaction::Transaction;
 pub use tx::{SystemRead, SystemTx};
-use whole::Whole;
 
-/// Pools of connections, with the environment that goes with them. Cheap to clone.
+/// Connections of several kinds, with the environment that goes with them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {
     pools: Arc<Pools>,
@@ -40,14 +40,20 @@ pub struct Db {
 #[derive(Debug)]
 struct Pools {
     /// For transactions.
-    transactions: PgPool,
-    /// For batches of mail: a pool goes from one connection to the next, and a backend that has just done the same is quicker at it.
-    batches: PgPool,
+    transactions: Sessions,
+    /// For batches of mail: a backend that has just done the same is quicker at it.
+    batches: Sessions,
     /// Sessions that hold a tenant's role for good, and cannot write.
     reads: Sessions,
     /// Sessions that hold the system role for good, and cannot write.
     lookups: Sessions,
     url: String,
+}
+
+impl Pools {
+    fn all(&self) -> [&Sessions; 4] {
+        [&self.reads, &self.lookups, &self.batches, &self.transactions]
+    }
 }
 
 impl Db {
@@ -87,36 +93,21 @@ impl Db {
             return Err(Error::NotUtf8(encoding));
         }
         let pools = Pools {
-            transactions: Self::pool(Self::MAX_TRANSACTIONS).connect_with(options.clone()).await?,
-            batches: Self::pool(Self::MAX_BATCHES).connect_lazy_with(options.clone()),
+            transactions: Sessions::new(options.clone(), Self::MAX_TRANSACTIONS, None),
+            batches: Sessions::new(options.clone(), Self::MAX_BATCHES, None),
             reads: Sessions::new(
                 options.clone(),
                 Self::MAX_READS,
-                "set session characteristics as transaction read only; set role pillarbox_tenant",
+                Some("set session characteristics as transaction read only; set role pillarbox_tenant"),
             ),
             lookups: Sessions::new(
                 options,
                 Self::MAX_LOOKUPS,
-                "set session characteristics as transaction read only; set role pillarbox_system",
+                Some("set session characteristics as transaction read only; set role pillarbox_system"),
             ),
             url: url.to_owned(),
         };
         Ok(Self { pools: Arc::new(pools), env, is_trial: false })
-    }
-
-    fn pool(max_connections: u32) -> PgPoolOptions {
-        PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Self::ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, metadata| {
-                Box::pin(async move {
-                    if metadata.idle_for >= Self::FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
     }
 
     /// The same, for a change that is only tried: where a transaction of the system's would be committed, it is taken back. A
@@ -135,7 +126,7 @@ impl Db {
             "select name from pg_settings
              where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by name",
         );
-        Ok(off.fetch_all(&self.pools.transactions).await?)
+        Ok(off.fetch_all(self.pools.transactions.take(None).await?.conn()).await?)
     }
 
     /// Brings the schema up to date; does nothing when it is. Several processes may call it at once.
@@ -144,7 +135,9 @@ impl Db {
     /// [`Error::Lacks`] where a step is to be made and the role lacks what that takes, [`Error::Migration`] when one fails or the database is newer
     /// than this program.
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrate::migrate(&self.pools.transactions).await
+        let mut connection = self.pools.transactions.connect().await?;
+        migrate::migrate(&mut connection).await?;
+        Ok(connection.close().await?)
     }
 
     /// Asks the database for a sign of life, by a connection of each kind.
@@ -152,10 +145,7 @@ impl Db {
     /// # Errors
     /// [`Error`] when the database fails.
     pub async fn ping(&self) -> Result<(), Error> {
-        for pool in [&self.pools.transactions, &self.pools.batches] {
-            sqlx::query("select 1").execute(pool).await?;
-        }
-        for sessions in [&self.pools.reads, &self.pools.lookups] {
+        for sessions in self.pools.all() {
             sqlx::query("select 1").execute(sessions.take(None).await?.conn()).await?;
         }
         Ok(())
@@ -173,19 +163,15 @@ impl Db {
 
     /// How many connections are open and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
-        let Pools { transactions, batches, reads, lookups, .. } = &*self.pools;
-        let pools = [transactions, batches].map(|pool| (pool.size(), pool.num_idle()));
-        let all = pools.into_iter().chain([reads, lookups].map(Sessions::count));
-        all.fold((0, 0), |(open, idle), (more, more_idle)| (open + more, idle + more_idle))
+        let all = self.pools.all().map(Sessions::count);
+        all.into_iter().fold((0, 0), |(open, idle), (more, more_idle)| (open + more, idle + more_idle))
     }
 
     /// Closes every connection once it is free.
     pub async fn close(&self) {
-        let Pools { transactions, batches, reads, lookups, .. } = &*self.pools;
-        reads.close().await;
-        lookups.close().await;
-        batches.close().await;
-        transactions.close().await;
+        for sessions in self.pools.all() {
+            sessions.close().await;
+        }
     }
 
     /// Begins a transaction as the tenant role, bound to one tenant until it ends. Only `tenancy::tx` may call
@@ -196,9 +182,9 @@ impl Db {
     pub async fn begin_tenant(
         &self,
         tenant_id: uuid::Uuid,
-    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+    ) -> Result<Transaction, Error> {
         let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'");
-        Self::begin_in(&self.pools.transactions, statements).await
+        Transaction::begin(&self.pools.transactions, statements).await
     }
 
     /// As [`Self::begin_tenant`], bound to several tenants: it reaches what mail is made of, and nothing else of theirs. A batch of whoever sends
@@ -210,12 +196,12 @@ impl Db {
         &self,
         tenant_ids: &[uuid::Uuid],
         is_batch: bool,
-    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+    ) -> Result<Transaction, Error> {
         let ids: Vec<String> = tenant_ids.iter().map(uuid::Uuid::to_string).collect();
         let ids = ids.join(",");
         let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_ids = '{{{ids}}}'");
-        Self::begin_in(if is_batch { &self.pools.batches } else { &self.pools.transactions }, statements)
-            .await
+        let sessions = if is_batch { &self.pools.batches } else { &self.pools.transactions };
+        Transaction::begin(sessions, statements).await
     }
 
     /// Takes a session of the tenant role that can only read and is bound to one tenant: each of its statements is a
@@ -225,21 +211,6 @@ impl Db {
     /// [`Error`] when the database fails.
     pub async fn read_tenant(&self, tenant_id: uuid::Uuid) -> Result<Session, Error> {
         self.pools.reads.take(Some(tenant_id)).await
-    }
-
-    /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the
-    /// transaction: a session's setting would leak to the connection's next user.
-    async fn begin_in(
-        pool: &PgPool,
-        statements: String,
-    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        let pool = pool.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place where a transaction begins; its callers set its role"
-        )]
-        let begun = Whole::new(async move { pool.begin_with(sqlx::AssertSqlSafe(statements)).await });
-        Ok(begun.await?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The schema, brought up to date.
 
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::Error;
 
@@ -22,18 +22,12 @@ pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
 /// Row-level security is forced, so that it binds the tables' owner too; and the owner, who migrates, would change no row
 /// of them. While steps are made it is not forced. It binds everybody else all the time: each transaction of a server
 /// that is at work takes a role that is no owner.
-pub(crate) async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the owner migrates, in no transaction of a tenant or of the system"
-    )]
-    let mut conn = pool.acquire().await?;
+pub(crate) async fn migrate(conn: &mut PgConnection) -> Result<(), Error> {
     // Otherwise it is told at each start that a table is there already.
     sqlx::query("set client_min_messages = warning").execute(&mut *conn).await?;
-    let made = steps(&mut conn, None).await;
+    let made = steps(conn, None).await;
     // Also what a migrator that was killed left behind, and after a step that failed.
-    bind_owner(&mut conn, true).await?;
-    sqlx::query("reset client_min_messages").execute(&mut *conn).await?;
+    bind_owner(conn, true).await?;
     made
 }
 

@@ -17,7 +17,7 @@ pub async fn notify(db: &Db, channel: &str, payloads: &[String]) -> Result<(), E
     )
     .bind(channel)
     .bind(payloads)
-    .execute(&db.pools.transactions)
+    .execute(db.pools.transactions.take(None).await?.conn())
     .await?;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Sessions that hold a role for good and only read.
+//! Sessions of Postgres, which are taken and come back: some hold a role for good and only read, in others transactions are made.
 //!
 //! Not a pool of sqlx's: that asks a connection for a sign of life each time that it comes back, a message more for each use, for
-//! which Postgres and the server wake each other, and it does not know which tenant a session is bound to.
+//! which Postgres and the server wake each other. It hands connections out in turn, where a backend that has just done the same is quicker at it;
+//! and it does not know which tenant a session is bound to.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::{fmt, io};
 
 use futures::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -24,7 +25,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(1_800);
 /// How long to wait before Postgres is asked again, if it is starting or has too many connections.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// All of one role. Cheap to clone; all clones are one.
+/// All of one kind. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub(crate) struct Sessions(Arc<Shared>);
 
@@ -37,8 +38,8 @@ impl fmt::Debug for Sessions {
 
 struct Shared {
     options: PgConnectOptions,
-    /// What each is told once.
-    beginning: &'static str,
+    /// What each is told once, if anything.
+    beginning: Option<&'static str>,
     most: u32,
     /// One for each that may be open. Whoever has a turn has a session, or finds an idle one, or may open one; it is over when the
     /// session is idle or gone.
@@ -63,7 +64,7 @@ struct Opened {
 
 impl Sessions {
     /// So many at most. They are opened when they are wanted: before the first migration there are no roles for `beginning` to take.
-    pub(crate) fn new(options: PgConnectOptions, most: u32, beginning: &'static str) -> Self {
+    pub(crate) fn new(options: PgConnectOptions, most: u32, beginning: Option<&'static str>) -> Self {
         let turns = Arc::new(Semaphore::new(most as usize));
         Self(Arc::new(Shared { options, beginning, most, turns, idle: Mutex::default() }))
     }
@@ -76,7 +77,8 @@ impl Sessions {
 
     async fn take_in_turn(&self, tenant_id: Option<Uuid>) -> Result<Session, Error> {
         let turn = self.0.turns.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut session = Session { opened: None, turn: Some(turn), sessions: self.clone() };
+        let (turn, sessions) = (Some(turn), self.clone());
+        let mut session = Session { opened: None, turn, sessions, in_transaction: false };
         while let Some(Idle { opened, since }) = self.pick(tenant_id) {
             let is_ready = opened.bound_to == tenant_id && since.elapsed() < Db::FRESH;
             let opened = session.opened.insert(opened);
@@ -94,16 +96,22 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Waits for a Postgres that is being started.
     async fn open(&self) -> Result<Opened, Error> {
-        let mut connection = loop {
+        let mut connection = self.connect().await?;
+        if let Some(beginning) = self.0.beginning {
+            connection.execute(beginning).await?;
+        }
+        Ok(Opened { connection, bound_to: None, at: Instant::now() })
+    }
+
+    /// A connection besides them. Waits for a Postgres that is being started.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Error> {
+        loop {
             match self.0.options.connect().await {
                 Err(error) if is_passing(&error) => tokio::time::sleep(RETRY).await,
-                connected => break connected?,
+                connected => return Ok(connected?),
             }
-        };
-        connection.execute(self.0.beginning).await?;
-        Ok(Opened { connection, bound_to: None, at: Instant::now() })
+        }
     }
 
     /// The last that was bound to the tenant, or else the one that nobody has wanted for longest.
@@ -180,6 +188,8 @@ pub struct Session {
     opened: Option<Opened>,
     turn: Option<OwnedSemaphorePermit>,
     sessions: Sessions,
+    /// Whether a transaction has begun in it, or may have, and has not ended.
+    in_transaction: bool,
 }
 
 impl Session {
@@ -187,19 +197,36 @@ impl Session {
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.opened.as_mut().expect("it is there until it is dropped").connection
     }
+
+    /// Begins a transaction, by statements of which the first begins it. It is rolled back when the session is dropped.
+    pub(crate) async fn begin(&mut self, statements: String) -> Result<(), Error> {
+        // Whoever gives it up may have begun it.
+        self.in_transaction = true;
+        self.conn().execute(AssertSqlSafe(statements)).await?;
+        Ok(())
+    }
+
+    /// Ends its transaction, if the statement comes to its end.
+    pub(crate) async fn end(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        self.conn().execute(statement).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let (Some(turn), Some(mut opened)) = (self.turn.take(), self.opened.take()) else { return };
         // With nothing under way there is nothing to write or to wait for.
-        match opened.connection.flush().now_or_never() {
+        let flushed = if self.in_transaction { None } else { opened.connection.flush().now_or_never() };
+        match flushed {
             Some(Ok(())) => self.sessions.keep(opened),
             Some(Err(_)) => drop(opened),
-            // A statement was given up, and its turn is over when it is. Without a runtime nobody is there any more to read anything.
+            // A statement was given up, or its transaction, and its turn is over when that is. Without a runtime nobody is there any more to
+            // read anything.
             None => {
                 if let Ok(runtime) = Handle::try_current() {
-                    runtime.spawn(wait_for_its_end(self.sessions.clone(), opened, turn));
+                    runtime.spawn(wait_for_its_end(self.sessions.clone(), opened, turn, self.in_transaction));
                 }
             }
         }
@@ -207,10 +234,22 @@ impl Drop for Session {
 }
 
 /// Not for ever: a statement that takes longer is left to Postgres, with its connection.
-async fn wait_for_its_end(sessions: Sessions, mut opened: Opened, turn: OwnedSemaphorePermit) {
+async fn wait_for_its_end(
+    sessions: Sessions,
+    mut opened: Opened,
+    turn: OwnedSemaphorePermit,
+    in_transaction: bool,
+) {
     // Whatever it was.
     opened.bound_to = None;
-    match tokio::time::timeout(Db::ACQUIRE_TIMEOUT, opened.connection.flush()).await {
+    let end = async {
+        match in_transaction {
+            // Also where none had begun: then it is a warning.
+            true => opened.connection.execute("rollback").await.map(drop),
+            false => opened.connection.flush().await,
+        }
+    };
+    match tokio::time::timeout(Db::ACQUIRE_TIMEOUT, end).await {
         Ok(Ok(())) => sessions.keep(opened),
         _ => drop(opened),
     }

@@ -1,14 +1,14 @@
 //! The transaction that sees every tenant, and the session that only looks.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
-use crate::{Db, Error, Session};
+use crate::{Db, Error, Session, Transaction};
 
 /// A transaction as the system role, which sees every tenant's rows. The named exception to the rule that a
 /// tenant's table is reached by a proven tenant: sign-in, recipient lookup, resellers, workers.
 #[derive(Debug)]
 pub struct SystemTx {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     is_trial: bool,
 }
 
@@ -18,7 +18,8 @@ impl SystemTx {
     /// # Errors
     /// [`Error`] when the database fails.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
-        let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN)).await?;
+        let begin = format!("{} pillarbox_system", crate::BEGIN);
+        let tx = Transaction::begin(&db.pools.transactions, begin).await?;
         Ok(Self { tx, is_trial: db.is_trial })
     }
 
@@ -27,8 +28,8 @@ impl SystemTx {
     /// # Errors
     /// [`Error`] when the database fails.
     pub async fn snapshot(db: &Db) -> Result<Self, Error> {
-        let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT))
-            .await?;
+        let begin = format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT);
+        let tx = Transaction::begin(&db.pools.transactions, begin).await?;
         Ok(Self { tx, is_trial: db.is_trial })
     }
 
@@ -36,14 +37,14 @@ impl SystemTx {
     ///
     /// # Errors
     /// [`Error`] when the database fails.
-    pub async fn go_on(db: &Db, mut tx: Transaction<'static, Postgres>) -> Result<Self, Error> {
-        sqlx::query("set local role pillarbox_system").execute(&mut *tx).await?;
+    pub async fn go_on(db: &Db, mut tx: Transaction) -> Result<Self, Error> {
+        sqlx::query("set local role pillarbox_system").execute(tx.conn()).await?;
         Ok(Self { tx, is_trial: db.is_trial })
     }
 
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        self.tx.conn()
     }
 
     /// Makes its changes durable; those that are only tried ([`Db::trial`]) it takes back.
@@ -51,10 +52,7 @@ impl SystemTx {
     /// # Errors
     /// [`Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), Error> {
-        if self.is_trial {
-            return Ok(self.tx.rollback().await?);
-        }
-        self.tx.commit().await.map_err(Error::of_commit)
+        if self.is_trial { self.tx.roll_back().await } else { self.tx.commit().await }
     }
 
     /// Takes its changes back, and has given its locks back when it returns. Dropped, it gives them back at some time after.
@@ -62,7 +60,7 @@ impl SystemTx {
     /// # Errors
     /// [`Error`] when the database fails.
     pub async fn roll_back(self) -> Result<(), Error> {
-        Ok(self.tx.rollback().await?)
+        self.tx.roll_back().await
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 
-use db::{Db, SystemTx};
+use db::{Db, SystemTx, Transaction};
 use kernel::TenantId;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::Ctx;
@@ -34,7 +34,7 @@ pub struct TenantTx {
 /// What a tenant's statements go by.
 #[derive(Debug)]
 enum Held {
-    Transaction(Transaction<'static, Postgres>),
+    Transaction(Transaction),
     /// That of a [`TenantRead`].
     Session(db::Session),
 }
@@ -42,14 +42,14 @@ enum Held {
 impl Held {
     fn conn(&mut self) -> &mut PgConnection {
         match self {
-            Self::Transaction(tx) => tx,
+            Self::Transaction(tx) => tx.conn(),
             Self::Session(session) => session.conn(),
         }
     }
 
     /// # Errors
     /// [`db::Error::Internal`] for a session, which a [`TenantRead`] gives to nobody who could end it.
-    fn into_transaction(self) -> Result<Transaction<'static, Postgres>, db::Error> {
+    fn into_transaction(self) -> Result<Transaction, db::Error> {
         match self {
             Self::Transaction(tx) => Ok(tx),
             Self::Session(_) => {
@@ -102,9 +102,9 @@ impl TenantTx {
         if let Some(trial) = self.trial.take() {
             // A box, since it is seldom there and would be part of every future that commits.
             Box::pin(trial.look_at(&mut self)).await?;
-            return Ok(self.held.into_transaction()?.rollback().await?);
+            return self.held.into_transaction()?.roll_back().await;
         }
-        self.held.into_transaction()?.commit().await.map_err(db::Error::of_commit)
+        self.held.into_transaction()?.commit().await
     }
 }
 
@@ -198,7 +198,7 @@ impl OfTenants for TenantsTx {
 /// Rolled back when dropped.
 #[derive(Debug)]
 pub struct IngestTx {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     tenant_ids: Vec<TenantId>,
 }
 
@@ -243,13 +243,13 @@ impl IngestTx {
     /// # Errors
     /// As [`TenantTx::commit`].
     pub async fn commit(self) -> Result<(), db::Error> {
-        self.tx.commit().await.map_err(db::Error::of_commit)
+        self.tx.commit().await
     }
 }
 
 impl OfTenants for IngestTx {
     fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        self.tx.conn()
     }
 
     fn tenant_ids(&self) -> Vec<Uuid> {

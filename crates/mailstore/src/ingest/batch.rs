@@ -442,7 +442,9 @@ async fn commit(
             Writing::NotShared => return Ok(Upload::NotShared),
         }
         store::insert_import_keys(&mut tx, &rows).await?;
-        webhook_endpoint::queue_messages(&mut tx, env, &delivered(batch, &placed)).await?;
+        if intake.is_told() {
+            webhook_endpoint::queue_messages(&mut tx, env, &delivered(batch, &placed)).await?;
+        }
         folders.write(&mut tx, env.now()).await?;
         intake.write(&mut tx).await?;
         let committed = tx.commit().await;

@@ -97,6 +97,11 @@ pub struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
+    /// Whether a webhook asks to be told of mail of the transaction's tenants.
+    pub fn is_told(&self) -> bool {
+        self.pools.is_told
+    }
+
     /// Whether a mailbox is there and takes messages.
     pub fn has(&self, mailbox_id: MailboxId) -> bool {
         self.mailboxes.contains_key(&mailbox_id)

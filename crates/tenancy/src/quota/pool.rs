@@ -58,6 +58,8 @@ pub(super) struct Held {
     resellers: BTreeMap<Uuid, Pool>,
     /// The resellers with a limit above each tenant.
     above: BTreeMap<TenantId, Vec<Uuid>>,
+    /// Whether there is a webhook that is told of mail of these tenants, where it is taken in.
+    pub(super) is_told: bool,
 }
 
 /// A pool with a limit.
@@ -80,6 +82,7 @@ impl Held {
         let tenants: Vec<Uuid> = limited.iter().filter(|of| of.tenant).map(|of| of.tenant_id).collect();
         let resellers: BTreeSet<Uuid> = limited.iter().flat_map(|of| of.resellers.iter().copied()).collect();
         let resellers: Vec<Uuid> = resellers.into_iter().collect();
+        let is_told = limited.iter().any(|of| of.is_told);
         let of = |pools: Vec<store::Pool>| {
             let pool = |pool: store::Pool| (pool.id, Pool { free_bytes: pool.free_bytes(), added_bytes: 0 });
             pools.into_iter().map(pool).collect()
@@ -88,6 +91,7 @@ impl Held {
             tenants: of(store::lock_tenants(tx.conn(), &tenants).await?),
             resellers: of(store::lock_resellers(tx.conn(), &resellers).await?),
             above: limited.into_iter().map(|of| (TenantId::from_uuid(of.tenant_id), of.resellers)).collect(),
+            is_told,
         })
     }
 

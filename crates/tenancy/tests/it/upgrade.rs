@@ -169,8 +169,10 @@ async fn a_step_that_takes_two_tables_makes_nobody_give_up_who_has_one_and_wants
         let db = test_db.db();
         let migrating = tokio::spawn(async move { db.migrate().await });
         let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        // By a connection of its own: a transaction goes on to see who waits as it was at its first look.
+        let mut onlooker = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
         let waiting = async {
-            while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut at_work).await.unwrap() {
+            while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut onlooker).await.unwrap() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -13,6 +13,8 @@ pub(super) struct Limited {
     pub(super) tenant_id: Uuid,
     pub(super) tenant: bool,
     pub(super) resellers: Vec<Uuid>,
+    /// Whether webhooks are told of mail of the transaction's tenants: as far as one that takes mail in sees that, and no other.
+    pub(super) is_told: bool,
 }
 
 /// A pool with a limit.
@@ -34,7 +36,8 @@ pub(super) async fn limited(tx: &mut impl OfTenants) -> Result<Vec<Limited>, Err
     let limited = sqlx::query_as!(
         Limited,
         r#"select t.id as tenant_id, t.storage_limit_bytes is not null as "tenant!",
-             array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null and t.status <> 'deleted') as "resellers!"
+             array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null and t.status <> 'deleted') as "resellers!",
+             exists (select from webhook_endpoints w where w.status = 'enabled' and 'message.delivered' = any (w.kinds)) as "is_told!"
            from tenants t where t.id = any ($1)"#,
         &tenant_ids
     )
