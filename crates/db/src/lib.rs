@@ -179,10 +179,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error`] when the database fails.
-    pub async fn begin_tenant(
-        &self,
-        tenant_id: uuid::Uuid,
-    ) -> Result<Transaction, Error> {
+    pub async fn begin_tenant(&self, tenant_id: uuid::Uuid) -> Result<Transaction, Error> {
         let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'");
         Transaction::begin(&self.pools.transactions, statements).await
     }

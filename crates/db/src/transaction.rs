@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-use crate::session::{Session, Sessions};
 use crate::Error;
+use crate::session::{Session, Sessions};
 
 /// A transaction, in whatever role it was begun. Rolled back when dropped, some time after.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use kernel::{Env, FolderId, MailboxId, TenantId};
 use tenancy::IngestTx;
 
@@ -148,11 +147,8 @@ impl Folders {
         self.locked.get_mut(&self.id_of(mailbox_id, place)?)
     }
 
-    /// Writes what was given out and counted, and notes it.
-    ///
-    /// # Errors
-    /// As of any statement.
-    pub(crate) async fn write(self, tx: &mut IngestTx, now: DateTime<Utc>) -> Result<(), db::Error> {
+    /// What was given out and counted, to be written and noted.
+    pub(crate) fn grown(&self) -> Vec<Grown<'_>> {
         let grown = self.locked.values().filter(|folder| !folder.uids.is_empty()).map(|folder| Grown {
             folder: &folder.of,
             uid_next: folder.uid_next(),
@@ -163,6 +159,6 @@ impl Folders {
             modseq: folder.modseq,
             is_made: self.made.contains(&folder.id()),
         });
-        store::add_arrived(tx, &grown.collect::<Vec<_>>(), now).await
+        grown.collect()
     }
 }

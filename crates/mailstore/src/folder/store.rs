@@ -334,15 +334,15 @@ pub(super) async fn unsubscribe_gone(
 
 /// A folder that is locked.
 #[derive(Debug)]
-pub(super) struct Locked {
-    pub(super) tenant_id: Uuid,
-    pub(super) mailbox_id: Uuid,
-    pub(super) id: Uuid,
-    pub(super) role: Option<String>,
-    pub(super) uid_validity: i64,
-    pub(super) uid_next: i64,
+pub(crate) struct Locked {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) mailbox_id: Uuid,
+    pub(crate) id: Uuid,
+    pub(crate) role: Option<String>,
+    pub(crate) uid_validity: i64,
+    pub(crate) uid_next: i64,
     /// Those below it, from the next one on, are for messages of a list alone: 1 where there is none.
-    pub(super) uid_reserved: i64,
+    pub(crate) uid_reserved: i64,
 }
 
 /// Locks the Inboxes of the mailboxes, those of the named folders that are theirs, and the Junk folders of those that are in `junk`.
@@ -369,59 +369,18 @@ pub(super) async fn lock_many(
 }
 
 /// What has arrived in a folder.
-pub(super) struct Grown<'a> {
-    pub(super) folder: &'a Locked,
+pub(crate) struct Grown<'a> {
+    pub(crate) folder: &'a Locked,
     /// The next UID from now on.
-    pub(super) uid_next: i64,
+    pub(crate) uid_next: i64,
     /// Those that were given out, as the log has them.
-    pub(super) uids: Vec<i64>,
-    pub(super) count: i64,
-    pub(super) unseen: i64,
-    pub(super) size_bytes: i64,
-    pub(super) modseq: i64,
+    pub(crate) uids: Vec<i64>,
+    pub(crate) count: i64,
+    pub(crate) unseen: i64,
+    pub(crate) size_bytes: i64,
+    pub(crate) modseq: i64,
     /// Whether it came about with that.
-    pub(super) is_made: bool,
-}
-
-/// Counts what has arrived, gives its UIDs out, and notes both, in one round trip.
-pub(super) async fn add_arrived(
-    tx: &mut IngestTx,
-    arrived: &[Grown<'_>],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let ids = |id: fn(&Locked) -> Uuid| arrived.iter().map(|grown| id(grown.folder)).collect::<Vec<_>>();
-    let numbers = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
-    sqlx::query!(
-        "with arrived as materialized (
-           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[],
-                                $11::jsonb[])
-             as arrived (tenant_id, mailbox_id, id, uid_next, count, unseen, size_bytes, modseq, is_made, uids)),
-         grown as (
-           update folders set uid_next = arrived.uid_next, message_count = message_count + arrived.count,
-             unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
-           from arrived
-           where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id)
-         insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, uids, created_at)
-         select tenant_id, mailbox_id, id, modseq, 'arrived',
-           array(select uid::bigint from jsonb_array_elements_text(uids) with ordinality as ends (uid, place) order by place), $10::timestamptz
-         from arrived
-         union all
-         select tenant_id, mailbox_id, id, modseq, 'folder', '{}', $10 from arrived where is_made",
-        &ids(|folder| folder.tenant_id),
-        &ids(|folder| folder.mailbox_id),
-        &ids(|folder| folder.id),
-        &numbers(|grown| grown.uid_next),
-        &numbers(|grown| grown.count),
-        &numbers(|grown| grown.unseen),
-        &numbers(|grown| grown.size_bytes),
-        &numbers(|grown| grown.modseq),
-        &arrived.iter().map(|grown| grown.is_made).collect::<Vec<_>>(),
-        now,
-        &arrived.iter().map(|grown| serde_json::Value::from(grown.uids.clone())).collect::<Vec<_>>(),
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+    pub(crate) is_made: bool,
 }
 
 /// Gives out the folder's next UIDs that are in no list; the first of them, or `None` if there is no such folder.

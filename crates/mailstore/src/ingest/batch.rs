@@ -435,7 +435,9 @@ async fn commit(
         let next = (!mail.door.has_spare(next)).then(|| Spare::new(env, next));
         let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
         let bodies = bodies(batch, &placed);
-        let written = store::Written { pack, bodies: &bodies, rows: &rows, next: next.as_ref() };
+        let arrived = folders.grown();
+        let written =
+            store::Written { pack, bodies: &bodies, rows: &rows, arrived: &arrived, next: next.as_ref() };
         match store::write(&mut tx, &written, env.now()).await? {
             Writing::Done => {}
             Writing::ReservationLost => return Err(Error::ReservationLost),
@@ -445,7 +447,6 @@ async fn commit(
         if intake.is_told() {
             webhook_endpoint::queue_messages(&mut tx, env, &delivered(batch, &placed)).await?;
         }
-        folders.write(&mut tx, env.now()).await?;
         intake.write(&mut tx).await?;
         let committed = tx.commit().await;
         // Also where it is not known whether it was made.

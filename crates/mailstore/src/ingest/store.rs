@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::door::Spare;
 use super::{Delivery, ImportKey, Message};
 use crate::body::{Columns, Uploaded};
+use crate::folder::store::{Grown, Locked};
 use crate::message::{Flag, Keyword};
 use crate::{outline, to_column};
 
@@ -133,6 +134,8 @@ pub(super) struct Written<'a> {
     /// One at least.
     pub(super) bodies: &'a [NewBody<'a>],
     pub(super) rows: &'a [(&'a NewMessage, &'a Message)],
+    /// How the folders of these have grown.
+    pub(super) arrived: &'a [Grown<'a>],
     /// A pack that is to be reserved.
     pub(super) next: Option<&'a Spare>,
 }
@@ -157,11 +160,14 @@ pub(super) async fn write(
     written: &Written<'_>,
     now: DateTime<Utc>,
 ) -> Result<Writing, Error> {
-    let Written { pack, bodies, rows, next } = written;
+    let Written { pack, bodies, rows, arrived, next } = written;
     let tenant_ids = tx.tenant_ids();
     let numbers = |number: fn(&NewBody<'_>) -> i64| bodies.iter().map(number).collect::<Vec<_>>();
     let places =
         |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
+    let folders =
+        |column: fn(&Locked) -> Uuid| arrived.iter().map(|grown| column(grown.folder)).collect::<Vec<_>>();
+    let counts = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
     let ids = |id: fn(&NewMessage) -> Uuid| rows.iter().map(|(row, _)| id(row)).collect::<Vec<_>>();
     let live_bytes: u64 = bodies.iter().map(|body| u64::from(body.place.stored_bytes.unsigned_abs())).sum();
     let done = sqlx::query!(
@@ -196,7 +202,23 @@ pub(super) async fn write(
                body.wire_size_bytes, body.internal_date, body.flags, array(select jsonb_array_elements_text(body.keywords))
              from unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::bigint[], $28::text[], $29::bigint[], $30::uuid[])
                as new (mailbox_id, id, folder_id, uid, uidl, modseq, blob_id)
-             join body on body.blob_id = new.blob_id)
+             join body on body.blob_id = new.blob_id),
+           arrived as materialized (
+             select * from live, unnest($34::uuid[], $35::uuid[], $36::uuid[], $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[], $41::bigint[],
+                                        $42::boolean[], $43::jsonb[])
+               as arrived (tenant_id, mailbox_id, id, uid_next, count, unseen, size_bytes, modseq, is_made, uids)),
+           grown as (
+             update folders set uid_next = arrived.uid_next, message_count = message_count + arrived.count,
+               unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
+             from arrived
+             where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id),
+           change as (
+             insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, uids, created_at)
+             select tenant_id, mailbox_id, id, modseq, 'arrived',
+               array(select uid::bigint from jsonb_array_elements_text(uids) with ordinality as ends (uid, place) order by place), $6
+             from arrived
+             union all
+             select tenant_id, mailbox_id, id, modseq, 'folder', '{}', $6 from arrived where is_made)
            select exists (select from live) as "is_live!", exists (select from unshared) as "is_unshared!""#,
         pack.id.uuid(),
         to_column(pack.entry_bytes),
@@ -232,6 +254,16 @@ pub(super) async fn write(
         next.and_then(|next| next.kind.owner()).map(TenantId::uuid),
         next.is_some_and(|next| next.kind.is_unsorted()),
         &tenant_ids,
+        &folders(|folder| folder.tenant_id),
+        &folders(|folder| folder.mailbox_id),
+        &folders(|folder| folder.id),
+        &counts(|grown| grown.uid_next),
+        &counts(|grown| grown.count),
+        &counts(|grown| grown.unseen),
+        &counts(|grown| grown.size_bytes),
+        &counts(|grown| grown.modseq),
+        &arrived.iter().map(|grown| grown.is_made).collect::<Vec<_>>(),
+        &arrived.iter().map(|grown| serde_json::Value::from(grown.uids.clone())).collect::<Vec<_>>(),
     )
     .fetch_one(tx.conn())
     .await?;
