@@ -16,6 +16,7 @@ pub mod fuzz;
 mod limits;
 mod op;
 mod order;
+mod piece;
 mod render;
 mod resync;
 mod room;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::ahead::Ahead;
 use crate::codec::set::SequenceSet;
+use crate::piece::Piecemeal;
 use crate::render;
 use crate::status::Status;
 use crate::uids::{Lists, Uids};
@@ -32,6 +33,8 @@ pub(crate) struct Selected {
     pub(crate) saved: Vec<u32>,
     /// What was looked up for the next commands.
     pub(crate) ahead: Ahead,
+    /// What more may be asked for of.
+    pub(crate) piecemeal: Piecemeal,
     /// The UIDs of messages, ascending; a message's number is its place, from 1.
     uids: Uids,
     /// How many of them the client knows of.
@@ -99,6 +102,7 @@ impl Selected {
             is_stale: true,
             saved: Vec::new(),
             ahead: Ahead::default(),
+            piecemeal: Piecemeal::default(),
             announced: uids.len(),
             uids: Uids::new(lists, view.folder.id, &uids),
             uid_next: view.folder.uid_next,

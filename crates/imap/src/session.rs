@@ -242,6 +242,7 @@ impl Session {
             && !matches!(command, Command::Fetch(_))
         {
             selected.ahead.clear();
+            selected.piecemeal.clear();
         }
         // What a command needs is there while it runs and no longer: most sessions wait, in IDLE or between commands.
         match command {

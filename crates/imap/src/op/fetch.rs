@@ -17,9 +17,11 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use self::section::Cut;
 use crate::ahead::Reading;
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
+use crate::piece::{self, Text};
 use crate::render;
 use crate::resync;
 use crate::session::{Answer, End, Session, Trouble};
@@ -56,7 +58,18 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
         Some(modseq) => session.since(modseq).await?,
         None => None,
     };
-    let mut telling = Telling { session, login, mailbox_id, command, since, reading: None, refused: None };
+    let mut telling = Telling {
+        session,
+        login,
+        mailbox_id,
+        command,
+        since,
+        reading: None,
+        piece_of: None,
+        text: None,
+        left: None,
+        refused: None,
+    };
     telling.all(&uids).await?;
     match telling.refused {
         // Which message it was the client sees by its being left out.
@@ -74,6 +87,11 @@ struct Telling<'a> {
     since: Option<u64>,
     /// The body of the one message that is told, if that was begun to be read before.
     reading: Option<Reading>,
+    /// The text that the one message is asked for a piece of, as a whole; that text, if the piece before has left it.
+    piece_of: Option<FetchItem>,
+    text: Option<Text>,
+    /// What is left of it for the next piece.
+    left: Option<(u64, Bytes)>,
     /// Why a message was left out; the others are told all the same.
     refused: Option<Trouble>,
 }
@@ -89,7 +107,7 @@ struct Told {
     row: Row,
     structure: Structure,
     preview: Option<String>,
-    sections: Vec<Option<Bytes>>,
+    sections: Vec<Option<Cut>>,
 }
 
 impl Telling<'_> {
@@ -104,6 +122,7 @@ impl Telling<'_> {
         // It may mark as seen what was looked up for commands of one message.
         if let Some(selected) = &mut self.session.selected {
             selected.ahead.clear();
+            selected.piecemeal.clear();
         }
         let mut coming = self.look_up(uids)?;
         while let Some(some) = coming {
@@ -177,6 +196,8 @@ impl Telling<'_> {
         let now = Instant::now();
         let count = selected.count_ahead(uid, now);
         let row = selected.ahead.take(uid, now);
+        self.piece_of = piece::asked(&self.command.items);
+        self.text = selected.piecemeal.take(u64::from(uid), self.piece_of.as_ref(), now);
         if needs_body {
             self.reading = selected.ahead.take_reading(uid);
         }
@@ -251,10 +272,11 @@ impl Telling<'_> {
             body + preview + kept.as_ref().map_or(0, Kept::memory_bytes)
         };
         let bytes: u64 = found.iter().map(takes).sum();
-        let (_room, coming) = match (self.reading.take(), bytes) {
-            (Some(Reading { room, bytes }), _) => (Some(room), Some(bytes)),
-            (None, 0) => (None, None),
-            (None, bytes) => (Some(self.session.room_for(bytes).await?), None),
+        let (room, coming, text) = match (self.text.take(), self.reading.take(), bytes) {
+            (Some(Text { room, bytes }), ..) => (Some(room), None, Some(bytes)),
+            (None, Some(Reading { room, bytes }), _) => (Some(room), Some(bytes), None),
+            (None, None, 0) => (None, None, None),
+            (None, None, bytes) => (Some(self.session.room_for(bytes).await?), None, None),
         };
         // Only now: who waits for room holds none.
         self.read_next().await;
@@ -264,12 +286,15 @@ impl Telling<'_> {
         };
         let structures = self.structures(&found).await;
         let mut rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
-        let _coming = match needs_body {
+        let _coming = match needs_body && text.is_none() {
             true => view::locate(&self.session.store(), &self.login.ctx, self.mailbox_id, &mut rows).await?,
             false => view::Coming::default(),
         };
         let previews = self.previews(&rows).await?;
-        let sections = self.sections(&rows, read).await;
+        let sections = match text {
+            Some(text) => vec![Ok(vec![Some(Cut::Text(text))])],
+            None => self.sections(&rows, read).await,
+        };
         let mut told = Vec::with_capacity(rows.len());
         for (((row, structure), preview), sections) in
             rows.into_iter().zip(structures).zip(previews).zip(sections)
@@ -285,18 +310,25 @@ impl Telling<'_> {
             }
         }
         let marked = self.mark_as_seen(&mut told).await?;
-        // Who takes it more slowly does not keep the room from others.
         let limit = self.session.connection.time_for(bytes * self.command.items.len() as u64);
-        let writing = async {
-            for one in told {
-                let is_marked = marked.contains(one.row.uid);
-                self.write(one, is_marked).await?;
-                self.session.connection.spill().await?;
-            }
-            Ok(())
-        };
-        let writing = std::pin::pin!(writing);
-        tokio::time::timeout(limit, writing).await.unwrap_or(Err(End::Stalled.into()))
+        // Who takes it more slowly does not keep the room from others.
+        let telling = tokio::time::timeout(limit, self.tell(told, &marked)).await;
+        telling.unwrap_or(Err(End::Stalled.into()))?;
+        if let (Some(whole), Some((uid, bytes)), Some(room)) = (self.piece_of.take(), self.left.take(), room)
+            && let Some(selected) = &mut self.session.selected
+        {
+            selected.piecemeal.keep(uid, whole, Text { room, bytes }, Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, told: Vec<Told>, marked: &UidSet) -> Result<(), Trouble> {
+        for one in told {
+            let is_marked = marked.contains(one.row.uid);
+            self.write(one, is_marked).await?;
+            self.session.connection.spill().await?;
+        }
+        Ok(())
     }
 
     /// The structure of each message, or why it is not to be had; an empty one where none is asked for.
@@ -335,7 +367,7 @@ impl Telling<'_> {
         &self,
         rows: &[Row],
         mut read: Option<Bytes>,
-    ) -> Vec<Result<Vec<Option<Bytes>>, Trouble>> {
+    ) -> Vec<Result<Vec<Option<Cut>>, Trouble>> {
         if !self.needs_body() {
             return rows.iter().map(|_| Ok(Vec::new())).collect();
         }
@@ -418,7 +450,10 @@ impl Telling<'_> {
                 connection.out().extend_from_slice(b" ");
             }
             match section::is_one(item) {
-                true => section::write(connection, item, sections.next().flatten(), &mut last).await?,
+                true => {
+                    let left = section::write(connection, item, sections.next().flatten(), &mut last).await?;
+                    self.left = left.map(|text| (row.uid, text));
+                }
                 false => small(connection.out(), item, &row, &structure, preview.as_deref()),
             }
             connection.spill().await?;

@@ -66,13 +66,16 @@ impl Session {
         }
     }
 
-    /// What comes next of a command. Rows that were looked up for it do not wait for it.
+    /// What comes next of a command. Neither rows that were looked up for it wait for it for long, nor does a text for its next piece.
     async fn event(&mut self) -> Result<Event, End> {
         let patience = self.service.limits.command_timeout;
-        if let Some(selected) = &mut self.selected
-            && let Some(event) = selected.ahead.wait(self.connection.event(patience)).await
-        {
-            return event;
+        if let Some(selected) = &mut self.selected {
+            if let Some(event) = selected.ahead.wait(self.connection.event(patience)).await {
+                return event;
+            }
+            if let Some(event) = selected.piecemeal.wait(self.connection.event(patience)).await {
+                return event;
+            }
         }
         self.connection.event(patience).await
     }
@@ -82,6 +85,7 @@ impl Session {
         // Who waits for room holds none.
         if let Some(selected) = &mut self.selected {
             selected.ahead.clear();
+            selected.piecemeal.clear();
         }
         let all = announced.bytes.saturating_add(announced.before as u64);
         let (is_append, is_known) = (announced.command == "APPEND", self.is_logged_in());

@@ -10,6 +10,7 @@ mod folders;
 mod full_access;
 mod hostile;
 mod login;
+mod pieces;
 mod resync;
 mod search;
 mod shared;

@@ -25,6 +25,7 @@ mod session;
 mod shared_mailboxes;
 mod tenant;
 mod tenant_lifecycle;
+mod transaction;
 mod upgrade;
 mod user;
 mod webhook_endpoint;

@@ -6,6 +6,7 @@ pub(crate) mod fuzz;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -31,18 +32,27 @@ pub(super) fn is_one(item: &FetchItem) -> bool {
     )
 }
 
-/// Cuts sections out of a message, pieces of it; none for what there is not. Of chosen fields it is the header that they are chosen from, of
-/// what is decoded the message: however often they are asked for, there is one copy of them at a time, which is made when it is written.
+/// A section that was cut out of a message.
+#[derive(Debug, Clone)]
+pub(super) enum Cut {
+    /// As it is written, or a part of it is.
+    Text(Bytes),
+    /// What it is made from when it is written, so that however often it is asked for, there is one copy of it at a time: the header that fields are
+    /// chosen from, the message that a part of is decoded.
+    From(Bytes),
+}
+
+/// Cuts sections out of a message, pieces of it; none for what there is not.
 ///
 /// # Errors
 /// What to answer where a part is to be decoded that cannot be.
-pub(super) async fn cut(message: Bytes, wanted: Arc<[FetchItem]>) -> Result<Vec<Option<Bytes>>, Trouble> {
+pub(super) async fn cut(message: Bytes, wanted: Arc<[FetchItem]>) -> Result<Vec<Option<Cut>>, Trouble> {
     let is_long = message.len() >= LONG_BYTES;
     let work = move || {
         let sections = Sections::new(&message);
         let mut decoded = BTreeMap::new();
         let cut = wanted.iter().map(|item| cut_one(&message, &sections, &mut decoded, item));
-        cut.collect::<Result<Vec<Option<Bytes>>, UnknownEncoding>>()
+        cut.collect::<Result<Vec<Option<Cut>>, UnknownEncoding>>()
     };
     let cut = match is_long {
         true => tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)?,
@@ -59,7 +69,7 @@ fn cut_one(
     sections: &Sections<'_>,
     decoded: &mut Decoded,
     item: &FetchItem,
-) -> Result<Option<Bytes>, UnknownEncoding> {
+) -> Result<Option<Cut>, UnknownEncoding> {
     let mut size = |part: &[NonZeroU32]| {
         let part = numbers(part);
         let decode =
@@ -68,10 +78,13 @@ fn cut_one(
         *decoded.entry(part).or_insert_with_key(decode)
     };
     match item {
-        FetchItem::Binary { part, .. } => Ok(size(part)?.map(|_| message.clone())),
+        FetchItem::Binary { part, .. } => Ok(size(part)?.map(|_| Cut::From(message.clone()))),
         // A part that there is not has nothing in it: the grammar has a number here.
-        FetchItem::BinarySize(part) => Ok(Some(size(part)?.unwrap_or(0).to_string().into())),
-        item => Ok(piece(message, sections, item)),
+        FetchItem::BinarySize(part) => Ok(Some(Cut::Text(size(part)?.unwrap_or(0).to_string().into()))),
+        item => {
+            let found = piece(message, sections, item);
+            Ok(found.map(|text| if chosen(item).is_some() { Cut::From(text) } else { Cut::Text(text) }))
+        }
     }
 }
 
@@ -104,27 +117,34 @@ fn piece(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<B
     })
 }
 
-/// What an item makes of what was cut for it: the fields that it chooses from a header, a part without its encoding, or the text itself.
-async fn made(text: Bytes, item: &FetchItem, last: &mut LastDecoded) -> Result<Bytes, End> {
-    let section = match item {
-        FetchItem::Section { section, .. } => section,
-        FetchItem::Binary { part, .. } => {
-            return Ok(match last {
-                Some((of, decoded)) if of == part => decoded.clone(),
-                last => last.insert((part.clone(), decoded(text, numbers(part)).await?)).1.clone(),
-            });
-        }
-        _ => return Ok(text),
-    };
-    let (names, is_among) = match &section.what {
-        SectionText::HeaderFields(names) => (names.clone(), true),
-        SectionText::HeaderFieldsNot(names) => (names.clone(), false),
-        _ => return Ok(text),
-    };
-    if text.len() < LONG_BYTES {
-        return Ok(chosen_fields(&text, &names, is_among).into());
+/// The fields that an item chooses from a header, and whether it is these or all others.
+fn chosen(item: &FetchItem) -> Option<(&[String], bool)> {
+    let FetchItem::Section { section, .. } = item else { return None };
+    match &section.what {
+        SectionText::HeaderFields(names) => Some((names, true)),
+        SectionText::HeaderFieldsNot(names) => Some((names, false)),
+        SectionText::All | SectionText::Header | SectionText::Text | SectionText::Mime => None,
     }
-    let work = move || chosen_fields(&text, &names, is_among).into();
+}
+
+/// What an item makes of what was cut for it: the fields that it chooses from a header, a part without its encoding, or the text itself.
+async fn made(cut: Cut, item: &FetchItem, last: &mut LastDecoded) -> Result<Bytes, End> {
+    let from = match cut {
+        Cut::Text(text) => return Ok(text),
+        Cut::From(from) => from,
+    };
+    if let FetchItem::Binary { part, .. } = item {
+        return Ok(match last {
+            Some((of, decoded)) if of == part => decoded.clone(),
+            last => last.insert((part.clone(), decoded(from, numbers(part)).await?)).1.clone(),
+        });
+    }
+    let Some((names, is_among)) = chosen(item) else { return Ok(from) };
+    if from.len() < LONG_BYTES {
+        return Ok(chosen_fields(&from, names, is_among).into());
+    }
+    let names = names.to_vec();
+    let work = move || chosen_fields(&from, &names, is_among).into();
     tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
 }
 
@@ -141,40 +161,41 @@ async fn decoded(message: Bytes, part: Vec<u32>) -> Result<Bytes, End> {
     tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
 }
 
-/// Writes a section under the name that was asked for. What there is not is `NIL`.
+/// Writes a section under the name that was asked for. What there is not is `NIL`. The text of which a part was written, if it is long and goes on after
+/// that part.
 pub(super) async fn write(
     connection: &mut Connection,
     item: &FetchItem,
-    text: Option<Bytes>,
+    cut: Option<Cut>,
     last: &mut LastDecoded,
-) -> Result<(), End> {
+) -> Result<Option<Bytes>, End> {
     label(connection.out(), item);
     connection.out().extend_from_slice(b" ");
-    match text {
-        Some(text) => {
-            let text = made(text, item, last).await?;
-            match item {
-                FetchItem::Section { partial, .. } => connection.literal(range(&text, *partial), false).await,
-                FetchItem::Binary { partial, .. } => connection.literal(range(&text, *partial), true).await,
-                FetchItem::BinarySize(_) => {
-                    connection.out().extend_from_slice(&text);
-                    Ok(())
-                }
-                _ => connection.literal(&text, false).await,
-            }
+    let Some(cut) = cut else {
+        connection.out().extend_from_slice(b"NIL");
+        return Ok(None);
+    };
+    let text = made(cut, item, last).await?;
+    let partial = match item {
+        FetchItem::Section { partial, .. } | FetchItem::Binary { partial, .. } => *partial,
+        FetchItem::BinarySize(_) => {
+            connection.out().extend_from_slice(&text);
+            return Ok(None);
         }
-        None => {
-            connection.out().extend_from_slice(b"NIL");
-            Ok(())
-        }
-    }
+        _ => None,
+    };
+    let is_binary = matches!(item, FetchItem::Binary { .. });
+    let within = range(text.len(), partial);
+    let goes_on = partial.is_some() && text.len() >= LONG_BYTES && within.end < text.len();
+    connection.literal(&text[within], is_binary).await?;
+    Ok(goes_on.then_some(text))
 }
 
 /// So many bytes from one on, as far as they are there.
-fn range(text: &[u8], partial: Option<(u64, u64)>) -> &[u8] {
-    let Some((first, count)) = partial else { return text };
-    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(text.len());
-    &text[at(first)..at(first.saturating_add(count))]
+fn range(length: usize, partial: Option<(u64, u64)>) -> Range<usize> {
+    let Some((first, count)) = partial else { return 0..length };
+    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(length);
+    at(first)..at(first.saturating_add(count))
 }
 
 /// A section as the client named it.

@@ -18,12 +18,15 @@ pub fn sections(bytes: &[u8]) {
     let mut decoded = BTreeMap::new();
     for item in items.iter().filter(|item| is_one(item)) {
         again(item);
-        let Ok(Some(text)) = cut_one(&message, &sections, &mut decoded, item) else { continue };
+        let Ok(Some(Cut::Text(text) | Cut::From(text))) = cut_one(&message, &sections, &mut decoded, item)
+        else {
+            continue;
+        };
         if !matches!(item, FetchItem::BinarySize(_)) {
             assert!(text.is_empty() || message.as_ptr_range().contains(&text.as_ptr()));
         }
         let (FetchItem::Section { partial, .. } | FetchItem::Binary { partial, .. }) = item else { continue };
-        let piece = range(&text, *partial);
+        let piece = &text[range(text.len(), *partial)];
         let Some((first, count)) = *partial else {
             assert_eq!(piece, &text[..]);
             continue;
