@@ -1,7 +1,7 @@
 //! What cargo fuzz gives bytes to; `crates/fuzz` has a target for each.
 
 use bytes::Bytes;
-use kernel::{SegmentId, TenantId};
+use kernel::{Env, SegmentId, TenantId};
 use ring::digest::{SHA256, digest};
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use crate::codec::trailer::{MARK, ROW_BYTES};
 use crate::codec::{Input, footer};
 use crate::compress::{self, Compressed, MAX_BODY_BYTES};
 use crate::segment::{self, Name, Segment};
-use crate::{DataKey, Ending, Generation, Tail, WrappedKey};
+use crate::{bundle, DataKey, Ending, Generation, Tail, WrappedKey};
 
 fn key(tenant: TenantId, generation: Generation) -> DataKey {
     DataKey::from_bytes(tenant, generation, &[5; 32])
@@ -88,6 +88,27 @@ pub fn segment(bytes: &[u8]) {
     }
 }
 
+/// A bundle of segments, with its mark and without: what is untied and tied again is the same but for its id.
+pub fn bundle(bytes: &[u8]) {
+    for object in [bytes.to_vec(), [&bundle::MARK, bytes].concat()] {
+        let object = Bytes::from(object);
+        let Ok((id, segments)) = bundle::untie(&object) else { continue };
+        let listed = bundle::Directory::read(&object).expect("it was untied by it");
+        let told = segments.iter().map(|segment| (segment.id(), segment.head()));
+        assert!(listed.rows().eq(told));
+        let name = bundle::Name::of(id).expect("it was untied by it");
+        let numbers: Vec<u64> = segments.iter().map(number).collect();
+        if (numbers.first(), numbers.last()) == (Some(&name.first), Some(&name.last)) {
+            let (_, again) = bundle::tie(&Env::system(), &segments);
+            assert_eq!(again[24..], object[24..]);
+        }
+    }
+}
+
+fn number(segment: &Segment) -> u64 {
+    Name::of(segment.id()).expect("it was read from a bundle").number
+}
+
 /// A section's records, opened: what is read is what would be written.
 pub fn journal(bytes: &[u8]) {
     let mut input = Input::new(bytes);
@@ -116,6 +137,7 @@ mod tests {
         crate::seeds::play("pack_records", super::records);
         crate::seeds::play("pack_entry", super::entry);
         crate::seeds::play("pack_segment", super::segment);
+        crate::seeds::play("pack_bundle", super::bundle);
         crate::seeds::play("pack_journal", super::journal);
         crate::seeds::play("pack_wrapped", super::wrapped);
     }

@@ -39,6 +39,7 @@
 //! A small secret that a row keeps ([`DataKey::seal_secret`]) has the purpose *secret*, 16 random bytes of its own for a salt, and the nonce 0.
 
 mod about;
+pub mod bundle;
 mod codec;
 mod compress;
 #[cfg(any(test, fuzzing))]

@@ -251,6 +251,11 @@ impl Segment {
         self.head
     }
 
+    /// The object that it was read from.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Whose records are in it, under which generations of their keys.
     pub fn sections(&self) -> impl Iterator<Item = (TenantId, Generation)> {
         self.sections.iter().map(|(tenant, generation, _)| (*tenant, *generation))
@@ -290,7 +295,7 @@ fn beginning(input: &mut Input<'_>) -> Result<(SegmentId, Head), Malformed> {
     Ok((id, Head { after, read_at: moment(input)? }))
 }
 
-fn moment(input: &mut Input<'_>) -> Result<DateTime<Utc>, Malformed> {
+pub(crate) fn moment(input: &mut Input<'_>) -> Result<DateTime<Utc>, Malformed> {
     let micros = i64::from_be_bytes(input.array()?);
     DateTime::from_timestamp_micros(micros).ok_or(Malformed("a moment that no calendar has"))
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use db::SystemTx;
 use futures::TryStreamExt as _;
 use kernel::TenantId;
-use pack::segment::{Head, Name, Record};
+use pack::segment::{Head, Record};
 
+use crate::recover::bucket::Named;
 use crate::ship::Segments;
 use crate::{Error, Journal, turn};
 
@@ -151,9 +152,13 @@ pub async fn let_go(journal: &Journal) -> Result<u64, Error> {
         let page = journal.blobs.list(&KeyPrefix::Journal, after.as_deref()).await?;
         for key in page.keys {
             let BlobKey::Segment(id) = key else { continue };
-            let Ok(name) = Name::of(id) else { continue };
-            if name.number >= number {
+            let Some(named) = Named::of(id) else { continue };
+            if named.first() >= number {
                 return Ok(deleted);
+            }
+            // A bundle may have what is needed as well.
+            if named.last() >= number {
+                continue;
             }
             journal.blobs.delete(&BlobKey::Segment(id)).await?;
             deleted += 1;

@@ -8,7 +8,7 @@ use db::Db;
 use mailstore::key;
 
 use crate::Error;
-use crate::recover::bucket;
+use crate::recover::bucket::{self, Item};
 use crate::turn::highest;
 
 /// Whether a database that has no table may be given its tables, beside a bucket: not beside the journal of another. It stays as it is then, as
@@ -78,7 +78,7 @@ async fn missing_of(known: &store::Known, blobs: &dyn BlobStore) -> Result<Optio
     let segment = (known.shipped > base).then_some((false, known.shipped));
     for (is_base, number) in [Some((true, base)), segment].into_iter().flatten() {
         let found = bucket::find(blobs, number).await?;
-        if found.is_none_or(|(found_base, _)| found_base != is_base) {
+        if found.is_none_or(|found| matches!(found, Item::Base(_)) != is_base) {
             return Ok(Some(number));
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Every table is written down by its triggers, in the transaction of the change, in `journal` (`migrations/0044_journal.sql`). [`ship`]
 //! puts what has been committed into the bucket every few seconds, each tenant's rows under their own key, and forgets it here. [`base`] puts a whole
-//! state there once a day, so that no recovery begins at the beginning. [`recover()`] reads the newest base and what came after it, and
+//! state there once a day, so that no recovery begins at the beginning; [`bundle`] puts together what has been there for an hour. [`recover()`] reads the newest base and what came after it, and
 //! [`verify`] whether all of that is there.
 //!
 //! A row's images come in the order in which they were made, and each segment holds exactly what one state of the database has and the
@@ -10,6 +10,7 @@
 
 pub mod base;
 mod belong;
+pub mod bundle;
 mod error;
 mod recover;
 pub mod restore;
@@ -45,6 +46,9 @@ pub const MOST_SECONDS: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a base is due, and what of the journal may go.
 const BASE_EVERY: Duration = Duration::from_secs(60);
+
+/// How often segments are put together.
+const BUNDLES_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How often it is looked whether numbers go on beyond the bucket's.
 const FOLLOWED: Duration = Duration::from_millis(50);
@@ -98,8 +102,13 @@ impl Journal {
 /// Keeps the journal until `stop`, and puts into the bucket what is left of it then. Of several processes on a database one does so at a time.
 pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
     let has_followed = AtomicBool::new(false);
-    let keep =
-        async { tokio::join!(keep_shipping(journal, &has_followed), keep_bases(journal, &has_followed)) };
+    let keep = async {
+        tokio::join!(
+            keep_shipping(journal, &has_followed),
+            keep_bases(journal, &has_followed),
+            keep_bundling(journal)
+        )
+    };
     tokio::select! {
         _ = keep => {}
         () = stop => {}
@@ -218,6 +227,28 @@ async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
         }
         if let Err(error) = base::let_go(journal).await {
             tracing::warn!(error.cause = %kernel::error::chain(&error), "old parts of the journal were not deleted");
+        }
+    }
+}
+
+/// Not at once: a server that is started again and again would make many small ones.
+async fn keep_bundling(journal: &Journal) {
+    let mut due = tokio::time::interval_at(Instant::now() + BUNDLES_EVERY, BUNDLES_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        match bundle::run(journal, journal.db.env().now() - bundle::AFTER).await {
+            Ok(bundled) if bundled.segments > 0 => {
+                tracing::info!(
+                    bundled.segments = bundled.segments,
+                    bundled.bundles = bundled.bundles,
+                    "segments of the journal were put together"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal's segments were not put together");
+            }
         }
     }
 }

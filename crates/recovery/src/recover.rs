@@ -23,25 +23,25 @@ use bucket::{Listing, Numbered};
 use chain::Chain;
 use keyring::Keyring;
 
-/// How many numbers are fetched ahead of the one that is put in.
+/// How many objects are fetched ahead of the one that is put in.
 const AHEAD: usize = 8;
 
 /// How far a recovery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The bucket has been listed: the base's parts, and how many numbers come after it.
+    /// The bucket has been listed: the base's parts, and how much comes after it.
     Listed {
         /// The base's number.
         base: u64,
         /// How many objects it has.
         parts: usize,
-        /// How many numbers follow it.
-        numbers: usize,
+        /// How many changes and bundles of changes follow it.
+        after: usize,
     },
     /// So many parts of the base are in.
     Base(usize),
-    /// So many of the numbers that follow are in.
-    Segments(usize),
+    /// So many of the changes and bundles that follow are in.
+    After(usize),
     /// All is in, and is being checked: what rows refer to, and what mail there is that no row names.
     Checking,
 }
@@ -96,7 +96,7 @@ pub async fn recover(
 ) -> Result<Recovered, Error> {
     let listing = Listing::read(&*blobs).await?;
     let (base, after) = listing.plan()?;
-    progress(Step::Listed { base: base.number, parts: base.parts.len(), numbers: after.len() });
+    progress(Step::Listed { base: base.number, parts: base.parts.len(), after: after.len() });
     let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys.clone());
     let mut filling = Filling::new(Rebuild::begin(db).await?, &mut keys);
 
@@ -112,22 +112,22 @@ pub async fn recover(
     drop(parts);
     filling.based_at = filling.read_at;
 
-    let mut numbers = futures::stream::iter(after.iter().enumerate())
-        .map(|(at, number)| async move { Ok::<_, Error>((at, bucket::fetch_all(objects, number).await?)) })
+    let mut items = futures::stream::iter(after.iter().enumerate())
+        .map(|(at, item)| async move { Ok::<_, Error>((at, bucket::fetch_all(objects, item).await?)) })
         .buffered(AHEAD);
-    let mut done = 0;
-    while let Some((at, fetched)) = numbers.try_next().await? {
-        if let Some(settled) = chain.follow(fetched)? {
-            filling.put_all(&settled).await?;
+    while let Some((at, fetched)) = items.try_next().await? {
+        progress(Step::After(at));
+        for numbered in fetched {
+            if let Some(settled) = chain.follow(numbered)? {
+                filling.put_all(&settled).await?;
+            }
         }
-        done = at;
-        progress(Step::Segments(done));
     }
-    drop(numbers);
+    drop(items);
     if let Some(settled) = chain.end() {
         filling.put_all(&settled).await?;
-        progress(Step::Segments(done + 1));
     }
+    progress(Step::After(after.len()));
 
     progress(Step::Checking);
     let Filling { rebuild, records, based_at, read_at, longest_wait, .. } = filling;

@@ -12,13 +12,14 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kernel::{ErrorKind, MailboxId, SegmentId};
 use mailstore::MailStore;
 use mailstore::restore::{self, Past, Pasts, Restore, Wanted};
+use pack::bundle::MAX_SPAN;
 use pack::segment::{Record, Segment};
 use tenancy::operation::Operation;
 use tenancy::{Caller, Ctx};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::recover::bucket::{self, Listing, Numbered};
+use crate::recover::bucket::{self, Item, Listing, Numbered};
 use crate::recover::chain::Chain;
 use crate::turn::last_of;
 
@@ -123,47 +124,40 @@ async fn read(
 ) -> Result<Vec<(MailboxId, Past)>, Error> {
     let base = store::base_before(&mut look(ctx.db()).await?, restore.at).await?.ok_or(Error::NoBase)?;
     let mut reading = Reading { ctx, mail, restore, pasts: Pasts::of(mailboxes), kept_at: ctx.env().now() };
-    let (mut chain, mut has_base) = (Chain::new(base), false);
-    let mut from = Some(last_of(base.saturating_sub(1)).to_string());
+    let Some(Item::Base(ids)) = bucket::find(&**mail.blobs(), base).await? else { return Err(Error::NoBase) };
+    reading.take_base(ids.parts).await?;
+    let mut chain = Chain::new(base);
+    // A bundle can begin before what it has of what follows.
+    let mut from = Some(last_of(base.saturating_sub(MAX_SPAN)).to_string());
     while let Some(place) = from {
-        let (numbers, next) = Listing::page(&**mail.blobs(), &place).await?;
+        let (items, next) = Listing::page(&**mail.blobs(), &place).await?;
         from = next;
-        let fetch = |(is_base, number)| fetch(mail.blobs().clone(), is_base, number);
-        let fetched: Vec<_> = numbers.into_iter().map(fetch).collect();
+        let items = items.into_iter().filter(|item| item.last() > base);
+        let fetched: Vec<_> = items.map(|item| fetch(mail.blobs().clone(), item)).collect();
         let mut fetched = stream::iter(fetched).buffered(AHEAD);
-        while let Some((segments, ids)) = fetched.try_next().await? {
-            if ids.number == base {
-                has_base = true;
-                reading.take_base(ids.parts).await?;
-                continue;
+        while let Some((item, changes)) = fetched.try_next().await? {
+            if let Item::Base(passed) = item {
+                chain.pass(passed.number);
             }
-            let settled = match segments {
-                Some(segments) => chain.follow(segments)?,
-                None => {
-                    chain.pass(ids.number);
-                    None
+            for numbered in changes {
+                let settled = chain.follow(numbered)?;
+                if reading.take_all(settled).await? {
+                    return Ok(reading.pasts.into_each().collect());
                 }
-            };
-            if reading.take_all(settled).await? {
-                return Ok(reading.pasts.into_each().collect());
             }
         }
-    }
-    if !has_base {
-        return Err(Error::NoBase);
     }
     reading.take_all(chain.end()).await?;
     Ok(reading.pasts.into_each().collect())
 }
 
-/// A number's segments, unless they are a base's.
+/// An item, and the changes that it has.
 async fn fetch(
     blobs: Arc<dyn BlobStore>,
-    is_base: bool,
-    ids: Numbered<SegmentId>,
-) -> Result<(Option<Numbered<Segment>>, Numbered<SegmentId>), Error> {
-    let segments = if is_base { None } else { Some(bucket::fetch_all(&*blobs, &ids).await?) };
-    Ok((segments, ids))
+    item: Item,
+) -> Result<(Item, Vec<Numbered<Segment>>), Error> {
+    let changes = bucket::fetch_all(&*blobs, &item).await?;
+    Ok((item, changes))
 }
 
 async fn fetch_part(blobs: Arc<dyn BlobStore>, id: SegmentId) -> Result<Segment, Error> {

@@ -22,9 +22,10 @@ use std::time::Duration;
 use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::SystemTx;
 use kernel::SegmentId;
-use pack::segment::{MAX_NUMBER, MAX_PART, Name};
+use pack::segment::{MAX_NUMBER, MAX_PART};
 use uuid::Uuid;
 
+use crate::recover::bucket::Named;
 use crate::{Error, Journal};
 
 /// How often whoever puts something says that it does: some times within the half minute that it is believed.
@@ -165,9 +166,9 @@ pub(crate) async fn highest(blobs: &dyn BlobStore, known: u64) -> Result<Option<
         let page = blobs.list(&KeyPrefix::Journal, Some(&after)).await?;
         for key in page.keys {
             if let BlobKey::Segment(id) = key
-                && let Ok(name) = Name::of(id)
+                && let Some(named) = Named::of(id)
             {
-                highest = highest.max(Some(name.number));
+                highest = highest.max(Some(named.last()));
             }
         }
         match page.next {

@@ -15,9 +15,10 @@ use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kernel::{ErrorKind, SegmentId, TenantId};
 use mailstore::key::{self, INSTALLATION};
-use pack::segment::{HEAD_BYTES, Head, Segment};
+use pack::bundle::MAX_SPAN;
+use pack::segment::{HEAD_BYTES, Head, Name, Segment};
 
-use crate::recover::bucket::{self, Listing, Numbered};
+use crate::recover::bucket::{self, Item, Listing, Named, Numbered};
 use crate::turn::last_of;
 use crate::{Error, Journal};
 
@@ -126,12 +127,15 @@ pub async fn run(
         found: &mut found,
     };
     let mut bases = BTreeSet::new();
-    let mut from = Some(last_of(oldest.saturating_sub(1)).to_string());
+    let mut from = Some(last_of(oldest.saturating_sub(MAX_SPAN + 1)).to_string());
     while let Some(place) = from {
-        let (numbers, next) = Listing::page(&*journal.blobs, &place).await?;
+        let (items, next) = Listing::page(&*journal.blobs, &place).await?;
         from = next;
-        bases.extend(numbers.iter().filter(|(is_base, _)| *is_base).map(|(_, base)| base.number));
-        run.walk(numbers).await?;
+        bases.extend(items.iter().filter_map(|item| match item {
+            Item::Base(base) => Some(base.number),
+            _ => None,
+        }));
+        run.walk(items).await?;
     }
     for base in known {
         if !bases.contains(&base) {
@@ -162,31 +166,49 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Looks at a page of the listing.
-    async fn walk(&mut self, numbers: Vec<(bool, Numbered<SegmentId>)>) -> Result<(), Error> {
+    async fn walk(&mut self, items: Vec<Item>) -> Result<(), Error> {
         let last = self.whole.last().copied();
-        self.whole = last.into_iter().chain(numbers.iter().map(|(_, numbered)| numbered.number)).collect();
+        self.whole = last.into_iter().collect();
         let is_reading = self.read_bytes_per_second.is_some();
         let (journal, mut looks) = (self.journal, Vec::new());
-        for (is_base, Numbered { number, parts }) in numbers {
-            self.verified.segments += parts.len() as u64;
-            for (at, id) in parts.into_iter().enumerate() {
-                // All parts of a number say the same, and a base follows nothing.
-                let follows = at == 0 && !is_base;
-                looks.push(look_at(journal, Part { number, id, follows }, is_reading));
-            }
+        for item in items.into_iter().filter(|item| item.last() >= self.oldest) {
+            let (ids, is_base) = match item {
+                Item::Base(Numbered { number, parts }) => {
+                    self.whole.insert(number);
+                    (parts, true)
+                }
+                Item::Changes(Numbered { number, parts }) => {
+                    self.whole.insert(number);
+                    (parts, false)
+                }
+                Item::Bundle(_, id) => (vec![id], false),
+                Item::Torn(_) => continue,
+            };
+            looks.extend(ids.into_iter().map(|id| look_at(journal, id, is_base, is_reading)));
         }
         let at_once = if is_reading { READ_AT_ONCE } else { HEADS_AT_ONCE };
         let mut looked = stream::iter(looks).buffered(at_once);
-        while let Some((part, looked)) = looked.try_next().await? {
+        while let Some((id, looked)) = looked.try_next().await? {
+            let Some(named) = Named::of(id) else { continue };
             match looked {
-                Looked::Gone => self.look_for(part.number, Why::Listed).await?,
-                Looked::Unreadable(cause) => self.report(part.number, Fault::Unreadable(cause)),
-                Looked::There { after, faults, bytes } => {
-                    for fault in faults {
-                        self.report(part.number, fault);
-                    }
-                    if part.follows && !self.whole.contains(&after) {
-                        self.look_for(after, Why::Followed(part.number)).await?;
+                Looked::Gone => self.look_for(named.last(), Why::Listed).await?,
+                Looked::Unreadable(cause) => {
+                    // Whatever it has is told with it.
+                    self.whole.extend(named.first()..=named.last());
+                    self.report(named.last(), Fault::Unreadable(cause));
+                }
+                Looked::There { segments, bytes } => {
+                    self.verified.segments += segments.len() as u64;
+                    self.whole.extend(segments.iter().map(|segment| segment.number));
+                    for Seen { number, follows, faults } in segments {
+                        for fault in faults {
+                            self.report(number, fault);
+                        }
+                        if let Some(after) = follows
+                            && !self.whole.contains(&after)
+                        {
+                            self.look_for(after, Why::Followed(number)).await?;
+                        }
                     }
                     if let Some(rate) = self.read_bytes_per_second {
                         let pause = (bytes as u64).saturating_mul(1_000) / rate.max(1);
@@ -217,8 +239,13 @@ impl Run<'_> {
 
     /// Whether a number is there as a whole, and not only listed.
     async fn is_there(&self, number: u64) -> Result<bool, Error> {
-        let Some((_, numbered)) = bucket::find(&*self.journal.blobs, number).await? else { return Ok(false) };
-        for id in numbered.parts {
+        let parts = match bucket::find(&*self.journal.blobs, number).await? {
+            Some(Item::Base(numbered) | Item::Changes(numbered)) => numbered.parts,
+            // Its directory was read.
+            Some(Item::Bundle(..)) => return Ok(true),
+            Some(Item::Torn(_)) | None => return Ok(false),
+        };
+        for id in parts {
             let looked = self.journal.blobs.get_range(&BlobKey::Segment(id), 0..HEAD_BYTES).await;
             if matches!(looked, Err(blob::Error::NotFound)) {
                 return Ok(false);
@@ -236,49 +263,70 @@ impl Run<'_> {
     }
 }
 
-/// An object of a number.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    number: u64,
-    id: SegmentId,
-    /// Whether it says what its number follows.
-    follows: bool,
-}
-
-/// What one that is listed turned out to be.
+/// What an object that is listed turned out to be.
 enum Looked {
-    There { after: u64, faults: Vec<Fault>, bytes: usize },
+    There { segments: Vec<Seen>, bytes: usize },
     Gone,
     Unreadable(String),
 }
 
-async fn look_at(journal: &Journal, part: Part, is_reading: bool) -> Result<(Part, Looked), Error> {
-    let object = BlobKey::Segment(part.id);
-    let got = match is_reading {
-        true => journal.blobs.get(&object).await,
-        false => journal.blobs.get_range(&object, 0..HEAD_BYTES).await,
-    };
-    let bytes = match got {
-        Ok(bytes) => bytes,
-        Err(blob::Error::NotFound) => return Ok((part, Looked::Gone)),
+/// A segment that is there.
+struct Seen {
+    number: u64,
+    /// The number that it follows, if it is the first of its own. A base follows nothing.
+    follows: Option<u64>,
+    faults: Vec<Fault>,
+}
+
+async fn look_at(
+    journal: &Journal,
+    id: SegmentId,
+    is_base: bool,
+    is_reading: bool,
+) -> Result<(SegmentId, Looked), Error> {
+    let found = match found(journal, id, is_reading).await {
+        Ok(found) => found,
+        Err(Error::Blob(blob::Error::NotFound)) => return Ok((id, Looked::Gone)),
         // All others are to be looked at nevertheless.
-        Err(error @ (blob::Error::Internal(_) | blob::Error::RangeNotSatisfiable)) => {
-            return Ok((part, Looked::Unreadable(kernel::error::chain(&error))));
+        Err(Error::Blob(error @ (blob::Error::Internal(_) | blob::Error::RangeNotSatisfiable))) => {
+            return Ok((id, Looked::Unreadable(kernel::error::chain(&error))));
         }
-        Err(error) => return Err(error.into()),
+        Err(Error::Unreadable { cause, .. }) => {
+            return Ok((id, Looked::Unreadable(kernel::error::chain(&cause))));
+        }
+        Err(error) => return Err(error),
     };
-    let head = match Head::read(&bytes) {
-        Ok((id, head)) if id == part.id => head,
-        Ok(_) => return Ok((part, Looked::Unreadable("it says that it is another one".to_owned()))),
-        Err(cause) => return Ok((part, Looked::Unreadable(cause.to_string()))),
-    };
-    let length = bytes.len();
-    let faults = match is_reading.then(|| Segment::parse(bytes)) {
-        None => Vec::new(),
-        Some(Ok(segment)) => open(journal, &segment).await?,
-        Some(Err(cause)) => vec![Fault::Unreadable(cause.to_string())],
-    };
-    Ok((part, Looked::There { after: head.after, faults, bytes: length }))
+    let (mut segments, mut bytes) = (Vec::with_capacity(found.len()), 0);
+    for (id, head, segment) in found {
+        let Ok(name) = Name::of(id) else { continue };
+        let mut faults = Vec::new();
+        if let Some(segment) = segment {
+            bytes += segment.bytes().len();
+            faults = open(journal, &segment).await?;
+        }
+        let follows = (name.part == 0 && !is_base).then_some(head.after);
+        segments.push(Seen { number: name.number, follows, faults });
+    }
+    Ok((id, Looked::There { segments, bytes }))
+}
+
+/// The segments of an object by what each says of itself, and whole if they are to be read.
+async fn found(
+    journal: &Journal,
+    id: SegmentId,
+    is_reading: bool,
+) -> Result<Vec<(SegmentId, Head, Option<Segment>)>, Error> {
+    let blobs = &*journal.blobs;
+    let read = |segment: Segment| (segment.id(), segment.head(), Some(segment));
+    Ok(match (Named::of(id), is_reading) {
+        (Some(Named::Bundle(_)), false) => {
+            let directory = bucket::directory(blobs, id).await?;
+            directory.rows().map(|(id, head)| (id, head, None)).collect()
+        }
+        (Some(Named::Bundle(_)), true) => bucket::untie(blobs, id).await?.into_iter().map(read).collect(),
+        (_, false) => vec![(id, bucket::head(blobs, id).await?, None)],
+        (_, true) => vec![read(bucket::fetch(blobs, id).await?)],
+    })
 }
 
 /// What is wrong with what a segment has.

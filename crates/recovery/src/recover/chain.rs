@@ -37,8 +37,12 @@ impl<T: Follows> Chain<T> {
         Self { base, passed: None, settled: base, open: None }
     }
 
-    /// Takes the next; the one before it, if that counts.
+    /// Takes the next; the one before it, if that counts. One that was taken already, in a bundle, is passed over, and so is one that was put
+    /// later than higher ones: it was overtaken.
     pub(crate) fn follow(&mut self, next: Numbered<T>) -> Result<Option<Numbered<T>>, Error> {
+        if next.number <= self.open.as_ref().map_or(self.base, |open| open.number) {
+            return Ok(None);
+        }
         // A base has all that came before it.
         let after = next.parts.first().map_or(0, Follows::after).max(self.base);
         let before = self.open.replace(next);
@@ -114,6 +118,12 @@ mod tests {
         assert_eq!(counted(5, &[(6, 4), (7, 4), (8, 7)]), Ok(vec![7, 8]));
         assert_eq!(counted(5, &[(6, 4), (7, 6), (8, 6), (9, 8)]), Ok(vec![6, 8, 9]));
         assert_eq!(counted(5, &[(6, 4), (7, 6), (8, 6)]), Ok(vec![6, 8]));
+    }
+
+    #[test]
+    fn what_was_taken_already_is_passed_over() {
+        assert_eq!(counted(5, &[(4, 3), (5, 4), (6, 5), (7, 6), (6, 5), (7, 6), (8, 7)]), Ok(vec![6, 7, 8]));
+        assert_eq!(counted(5, &[(6, 5), (8, 6), (7, 6), (9, 8)]), Ok(vec![6, 8, 9]), "7 was put late");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message};
 use mailstore::restore::{Extent, Place, Wanted};
 use mailstore::{MailStore, change, check, outline, sweep};
-use recovery::{base, restore};
+use recovery::{base, bundle, restore};
 use sqlx::Connection as _;
 use tenancy::operation::{self, Operation};
 use tenancy::{Ctx, mailbox};
@@ -142,6 +142,7 @@ impl Scene {
         message::discard(store, ctx, ada, self.ids[0][0]).await.unwrap();
         message::flag(store, ctx, ada, &self.ids[0][1..3], &seen()).await.unwrap();
         message::relocate(store, ctx, ada, &self.ids[0][3..5], self.work).await.unwrap();
+        self.bench.ship().await;
         folder::delete(store, ctx, ada, self.deep).await.unwrap();
         let renamed = Changed { name: Some("Arbeit".to_owned()), ..Changed::default() };
         folder::update(store, ctx, ada, self.work, renamed).await.unwrap();
@@ -170,9 +171,17 @@ async fn in_place_everything_is_where_it_was_and_what_came_since_stays() {
     let bob = scene.bench.mailbox("bob").await;
     let of_bob = deliver(&scene.bench, bob, None, 20..22).await;
     message::discard(&scene.bench.store, ctx, bob, of_bob[0]).await.unwrap();
-    let (neighbours, uid_next) = (live(ctx, bob).await, paths(ctx, ada).await["Inbox"].uid_next);
+    let uid_next = paths(ctx, ada).await["Inbox"].uid_next;
     let before = live(ctx, ada).await;
     let since = change::since(ctx, ada, None).await.unwrap().modseq;
+    scene.bench.ship().await;
+    deliver(&scene.bench, bob, None, 22..23).await;
+    scene.bench.ship().await;
+    let neighbours = live(ctx, bob).await;
+    // The moment lies in the midst of what is put together.
+    let bundled = bundle::run(&scene.bench.journal, ctx.env().now() + TimeDelta::hours(1)).await.unwrap();
+    assert_eq!(bundled.bundles, 1, "{bundled:?}");
+    assert!(bundled.segments >= 3, "{bundled:?}");
 
     let done = restored(&scene.bench, scene.at, Place::InPlace, Extent::Mailbox(ada)).await;
     assert_eq!((done.status.as_str(), done.done, done.total), ("succeeded", 12, 12), "{done:?}");

@@ -94,6 +94,13 @@ impl Bench {
         self.recovered_from(copy).await
     }
 
+    /// What becomes of a recovery that nothing is to come of.
+    pub(crate) async fn try_recovered(&self) -> Result<Recovered, recovery::Error> {
+        let test_db = TestDb::blank().await;
+        let encryption = testkit::kek::encryption();
+        recover(&test_db.db(), self.blobs.clone(), encryption, Late::Leave, &mut |_| {}).await
+    }
+
     async fn recovered_from(&self, blobs: Arc<dyn BlobStore>) -> Again {
         let test_db = TestDb::blank().await;
         let db = test_db.db();

@@ -171,26 +171,26 @@ fn report(made: &Made) {
 /// Says now and then how far it has come.
 struct Progress {
     parts: usize,
-    numbers: usize,
+    after: usize,
     said: Option<Instant>,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { parts: 0, numbers: 0, said: None }
+        Self { parts: 0, after: 0, said: None }
     }
 
     fn say(&mut self, step: Step) {
         let is_due = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
         match step {
-            Step::Listed { base, parts, numbers } => {
-                (self.parts, self.numbers) = (parts, numbers);
-                eprintln!("the newest base is {base}, of {parts} parts; {numbers} segments follow it");
+            Step::Listed { base, parts, after } => {
+                (self.parts, self.after) = (parts, after);
+                eprintln!("the newest base is {base}, of {parts} parts; {after} segments and bundles of segments follow it");
             }
             Step::Checking => eprintln!("all is in; checking"),
             Step::Base(done) if is_due => eprintln!("base: {done} of {} parts", self.parts),
-            Step::Segments(done) if is_due => eprintln!("segments: {done} of {}", self.numbers),
-            Step::Base(_) | Step::Segments(_) => return,
+            Step::After(done) if is_due => eprintln!("after it: {done} of {}", self.after),
+            Step::Base(_) | Step::After(_) => return,
         }
         self.said = Some(Instant::now());
     }
