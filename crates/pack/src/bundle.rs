@@ -19,7 +19,6 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use kernel::{Env, SegmentId};
 use uuid::Uuid;
 
