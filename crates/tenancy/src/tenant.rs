@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
-use kernel::{Checks, Country, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
+use kernel::{Checks, Country, Currency, DomainName, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
@@ -38,6 +38,8 @@ pub struct Tenant {
     pub reseller_id: ResellerId,
     /// Its name.
     pub name: String,
+    /// Its id in the system of whoever sells to it.
+    pub external_id: Option<String>,
     /// ISO 3166-1 alpha-2 code.
     pub country: String,
     /// What it is billed in.
@@ -91,6 +93,8 @@ pub struct NewTenant {
     pub reseller_id: Option<ResellerId>,
     /// Its name, 1 to 200 characters.
     pub name: String,
+    /// Its id in the system of whoever sells to it, 1 to 200 characters. Several may have the same.
+    pub external_id: Option<String>,
     /// ISO 3166-1 alpha-2 code.
     pub country: String,
     /// What it is billed in; may not change.
@@ -122,6 +126,8 @@ pub struct NewTenant {
 pub struct TenantChange {
     /// A new name.
     pub name: Option<String>,
+    /// Another id in the system of whoever sells to it; `Some(None)` takes it away.
+    pub external_id: Option<Option<String>>,
     /// Another time zone, by IANA name. Days that have begun stay where they began.
     pub time_zone: Option<String>,
     /// A new limit; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
@@ -170,6 +176,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         id: env.new_id(),
         reseller_id,
         name: new.name,
+        external_id: new.external_id,
         country: new.country,
         currency: new.currency,
         time_zone,
@@ -210,6 +217,9 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
 fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
+    if let Some(external_id) = &new.external_id {
+        checks.name(external_id, 200, "/external_id");
+    }
     let country_holds = new.country.parse::<Country>().is_ok();
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
     let counts = [new.seats_limit, new.domains_limit, new.shared_mailboxes_limit];
@@ -265,27 +275,35 @@ named! {
 }
 
 /// Which of the tenants that a caller sees are listed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Those that stand so; all but the deleted and the destroyed, if it does not matter.
     pub status: Option<Status>,
     /// Those of this reseller itself.
     pub reseller_id: Option<ResellerId>,
+    /// Those that have this id in the system of whoever sells to them.
+    pub external_id: Option<String>,
+    /// The one that has verified this domain, and those that have it without that.
+    pub domain: Option<String>,
 }
 
 /// The tenants that the caller sees.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see tenants.
-pub async fn list(caller: &Caller, filter: Filter, page: PageRequest) -> Result<Page<Tenant>, Error> {
+pub async fn list(caller: &Caller, filter: &Filter, page: PageRequest) -> Result<Page<Tenant>, Error> {
     caller.require(Action::TenantRead)?;
+    // What is no domain's name is that of none.
+    let Ok(domain) = filter.domain.as_deref().map(str::parse::<DomainName>).transpose() else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
     let (reseller, tenant) = match caller.scope() {
         Scope::Operator => (None, None),
         Scope::Reseller(id) => (Some(id), None),
         Scope::Tenant(id) => (None, Some(caller.enter(id).await?.tenant_id())),
     };
     let mut tx = system(caller.db()).await?;
-    let rows = store::list(&mut tx, reseller, tenant, filter, &page).await?;
+    let rows = store::list(&mut tx, (reseller, tenant), filter, domain.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
 }
 
@@ -299,6 +317,9 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     let mut checks = Checks::default();
     if let Some(name) = &change.name {
         checks.name(name, 200, "/name");
+    }
+    if let Some(Some(external_id)) = &change.external_id {
+        checks.name(external_id, 200, "/external_id");
     }
     let storage_limit = change.storage_limit_bytes.flatten();
     let counts = [change.seats_limit, change.domains_limit, change.shared_mailboxes_limit];
@@ -345,7 +366,7 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
 
 /// What the trail says of a tenant.
 fn shown(tenant: &Tenant) -> serde_json::Value {
-    json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
+    json!({"name": tenant.name, "external_id": tenant.external_id, "country": tenant.country, "currency": tenant.currency.code(),
         "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
         "shared_mailboxes": {"limit": tenant.shared_mailboxes_limit},
         "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation,

@@ -117,6 +117,7 @@ pub fn new_tenant(reseller: &Reseller, name: &str) -> NewTenant {
     NewTenant {
         reseller_id: Some(reseller.id),
         name: name.into(),
+        external_id: None,
         country: "DE".into(),
         currency: done("EUR is a currency", "EUR".parse()),
         time_zone: "UTC".into(),

@@ -86,6 +86,9 @@ pub(super) struct Tenant {
     /// As people call it.
     #[schema(example = "Bakery Ltd")]
     name: String,
+    /// Its id in the reseller's own system.
+    #[schema(required, example = "c-20417")]
+    external_id: Option<String>,
     /// ISO 3166-1 alpha-2 code.
     #[schema(example = "DE")]
     country: String,
@@ -126,6 +129,7 @@ impl From<tenant::Tenant> for Tenant {
             id: of.id,
             reseller_id: of.reseller_id,
             name: of.name,
+            external_id: of.external_id,
             country: of.country,
             currency: of.currency,
             time_zone: of.time_zone.to_string(),
@@ -165,6 +169,10 @@ struct NewTenant {
     /// As people call it.
     #[schema(value_type = schema::Name)]
     name: String,
+    /// Its id in the reseller's own system, by which it is found again. Several tenants may have the same.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::TextLine>)]
+    external_id: Option<String>,
     /// ISO 3166-1 alpha-2 code, as billing profiles have it.
     #[schema(value_type = schema::Country)]
     country: String,
@@ -262,6 +270,7 @@ impl From<NewTenant> for tenant::NewTenant {
         Self {
             reseller_id: body.reseller_id,
             name: body.name,
+            external_id: body.external_id,
             country: body.country,
             currency: body.currency,
             time_zone: body.time_zone,
@@ -286,6 +295,10 @@ struct TenantPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
+    /// Its id in the reseller's own system; null takes it away.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::TextLine>)]
+    external_id: Option<Option<String>>,
     /// Where its days begin and end from now on: an IANA name. Its billing cycles that have begun keep the zone that they began in.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, example = "America/Los_Angeles")]
@@ -316,6 +329,7 @@ impl From<TenantPatch> for tenant::TenantChange {
         let storage = body.storage.unwrap_or_default();
         Self {
             name: body.name,
+            external_id: body.external_id,
             time_zone: body.time_zone,
             seats_limit: body.seats.and_then(|seats| seats.limit),
             domains_limit: body.domains.and_then(|domains| domains.limit),
@@ -415,6 +429,10 @@ struct TenantFilter {
     /// Only those of this reseller itself, without those of resellers below it.
     #[param(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
+    /// Only those with this id in the reseller's own system.
+    external_id: Option<String>,
+    /// Only the one that has verified this domain, and those that have it without that; internationalised or in ASCII form.
+    domain: Option<String>,
 }
 
 /// List tenants
@@ -428,8 +446,13 @@ async fn list(
     Bearer(caller): Bearer,
     Listing(page, filter): Listing<TenantFilter>,
 ) -> Result<Answer<List<Tenant>>, Problem> {
-    let filter = tenant::Filter { status: filter.status, reseller_id: filter.reseller_id };
-    Ok(page::answer(tenant::list(&caller, filter, page).await?))
+    let filter = tenant::Filter {
+        status: filter.status,
+        reseller_id: filter.reseller_id,
+        external_id: filter.external_id,
+        domain: filter.domain,
+    };
+    Ok(page::answer(tenant::list(&caller, &filter, page).await?))
 }
 
 /// Get a tenant

@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
-use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
+use kernel::{DomainName, MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ struct Row {
     id: Uuid,
     reseller_id: Uuid,
     name: String,
+    external_id: Option<String>,
     country: String,
     currency: String,
     time_zone: String,
@@ -48,6 +49,7 @@ impl TryFrom<Row> for Tenant {
             id: TenantId::from_uuid(row.id),
             reseller_id: ResellerId::from_uuid(row.reseller_id),
             name: row.name,
+            external_id: row.external_id,
             country: row.country,
             currency: row.currency.parse().map_err(Error::internal)?,
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
@@ -78,8 +80,8 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
-           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, storage_dedicated, shared_mailboxes_limit)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at, storage_dedicated, shared_mailboxes_limit, external_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -98,6 +100,7 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         tenant.trial_ends_at,
         tenant.storage_dedicated,
         tenant.shared_mailboxes_limit,
+        tenant.external_id,
     )
     .execute(tx.conn())
     .await?;
@@ -108,7 +111,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
+        r#"select id, reseller_id, name, external_id, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
              domains_limit, domains_used, shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
@@ -162,14 +165,14 @@ pub async fn lock(tx: &mut TenantTx) -> Result<(), db::Error> {
 
 pub(super) async fn list(
     tx: &mut SystemTx,
-    reseller: Option<ResellerId>,
-    tenant: Option<TenantId>,
-    filter: Filter,
+    (reseller, tenant): (Option<ResellerId>, Option<TenantId>),
+    filter: &Filter,
+    domain: Option<&DomainName>,
     page: &PageRequest,
 ) -> Result<Vec<Tenant>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
+        r#"select id, reseller_id, name, external_id, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
              created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
              domains_limit, domains_used, shared_mailboxes_limit, shared_mailboxes_used, storage_limit_bytes, allow_overallocation, storage_dedicated, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
@@ -178,13 +181,17 @@ pub(super) async fn list(
              and case when $5::text is null then status <> 'deleted' when $5 = 'purged' then purged_at is not null
                else status = $5 and purged_at is null end
              and ($6::uuid is null or reseller_id = $6)
+             and ($7::text is null or external_id = $7)
+             and ($8::text is null or id in (select tenant_id from domains d where d.name = $8))
            order by id limit $4"#,
         reseller.map(ResellerId::uuid),
         tenant.map(TenantId::uuid),
         page.after(),
         page.fetch(),
         filter.status.map(Status::as_str),
-        filter.reseller_id.map(ResellerId::uuid)
+        filter.reseller_id.map(ResellerId::uuid),
+        filter.external_id,
+        domain.map(DomainName::as_str),
     )
     .fetch_all(tx.conn())
     .await
@@ -207,7 +214,8 @@ pub(super) async fn update(
            storage_limit_bytes = case when $7 then $8 else storage_limit_bytes end,
            used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11,
            storage_dedicated = coalesce($12, storage_dedicated),
-           shared_mailboxes_limit = case when $13 then $14 else shared_mailboxes_limit end
+           shared_mailboxes_limit = case when $13 then $14 else shared_mailboxes_limit end,
+           external_id = case when $15 then $16 else external_id end
          where id = $1",
         id,
         change.name,
@@ -223,6 +231,8 @@ pub(super) async fn update(
         change.storage_dedicated,
         change.shared_mailboxes_limit.is_some(),
         change.shared_mailboxes_limit.flatten(),
+        change.external_id.is_some(),
+        change.external_id.as_ref().and_then(Option::as_deref),
     )
     .execute(tx.conn())
     .await?;

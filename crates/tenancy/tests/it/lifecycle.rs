@@ -56,7 +56,7 @@ async fn a_suspended_tenant_s_own_keys_are_refused_and_its_reseller_s_are_not() 
     let caller = auth.bearer(&secret, world.origin()).await.unwrap();
     assert!(matches!(caller.enter(world.tenant.id).await, Err(Error::Suspended("api"))));
     let page = kernel::PageRequest::new(None, None);
-    assert!(matches!(tenant::list(&caller, Default::default(), page).await, Err(Error::Suspended("api"))));
+    assert!(matches!(tenant::list(&caller, &Default::default(), page).await, Err(Error::Suspended("api"))));
     let filter = tenancy::event::Filter::default();
     let feed = tenancy::event::list(&caller, tenancy::Action::EventRead, &filter, page).await;
     assert!(matches!(feed, Err(Error::Suspended("api"))));

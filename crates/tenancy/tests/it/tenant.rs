@@ -3,10 +3,13 @@
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use kernel::PageRequest;
+use secrecy::ExposeSecret as _;
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
 use tenancy::policy::Capability;
 use tenancy::standing::{self, Standing};
 use tenancy::tenant::{self, NewTenant, TenantChange};
-use tenancy::{Ctx, Error, Scope, event, storage_sample};
+use tenancy::{Caller, Ctx, Error, Role, Scope, domain, event, storage_sample};
 use testkit::{World, world};
 
 async fn sandbox(world: &World) -> Ctx {
@@ -163,13 +166,74 @@ async fn bad_input_names_every_mistake() {
         country: "Germany".into(),
         time_zone: "Mars/Olympus".into(),
         seats_limit: Some(-1),
+        external_id: Some("".into()),
         ..world::new_tenant(&world.reseller, "")
     };
     let Err(Error::Invalid(mistakes)) = tenant::create(&world.operator, new).await else {
         panic!("accepted")
     };
     let pointers = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect::<Vec<_>>();
-    assert_eq!(pointers, ["/name", "/country", "/seats/limit", "/time_zone"]);
+    assert_eq!(pointers, ["/name", "/external_id", "/country", "/seats/limit", "/time_zone"]);
+}
+
+#[tokio::test]
+async fn one_is_found_by_its_id_elsewhere_and_by_its_domain() {
+    let world = World::new().await;
+    let other = world::reseller(&world.operator, "Other").await;
+    let mut ids = Vec::new();
+    for (reseller, name, domain) in [
+        (&world.reseller, "Bakery", "bäckerei.example"),
+        (&world.reseller, "Brewery", "brewery.example"),
+        (&other, "Bakery", "bakery.example"),
+    ] {
+        let external_id = Some(format!("c-{name}"));
+        let new = NewTenant { external_id: external_id.clone(), ..world::new_tenant(reseller, name) };
+        let tenant = tenant::create(&world.operator, new).await.unwrap();
+        assert_eq!(tenant.external_id, external_id);
+        let ctx = world.operator.enter(tenant.id).await.unwrap();
+        world::domain(&ctx, domain).await;
+        ids.push(tenant.id);
+    }
+    // It has it without that having been verified.
+    let brewery = world.operator.enter(ids[1]).await.unwrap();
+    domain::create(&brewery, "bakery.example").await.unwrap();
+    let above = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let (_, secret) =
+        api_key::create_for_reseller(&above, NewApiKey::full(Role::ResellerAdmin)).await.unwrap();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    let reseller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    let found = async |caller: &Caller, external_id: Option<&str>, domain: Option<&str>| {
+        let (external_id, domain) = (external_id.map(str::to_owned), domain.map(str::to_owned));
+        let filter = tenant::Filter { external_id, domain, ..Default::default() };
+        let page = tenant::list(caller, &filter, PageRequest::new(None, None)).await.unwrap();
+        page.items.into_iter().map(|tenant| tenant.id).collect::<Vec<_>>()
+    };
+    let all = &world.operator;
+    assert_eq!(found(all, Some("c-Bakery"), None).await, [ids[0], ids[2]]);
+    assert_eq!(found(&reseller, Some("c-Bakery"), None).await, [ids[0]], "others' stay theirs");
+    assert_eq!(found(all, Some("c-bakery"), None).await, []);
+    assert_eq!(found(all, None, Some("xn--bckerei-5wa.EXAMPLE")).await, [ids[0]]);
+    assert_eq!(found(all, None, Some("bäckerei.example")).await, [ids[0]]);
+    assert_eq!(found(all, None, Some("bakery.example")).await, [ids[1], ids[2]]);
+    assert_eq!(found(&reseller, None, Some("bakery.example")).await, [ids[1]]);
+    assert_eq!(found(all, Some("c-Bakery"), Some("brewery.example")).await, []);
+    for no_domain in ["", "not a name", "nobodys.example"] {
+        assert_eq!(found(all, None, Some(no_domain)).await, []);
+    }
+
+    let change = |external_id: Option<&str>| TenantChange {
+        external_id: Some(external_id.map(str::to_owned)),
+        ..Default::default()
+    };
+    let changed = tenant::update(&brewery, None, change(Some("c-2"))).await.unwrap();
+    assert_eq!(changed.external_id.as_deref(), Some("c-2"));
+    assert_eq!(found(all, Some("c-2"), None).await, [ids[1]]);
+    let told = world.noted(event::Kind::TenantUpdated).await;
+    assert_eq!(told.last().unwrap().event.data["external_id"], "c-2");
+    let renamed = TenantChange { name: Some("Brauerei".into()), ..Default::default() };
+    assert_eq!(tenant::update(&brewery, None, renamed).await.unwrap().external_id.as_deref(), Some("c-2"));
+    assert_eq!(tenant::update(&brewery, None, change(None)).await.unwrap().external_id, None);
+    assert!(matches!(tenant::update(&brewery, None, change(Some(""))).await, Err(Error::Invalid(_))));
 }
 
 #[tokio::test]
@@ -181,7 +245,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
         let request = PageRequest::new(Some(2), cursor);
-        let page = tenant::list(&world.operator, Default::default(), request).await.unwrap();
+        let page = tenant::list(&world.operator, &Default::default(), request).await.unwrap();
         seen.extend(page.items.into_iter().map(|tenant| tenant.id));
         cursor = page.next;
         if cursor.is_none() {

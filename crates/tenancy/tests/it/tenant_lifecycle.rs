@@ -38,7 +38,7 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert!(matches!(world.operator.enter(world.tenant.id).await, Err(Error::NotFound)));
     let listed = |status| {
         let filter = tenant::Filter { status, ..Default::default() };
-        tenant::list(&world.operator, filter, PageRequest::new(None, None))
+        tenant::list(&world.operator, &filter, PageRequest::new(None, None))
     };
     assert_eq!(listed(None).await.unwrap().items.len(), 0);
     assert_eq!(listed(Some(tenant::Status::Deleted)).await.unwrap().items[0].status, "deleted");

@@ -1,0 +1,8 @@
+-- The id that a tenant has in the system of whoever sells to it, who looks it up by that.
+alter table tenants
+  add column external_id text,
+  add constraint tenants_external_id_length check (char_length(external_id) between 1 and 200);
+create index tenants_external_id on tenants (external_id) where external_id is not null;
+
+-- Whose a domain is.
+create index domains_name on domains (name);
