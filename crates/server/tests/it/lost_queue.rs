@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -30,8 +31,15 @@ impl Scene {
         Self { world, smarthost, dir, operator }
     }
 
+    /// With a first base, without which nothing of the journal is in the bucket.
     async fn start(&self) -> Server {
-        start(self.dir.path(), &self.world.test_db, &self.smarthost).await
+        let server = start(self.dir.path(), &self.world.test_db, &self.smarthost).await;
+        let started = Instant::now();
+        while !self.journal().iter().any(|object| is_end_of_base(object)) {
+            assert!(started.elapsed() < PATIENCE, "no base is taken\n{}", server.log_end());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server
     }
 
     /// What becomes of what Ada has sent: the state for each recipient of each message, by its subject, which its Message-ID has too.
@@ -91,9 +99,13 @@ impl Scene {
         }
     }
 
+    /// The objects of the journal.
     fn journal(&self) -> BTreeSet<OsString> {
-        let objects = std::fs::read_dir(self.dir.path().join("blobs/journal")).unwrap();
-        objects.map(|object| object.unwrap().file_name()).collect()
+        match std::fs::read_dir(self.dir.path().join("blobs/journal")) {
+            Ok(objects) => objects.map(|object| object.unwrap().file_name()).collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Makes a database out of what there is in the bucket, and goes on with it.
@@ -108,6 +120,12 @@ impl Scene {
         self.world.test_db = blank;
         self.start().await
     }
+}
+
+/// By its flags, which are the tenth byte of its id.
+fn is_end_of_base(object: &OsString) -> bool {
+    let digits: String = object.to_str().unwrap().chars().filter(|digit| *digit != '-').collect();
+    digits.get(18..20) == Some("03")
 }
 
 fn once<const N: usize>(subjects: [&str; N]) -> BTreeMap<String, usize> {

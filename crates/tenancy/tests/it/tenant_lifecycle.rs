@@ -36,9 +36,9 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert_eq!(drift_of(&world).await, 0);
     assert!(lands(&world, "ada@acme.example").await.is_empty());
     assert!(matches!(world.operator.enter(world.tenant.id).await, Err(Error::NotFound)));
-    let listed = |status| {
+    let listed = async |status| {
         let filter = tenant::Filter { status, ..Default::default() };
-        tenant::list(&world.operator, &filter, PageRequest::new(None, None))
+        tenant::list(&world.operator, &filter, PageRequest::new(None, None)).await
     };
     assert_eq!(listed(None).await.unwrap().items.len(), 0);
     assert_eq!(listed(Some(tenant::Status::Deleted)).await.unwrap().items[0].status, "deleted");
