@@ -78,7 +78,7 @@ impl Load {
     async fn wait_for(&self, answer: Answer, more: usize) {
         let (until, deadline) = (self.count(answer) + more, Instant::now() + PATIENCE);
         while self.count(answer) < until {
-            assert!(Instant::now() < deadline, "no more are {answer:?}");
+            assert!(Instant::now() < deadline, "no more are {answer:?}: {:?}", self.counts());
             tokio::time::sleep(POLL).await;
         }
     }
