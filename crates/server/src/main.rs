@@ -102,10 +102,13 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// For people when it is a terminal, for machines otherwise.
+/// For people when it is a terminal, for machines otherwise. What cannot be written, since the log's disk is full, is left out: told to the
+/// same standard error, the failure would be a panic of whatever wanted to say something.
 fn log_to_stderr(filter: &str) {
-    let logging =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if std::io::stderr().is_terminal() {
         logging.init();
     } else {
