@@ -208,9 +208,10 @@ mod tests {
         let (id, bytes) = tie(&Env::system(), &segments);
         let name = Name { first: 7, last: 7 + MAX_SPAN };
         assert_eq!(Name::of(id), Ok(name));
-        assert_eq!([6, 7, 8, name.last, name.last + 1].map(|number| name.spans(number)), [
-            false, true, true, true, false
-        ]);
+        assert_eq!(
+            [6, 7, 8, name.last, name.last + 1].map(|number| name.spans(number)),
+            [false, true, true, true, false]
+        );
         assert!(segment::Name::of(id).is_err(), "it is no segment's");
         let (untied, again) = untie(&bytes).unwrap();
         assert_eq!(untied, id);

@@ -9,7 +9,7 @@ use crate::codec::trailer::{MARK, ROW_BYTES};
 use crate::codec::{Input, footer};
 use crate::compress::{self, Compressed, MAX_BODY_BYTES};
 use crate::segment::{self, Name, Segment};
-use crate::{bundle, DataKey, Ending, Generation, Tail, WrappedKey};
+use crate::{DataKey, Ending, Generation, Tail, WrappedKey, bundle};
 
 fn key(tenant: TenantId, generation: Generation) -> DataKey {
     DataKey::from_bytes(tenant, generation, &[5; 32])

@@ -152,10 +152,7 @@ async fn read(
 }
 
 /// An item, and the changes that it has.
-async fn fetch(
-    blobs: Arc<dyn BlobStore>,
-    item: Item,
-) -> Result<(Item, Vec<Numbered<Segment>>), Error> {
+async fn fetch(blobs: Arc<dyn BlobStore>, item: Item) -> Result<(Item, Vec<Numbered<Segment>>), Error> {
     let changes = bucket::fetch_all(&*blobs, &item).await?;
     Ok((item, changes))
 }

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::{ParseError, Tz};
 use db::{Db, SystemRead, SystemTx};
-use kernel::{Checks, Country, Currency, DomainName, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
+use kernel::{
+    Checks, Country, Currency, DomainName, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named,
+};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};

@@ -99,15 +99,17 @@ async fn one_that_was_put_late_stays_and_counts_for_nothing() {
     let bench = Bench::new().await;
     put(&bench, &["ada", "bob", "cleo", "dora"]).await;
     let (numbers, _) = lying(&bench).await;
-    let late = copies(&bench).await.into_iter().find(|(key, _)| {
-        segment::Name::of(id(key)).is_ok_and(|name| name.number == numbers[1])
-    });
+    let late = copies(&bench)
+        .await
+        .into_iter()
+        .find(|(key, _)| segment::Name::of(id(key)).is_ok_and(|name| name.number == numbers[1]));
     let (key, bytes) = late.unwrap();
     bench.blobs.delete(&key).await.unwrap();
     // Nobody follows it: what it has was put again.
-    let skipped = copies(&bench).await.into_iter().find(|(key, _)| {
-        segment::Name::of(id(key)).is_ok_and(|name| name.number == numbers[2])
-    });
+    let skipped = copies(&bench)
+        .await
+        .into_iter()
+        .find(|(key, _)| segment::Name::of(id(key)).is_ok_and(|name| name.number == numbers[2]));
     let (next, whole) = skipped.unwrap();
     let mut changed = whole.to_vec();
     changed[24..32].copy_from_slice(&numbers[0].to_be_bytes());

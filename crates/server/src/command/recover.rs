@@ -185,7 +185,9 @@ impl Progress {
         match step {
             Step::Listed { base, parts, after } => {
                 (self.parts, self.after) = (parts, after);
-                eprintln!("the newest base is {base}, of {parts} parts; {after} segments and bundles of segments follow it");
+                eprintln!(
+                    "the newest base is {base}, of {parts} parts; {after} segments and bundles of segments follow it"
+                );
             }
             Step::Checking => eprintln!("all is in; checking"),
             Step::Base(done) if is_due => eprintln!("base: {done} of {} parts", self.parts),

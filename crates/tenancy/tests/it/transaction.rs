@@ -83,7 +83,8 @@ async fn one_that_is_given_up_while_it_begins_leaves_nothing_behind() {
             () = async { for _ in 0..yields { tokio::task::yield_now().await } } => {}
         }
         // Not in a transaction that began before: Postgres would only warn.
-        let before: String = sqlx::query_scalar("select clock_timestamp()::text").fetch_one(asking.conn()).await.unwrap();
+        let before: String =
+            sqlx::query_scalar("select clock_timestamp()::text").fetch_one(asking.conn()).await.unwrap();
         let mut tx = world.ctx.begin().await.unwrap();
         let fresh = sqlx::query_scalar("select now() >= $1::timestamptz").bind(before);
         assert!(fresh.fetch_one(tx.conn()).await.unwrap_or(false), "after {yields}");
