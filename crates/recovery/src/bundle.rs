@@ -1,8 +1,9 @@
 //! Segments that have been in the bucket for an hour, put together: a day has up to 86,400 of them, and who recovers or restores asks for each.
 //!
 //! They stay as they are, under their keys, each with what it follows: who reads a bundle reads what it has as if each lay there by itself. So it
-//! does no harm where some lie there besides, because a bundling was cut short, or where two processes bundle the same. Nothing that was listed is
-//! lost to who listed it: a segment that is gone is looked for in the bundles.
+//! does no harm where they lie there besides, or where two processes bundle the same. They do so for another hour: who lists the bucket page by page
+//! would miss a bundle that is put behind the page that it is at, and so what was deleted for it ahead. A segment that was listed and is gone is looked
+//! for in the bundles.
 
 mod store;
 
@@ -20,7 +21,7 @@ use crate::recover::bucket::{self, Item, Listing, Numbered};
 use crate::turn::last_of;
 use crate::{Error, Journal};
 
-/// How long segments lie in the bucket by themselves.
+/// How long segments lie in the bucket before they are put together, and then how long beside their bundle.
 pub const AFTER: TimeDelta = TimeDelta::hours(1);
 /// How many numbers are fetched ahead of the one that is looked at.
 const AHEAD: usize = 8;
@@ -28,13 +29,16 @@ const AHEAD: usize = 8;
 /// What was put together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bundled {
-    /// Segments that do not lie there by themselves any more.
-    pub segments: u64,
-    /// The bundles that were made of them.
+    /// The bundles that were made.
     pub bundles: u64,
+    /// How many segments those have.
+    pub segments: u64,
+    /// Segments of earlier bundles that do not lie there by themselves any more.
+    pub cleared: u64,
 }
 
-/// Puts segments together that were read before a moment, unless another process does. The last of all stays as it is.
+/// Puts segments together that were read before a moment, and deletes those that lie in a bundle and were read an hour before that, unless another
+/// process does. The last of all stays as it is.
 ///
 /// # Errors
 /// When database or bucket fail; the next call goes on.
@@ -43,8 +47,9 @@ pub async fn run(journal: &Journal, before: DateTime<Utc>) -> Result<Bundled, Er
     if !store::lock(&mut lock).await? {
         return Ok(Bundled::default());
     }
-    let mut run = Run { journal, group: Vec::new(), bytes: 0, known: None, bundled: Bundled::default() };
-    let ran = run.walk(before).await;
+    let bundled = Bundled::default();
+    let mut run = Run { journal, before, group: Vec::new(), bytes: 0, known: None, bundled };
+    let ran = run.walk().await;
     if let Err(error) = lock.roll_back().await {
         tracing::debug!(error.cause = %kernel::error::chain(&error), "the lock of the bundles went with its connection");
     }
@@ -55,13 +60,14 @@ pub async fn run(journal: &Journal, before: DateTime<Utc>) -> Result<Bundled, Er
 struct Known {
     id: SegmentId,
     last: u64,
-    /// What it has, once somebody asked.
-    segments: Option<BTreeSet<SegmentId>>,
+    /// What of it may go elsewhere, once somebody asked.
+    settled: Option<BTreeSet<SegmentId>>,
 }
 
 /// One that is under way.
 struct Run<'a> {
     journal: &'a Journal,
+    before: DateTime<Utc>,
     /// What is put into the next bundle.
     group: Vec<Numbered<Segment>>,
     bytes: usize,
@@ -71,18 +77,26 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn walk(&mut self, before: DateTime<Utc>) -> Result<(), Error> {
+    async fn walk(&mut self) -> Result<(), Error> {
         let mut from = Some(last_of(0).to_string());
         while let Some(place) = from {
             let (items, next) = Listing::page(&*self.journal.blobs, &place).await?;
             from = next;
-            let fetched: Vec<_> = items.into_iter().map(|item| fetch(self.journal, item)).collect();
+            let mut spanned = self.known.as_ref().map_or(0, |known| known.last);
+            let fetches = items.into_iter().map(|item| {
+                if let Item::Bundle(name, _) = &item {
+                    spanned = spanned.max(name.last);
+                }
+                let is_wanted = item.last() > spanned;
+                fetch(self.journal, item, is_wanted)
+            });
+            let fetched: Vec<_> = fetches.collect();
             let mut fetched = stream::iter(fetched).buffered(AHEAD);
             while let Some((item, changes)) = fetched.try_next().await? {
                 match (item, changes) {
                     (Item::Changes(ids), _) if self.is_spanned(ids.number) => self.clear_away(&ids).await?,
                     (Item::Changes(_), Some(changes)) => {
-                        let is_young = changes.parts.iter().any(|part| part.head().read_at >= before);
+                        let is_young = changes.parts.iter().any(|part| part.head().read_at >= self.before);
                         if is_young {
                             return self.close().await;
                         }
@@ -91,7 +105,7 @@ impl Run<'_> {
                     (Item::Bundle(name, id), _) => {
                         self.close().await?;
                         if !self.is_spanned(name.last) {
-                            self.known = Some(Known { id, last: name.last, segments: None });
+                            self.known = Some(Known { id, last: name.last, settled: None });
                         }
                     }
                     // What follows a base is not to begin before it. One that is not whole may become one.
@@ -117,7 +131,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes a bundle of what there is for it, if that is more than one number; and then, once it is there as it is to be, deletes what it was made of.
+    /// Makes a bundle of what there is for it, if that is more than one number.
     async fn close(&mut self) -> Result<(), Error> {
         let group = std::mem::take(&mut self.group);
         self.bytes = 0;
@@ -132,9 +146,7 @@ impl Run<'_> {
             return Err(bucket::unreadable(id, pack::OpenError::Refused));
         }
         self.bundled.bundles += 1;
-        for segment in segments {
-            self.delete(segment.id()).await?;
-        }
+        self.bundled.segments += segments.len() as u64;
         Ok(())
     }
 
@@ -143,35 +155,38 @@ impl Run<'_> {
         self.known.as_ref().is_some_and(|known| number <= known.last)
     }
 
-    /// Deletes what a bundle has of a number that is still there by itself.
+    /// Deletes a number that a bundle has as well, once all of that is old enough.
     async fn clear_away(&mut self, ids: &Numbered<SegmentId>) -> Result<(), Error> {
         let Some(known) = &mut self.known else { return Ok(()) };
-        let segments = match &mut known.segments {
-            Some(segments) => segments,
+        let settled = match &mut known.settled {
+            Some(settled) => settled,
             none => {
                 // Whole: it is to be there as it should before anything goes.
                 let segments = bucket::untie(&*self.journal.blobs, known.id).await?;
-                none.insert(segments.iter().map(Segment::id).collect())
+                let is_old = segments.iter().all(|segment| segment.head().read_at < self.before - AFTER);
+                none.insert(segments.iter().filter(|_| is_old).map(Segment::id).collect())
             }
         };
-        if ids.parts.iter().all(|id| segments.contains(id)) {
+        if ids.parts.iter().all(|id| settled.contains(id)) {
             for id in &ids.parts {
-                self.delete(*id).await?;
+                self.journal.blobs.delete(&BlobKey::Segment(*id)).await?;
+                self.bundled.cleared += 1;
             }
         }
         Ok(())
     }
-
-    async fn delete(&mut self, id: SegmentId) -> Result<(), Error> {
-        self.journal.blobs.delete(&BlobKey::Segment(id)).await?;
-        self.bundled.segments += 1;
-        Ok(())
-    }
 }
 
-/// An item, and its segments if it is changes of one number that are still there.
-async fn fetch(journal: &Journal, item: Item) -> Result<(Item, Option<Numbered<Segment>>), Error> {
-    let Item::Changes(ids) = &item else { return Ok((item, None)) };
+/// An item, and its segments if it is changes of one number that are wanted, and still there.
+async fn fetch(
+    journal: &Journal,
+    item: Item,
+    is_wanted: bool,
+) -> Result<(Item, Option<Numbered<Segment>>), Error> {
+    let ids = match &item {
+        Item::Changes(ids) if is_wanted => ids,
+        _ => return Ok((item, None)),
+    };
     match bucket::fetch_parts(&*journal.blobs, ids).await {
         Ok(changes) => Ok((item, Some(changes))),
         Err(Error::Blob(blob::Error::NotFound)) => Ok((item, None)),

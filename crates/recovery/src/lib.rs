@@ -238,14 +238,14 @@ async fn keep_bundling(journal: &Journal) {
     loop {
         due.tick().await;
         match bundle::run(journal, journal.db.env().now() - bundle::AFTER).await {
-            Ok(bundled) if bundled.segments > 0 => {
-                tracing::info!(
+            Ok(bundled) => {
+                tracing::debug!(
                     bundled.segments = bundled.segments,
                     bundled.bundles = bundled.bundles,
+                    bundled.cleared = bundled.cleared,
                     "segments of the journal were put together"
                 );
             }
-            Ok(_) => {}
             Err(error) => {
                 tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal's segments were not put together");
             }

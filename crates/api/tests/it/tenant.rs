@@ -16,7 +16,7 @@ async fn is_created_read_changed_and_listed() {
     let (reseller, key) = app.reseller("North").await;
     let made = app.post(&key, "/v1/tenants", bakery()).await.expect(201);
     let expected = json!({
-        "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
+        "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "external_id": null, "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "unpaid_capabilities": [], "seats": {"limit": 5, "used": 0},
         "domains": {"limit": null, "used": 0}, "shared_mailboxes": {"limit": null, "used": 0},
         "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true, "dedicated": false, "shared_bytes": null},
@@ -66,6 +66,16 @@ async fn are_listed_by_how_they_stand_and_by_whose_they_are() {
     // Whoever does not see a reseller sees nothing of it.
     assert!(listed(&other, &format!("reseller_id={north}")).await.is_empty());
     assert!(listed(operator, "status=purged").await.is_empty());
+    let named = app.patch(&key, &two, json!({"external_id": "c-20417"})).await.expect(200);
+    assert_eq!(named["external_id"], "c-20417");
+    assert_eq!(listed(&key, "external_id=c-20417").await, these(&[&two]));
+    assert!(listed(&other, "external_id=c-20417").await.is_empty());
+    assert_eq!(listed(operator, "domain=ONE.example").await, these(&[&one]));
+    assert!(listed(operator, "domain=one.example&external_id=c-20417").await.is_empty());
+    let unnamed = app.patch(&key, &two, json!({"external_id": null})).await.expect(200);
+    assert_eq!(unnamed["external_id"], json!(null));
+    let refused = app.patch(&key, &two, json!({"external_id": " "})).await;
+    assert_eq!(refused.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/external_id");
     for (query, field) in [("status=gone", "status"), ("reseller_id=ten_1", "reseller_id")] {
         let refused = app.get(operator, &format!("/v1/tenants?{query}")).await;
         let refused = refused.expect_problem(422, "invalid_request");

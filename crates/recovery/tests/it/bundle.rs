@@ -14,9 +14,13 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{Bench, assert_same, rows};
 
-/// What comes of bundling all that is there.
+/// What comes of bundling all that is there, at once and then an hour later.
 async fn bundle(bench: &Bench) -> Bundled {
-    run(&bench.journal, Utc::now() + TimeDelta::hours(1)).await.unwrap()
+    let Bundled { bundles, segments, cleared } = run(&bench.journal, Utc::now()).await.unwrap();
+    assert_eq!(cleared, 0, "it lies there for an hour");
+    let later = run(&bench.journal, Utc::now() + TimeDelta::hours(1)).await.unwrap();
+    assert_eq!((later.bundles, later.segments), (0, 0), "there is nothing left to do");
+    Bundled { bundles, segments, cleared: later.cleared }
 }
 
 async fn findings(bench: &Bench, read: Option<u64>) -> Vec<Finding> {
@@ -68,7 +72,7 @@ async fn what_was_bundled_is_recovered_as_if_it_lay_there_by_itself() {
     let copies = copies(&bench).await;
 
     assert_eq!(run(&bench.journal, Utc::now() - TimeDelta::hours(1)).await.unwrap(), Bundled::default());
-    assert_eq!(bundle(&bench).await, Bundled { segments: 3, bundles: 1 });
+    assert_eq!(bundle(&bench).await, Bundled { bundles: 1, segments: 3, cleared: 3 });
     let name = bundle::Name { first: before[0], last: before[2] };
     assert_eq!(lying(&bench).await, (vec![before[3]], vec![name]), "the last one stays");
     assert_eq!(bundle(&bench).await, Bundled::default(), "there is nothing left to do");
@@ -85,11 +89,11 @@ async fn what_was_bundled_is_recovered_as_if_it_lay_there_by_itself() {
     assert_eq!(lying(&bench).await.0.len(), 3);
     assert_eq!(findings(&bench, Some(u64::MAX)).await, []);
     assert_same(&was, &rows(&bench.copied().await.test_db).await);
-    assert_eq!(bundle(&bench).await, Bundled { segments: 2, bundles: 0 });
+    assert_eq!(bundle(&bench).await, Bundled { bundles: 0, segments: 0, cleared: 2 });
     assert_eq!(lying(&bench).await, (vec![before[3]], vec![name]));
 
     put(&bench, &["eve", "finn"]).await;
-    assert_eq!(bundle(&bench).await, Bundled { segments: 2, bundles: 1 });
+    assert_eq!(bundle(&bench).await, Bundled { bundles: 1, segments: 2, cleared: 2 });
     let was = rows(&bench.world.test_db).await;
     assert_same(&was, &rows(&bench.recovered().await.test_db).await);
 }
@@ -114,7 +118,7 @@ async fn one_that_was_put_late_stays_and_counts_for_nothing() {
     let mut changed = whole.to_vec();
     changed[24..32].copy_from_slice(&numbers[0].to_be_bytes());
     bench.blobs.put(&next, changed.into()).await.unwrap();
-    assert_eq!(bundle(&bench).await, Bundled { segments: 2, bundles: 1 });
+    assert_eq!(bundle(&bench).await, Bundled { bundles: 1, segments: 2, cleared: 2 });
     bench.blobs.put(&key, bytes).await.unwrap();
     assert_eq!(findings(&bench, None).await, []);
     assert_eq!(bundle(&bench).await, Bundled::default());
@@ -130,7 +134,7 @@ async fn no_bundle_goes_across_a_base_and_old_ones_go() {
     sqlx::raw_sql(due).execute(&mut owner).await.unwrap();
     let base = base::take_if_due(&bench.journal).await.unwrap().unwrap();
     put(&bench, &["cleo", "dora", "eve"]).await;
-    assert_eq!(bundle(&bench).await, Bundled { segments: 4, bundles: 2 });
+    assert_eq!(bundle(&bench).await, Bundled { bundles: 2, segments: 4, cleared: 4 });
     let (numbers, bundles) = lying(&bench).await;
     assert_eq!(numbers.len(), 1);
     assert!(bundles[0].last < base.number && base.number < bundles[1].first, "{bundles:?}");

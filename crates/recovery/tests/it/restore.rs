@@ -182,6 +182,8 @@ async fn in_place_everything_is_where_it_was_and_what_came_since_stays() {
     let bundled = bundle::run(&scene.bench.journal, ctx.env().now() + TimeDelta::hours(1)).await.unwrap();
     assert_eq!(bundled.bundles, 1, "{bundled:?}");
     assert!(bundled.segments >= 3, "{bundled:?}");
+    let bundled = bundle::run(&scene.bench.journal, ctx.env().now() + TimeDelta::hours(2)).await.unwrap();
+    assert!(bundled.cleared >= 3, "{bundled:?}");
 
     let done = restored(&scene.bench, scene.at, Place::InPlace, Extent::Mailbox(ada)).await;
     assert_eq!((done.status.as_str(), done.done, done.total), ("succeeded", 12, 12), "{done:?}");

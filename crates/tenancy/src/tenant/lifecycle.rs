@@ -1,11 +1,13 @@
 //! What becomes of a tenant: tried, deleted, restored. Destroying one is `purge`'s.
 
+mod store;
+
 use chrono::TimeDelta;
 use db::Db;
 use kernel::{ResellerId, TenantId};
 use serde_json::json;
 
-use super::{Tenant, store, system};
+use super::{Tenant, store as tenants, system};
 use crate::caps;
 use crate::effect::{self, Level};
 use crate::policy::Capability;
@@ -26,7 +28,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     let mut tx = system(ctx.db()).await?;
     // As for a transfer: mailboxes before the levels above them.
     quota::count_moving(&mut tx, id).await?;
-    let leaving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let leaving = tenants::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, leaving.version)?;
     let ctx = &ctx.by_clock(leaving.test_clock);
     if hold::is_any_in_force(&mut tx, id).await? {
@@ -59,7 +61,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     let id = ctx.tenant_id();
     let mut tx = system(ctx.db()).await?;
     quota::count_moving(&mut tx, id).await?;
-    let returning = store::lock_deleted(&mut tx, id).await?;
+    let returning = tenants::lock_deleted(&mut tx, id).await?;
     let returning = returning.ok_or_else(|| Error::conflict("not_deleted", "the tenant is not deleted"))?;
     let ctx = &ctx.by_clock(returning.moving.test_clock);
     let deleted_at = returning.deleted_at.filter(|_| !returning.is_going);
@@ -81,7 +83,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     effect::note(&mut tx, ctx.caller(), Level::Tenant(id)).await?;
     tx.commit().await?;
     let mut tx = ctx.begin().await?;
-    store::find(&mut tx).await?.ok_or(Error::NotFound)
+    tenants::find(&mut tx).await?.ok_or(Error::NotFound)
 }
 
 /// Notes what became of a tenant on its own trail and on its reseller's.
@@ -126,7 +128,7 @@ pub async fn end_trials(db: &Db) -> Result<u64, Error> {
 async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
     let ctx = server.enter(id).await?;
     let mut tx = ctx.begin().await?;
-    let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let tenant = tenants::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     let ctx = ctx.by_clock(tenant.test_clock);
     if tenant.trial_ends_at.is_none_or(|at| at > ctx.now()) {
         return Ok(false);
@@ -142,7 +144,7 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
 /// When the database fails.
 pub(super) async fn suspend_tried(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
     store::end_trial(tx).await?;
-    store::set_suspended(tx, Capability::ALL, &[]).await?;
+    tenants::set_suspended(tx, Capability::ALL, &[]).await?;
     standing::append(tx, ctx, Standing::Suspended).await?;
     let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
     let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
