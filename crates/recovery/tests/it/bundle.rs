@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use blob::{BlobKey, KeyPrefix};
 use bytes::Bytes;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use kernel::SegmentId;
 use pack::{bundle, segment};
 use recovery::bundle::{Bundled, run};
@@ -16,9 +16,9 @@ use crate::support::{Bench, assert_same, rows};
 
 /// What comes of bundling all that is there, at once and then an hour later.
 async fn bundle(bench: &Bench) -> Bundled {
-    let Bundled { bundles, segments, cleared } = run(&bench.journal, Utc::now()).await.unwrap();
+    let Bundled { bundles, segments, cleared } = run(&bench.journal, bench.ctx().env().now()).await.unwrap();
     assert_eq!(cleared, 0, "it lies there for an hour");
-    let later = run(&bench.journal, Utc::now() + TimeDelta::hours(1)).await.unwrap();
+    let later = run(&bench.journal, bench.ctx().env().now() + TimeDelta::hours(1)).await.unwrap();
     assert_eq!((later.bundles, later.segments), (0, 0), "there is nothing left to do");
     Bundled { bundles, segments, cleared: later.cleared }
 }
@@ -71,7 +71,10 @@ async fn what_was_bundled_is_recovered_as_if_it_lay_there_by_itself() {
     assert_eq!(before.len(), 4);
     let copies = copies(&bench).await;
 
-    assert_eq!(run(&bench.journal, Utc::now() - TimeDelta::hours(1)).await.unwrap(), Bundled::default());
+    assert_eq!(
+        run(&bench.journal, bench.ctx().env().now() - TimeDelta::hours(1)).await.unwrap(),
+        Bundled::default()
+    );
     assert_eq!(bundle(&bench).await, Bundled { bundles: 1, segments: 3, cleared: 3 });
     let name = bundle::Name { first: before[0], last: before[2] };
     assert_eq!(lying(&bench).await, (vec![before[3]], vec![name]), "the last one stays");

@@ -35,7 +35,7 @@ impl Scene {
     async fn start(&self) -> Server {
         let server = start(self.dir.path(), &self.world.test_db, &self.smarthost).await;
         let started = Instant::now();
-        while !self.journal().iter().any(|object| is_end_of_base(object)) {
+        while !self.journal().iter().any(is_end_of_base) {
             assert!(started.elapsed() < PATIENCE, "no base is taken\n{}", server.log_end());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
